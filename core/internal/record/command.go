@@ -1,0 +1,232 @@
+// Package record is what the streams carry: commands in INGEST, commits in
+// COMMITS, processed events in EVENTS, documents in PROFILES, identities in
+// their bucket. It encodes and decodes them and does nothing else.
+package record
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/tributary-bus/tributary/sdk"
+)
+
+// An ID names a command for deduplication: 128 uniformly distributed bits.
+type ID = [16]byte
+
+// EventID is the ID of a client's event, known by its source and its own id.
+func EventID(source, event string) ID { return digest('e', source, event) }
+
+// DerivedID is the ID of the n-th command that commit c of a partition caused.
+func DerivedID(partition int, c uint64, n int) ID {
+	var b [24]byte
+	binary.BigEndian.PutUint64(b[0:], uint64(partition))
+	binary.BigEndian.PutUint64(b[8:], c)
+	binary.BigEndian.PutUint64(b[16:], uint64(n))
+	return digest('c', string(b[:]), "")
+}
+
+func digest(space byte, a, b string) (id ID) {
+	var room [128]byte
+	text := append(room[:0], space)
+	text = appendBytes(text, a)
+	text = appendBytes(text, b)
+	sum := sha256.Sum256(text)
+	copy(id[:], sum[:])
+	return id
+}
+
+// A Kind says what a command does.
+type Kind byte
+
+// The kinds of command. Their numbers are on disk: they never change meaning.
+const (
+	KindEvent   Kind = 1 // apply an event to a profile
+	KindPatch   Kind = 2 // set and remove fields, on behalf of a flow or plugin
+	KindSegment Kind = 3 // enter or leave a segment
+	KindMerge   Kind = 4 // join a profile to an older one
+	KindAbsorb  Kind = 5 // take over a merged profile's state
+	KindResume  Kind = 6 // go on with a paused run
+	KindErase   Kind = 7 // forget a profile
+	KindConfig  Kind = 8 // work by a newer configuration from here on
+)
+
+// A Command asks one partition for one change. Everything that changes a
+// profile is a command.
+type Command struct {
+	Kind Kind
+	// ID is what the fold knows repetitions by.
+	ID ID
+	// Profile is whom the command is routed to; empty for an event about
+	// nobody and for KindConfig.
+	Profile string
+	// Reply is the subject on which a waiting caller takes the [Outcome];
+	// empty where nobody waits.
+	Reply string
+	// Hops counts how many commands caused this one, one by another.
+	Hops uint8
+	// Settled is true where the processor itself has decided whom the event
+	// is about: it is not routed again.
+	Settled  bool
+	Received time.Time // when the gateway took in what caused it
+	Event    *Event    // KindEvent
+	Revision uint64    // KindConfig: the configuration's revision
+	Body     []byte    // of the other kinds, JSON
+}
+
+// An Event is an event as the gateway took it in.
+type Event struct {
+	ID, Type, Source, Session string
+	// Profile is the profile id that the client named, empty where it named none.
+	Profile string
+	// ProfileLess is true where the event is about nobody on purpose.
+	ProfileLess bool
+	Time        time.Time
+	IDs         []Identifier
+	Properties  []byte // JSON object, or empty
+	Traits      []byte // JSON object, or empty
+	Context     []byte // JSON object, or empty
+	Tags        []string
+}
+
+// An Identifier is one value that identifies a person, such as an e-mail
+// address. Value is normalised.
+type Identifier struct {
+	Kind, Value string
+}
+
+// The kinds of identifier that every installation has.
+const (
+	KindUser      = "user"
+	KindAnonymous = "anonymous"
+	KindEmail     = "email"
+	KindPhone     = "phone"
+	KindSessionID = "session"
+)
+
+const (
+	commandVersion = 1
+
+	flagSettled     = 1 << 0
+	flagProfileLess = 1 << 1
+)
+
+// AppendCommand appends one command. A message of INGEST is one or more of
+// them, one after another.
+func AppendCommand(dst []byte, c *Command) []byte {
+	dst = append(dst, commandVersion, byte(c.Kind))
+	var flags byte
+	if c.Settled {
+		flags |= flagSettled
+	}
+	if c.Event != nil && c.Event.ProfileLess {
+		flags |= flagProfileLess
+	}
+	dst = append(dst, flags, c.Hops)
+	dst = append(dst, c.ID[:]...)
+	dst = appendBytes(dst, c.Profile)
+	dst = appendBytes(dst, c.Reply)
+	dst = binary.AppendVarint(dst, c.Received.UnixMilli())
+	switch c.Kind {
+	case KindEvent:
+		return appendEvent(dst, c.Event)
+	case KindConfig:
+		return binary.AppendUvarint(dst, c.Revision)
+	}
+	return appendBytes(dst, c.Body)
+}
+
+func appendEvent(dst []byte, e *Event) []byte {
+	dst = appendBytes(dst, e.ID)
+	dst = appendBytes(dst, e.Type)
+	dst = appendBytes(dst, e.Source)
+	dst = appendBytes(dst, e.Session)
+	dst = appendBytes(dst, e.Profile)
+	dst = binary.AppendVarint(dst, e.Time.UnixMilli())
+	dst = binary.AppendUvarint(dst, uint64(len(e.IDs)))
+	for _, id := range e.IDs {
+		dst = appendBytes(dst, id.Kind)
+		dst = appendBytes(dst, id.Value)
+	}
+	dst = appendBytes(dst, e.Properties)
+	dst = appendBytes(dst, e.Traits)
+	dst = appendBytes(dst, e.Context)
+	dst = binary.AppendUvarint(dst, uint64(len(e.Tags)))
+	for _, tag := range e.Tags {
+		dst = appendBytes(dst, tag)
+	}
+	return dst
+}
+
+// ParseCommands decodes the commands of one message of INGEST. Their raw JSON
+// fields are parts of the text, which must not change afterwards.
+func ParseCommands(text []byte) ([]Command, error) {
+	var commands []Command
+	r := reader{rest: text}
+	for len(r.rest) > 0 {
+		c := Command{}
+		r.command(&c)
+		if r.err != nil {
+			return nil, fmt.Errorf("command %d of the message: %w", len(commands), r.err)
+		}
+		commands = append(commands, c)
+	}
+	return commands, nil
+}
+
+func (r *reader) command(c *Command) {
+	if v := r.byte(); r.err == nil && v != commandVersion {
+		r.fail(fmt.Sprintf("version %d of a command, want %d", v, commandVersion))
+		return
+	}
+	c.Kind = Kind(r.byte())
+	flags := r.byte()
+	c.Settled = flags&flagSettled != 0
+	c.Hops = r.byte()
+	c.ID = r.id()
+	c.Profile = r.string()
+	c.Reply = r.string()
+	c.Received = time.UnixMilli(r.varint()).UTC()
+	switch c.Kind {
+	case KindEvent:
+		c.Event = r.event()
+		c.Event.ProfileLess = flags&flagProfileLess != 0
+	case KindConfig:
+		c.Revision = r.uvarint()
+	case KindPatch, KindSegment, KindMerge, KindAbsorb, KindResume, KindErase:
+		c.Body = r.bytes()
+	default:
+		r.fail(fmt.Sprintf("unknown kind %d", c.Kind))
+	}
+}
+
+func (r *reader) event() *Event {
+	e := &Event{
+		ID: r.string(), Type: r.string(), Source: r.string(), Session: r.string(), Profile: r.string(),
+		Time: time.UnixMilli(r.varint()).UTC(),
+	}
+	if n := r.count(2); n > 0 {
+		e.IDs = make([]Identifier, n)
+		for i := range e.IDs {
+			e.IDs[i] = Identifier{Kind: r.string(), Value: r.string()}
+		}
+	}
+	e.Properties, e.Traits, e.Context = r.bytes(), r.bytes(), r.bytes()
+	if n := r.count(1); n > 0 {
+		e.Tags = make([]string, n)
+		for i := range e.Tags {
+			e.Tags[i] = r.string()
+		}
+	}
+	return e
+}
+
+// Public returns the event in the public form, not yet applied to anybody.
+func (e *Event) Public(received time.Time) sdk.Event {
+	return sdk.Event{
+		ID: e.ID, Type: e.Type, Source: e.Source, Session: e.Session, Time: e.Time, Received: received,
+		Properties: sdk.RawObject(e.Properties), Traits: sdk.RawObject(e.Traits), Context: sdk.RawObject(e.Context),
+		Tags: e.Tags, Valid: true,
+	}
+}
