@@ -14,17 +14,18 @@ type Processed struct {
 
 // A ProcessedEvent is the payload of a message of EVENTS: a JSON object
 //
-//	{"event":{…},"revision":7,"config":3,"session":{…},"changes":{"traits.vip":true}}
+//	{"event":{…},"revision":7,"config":3,"session":{…},"ended":{…},"changes":{"traits.vip":true}}
 //
 // where revision is the profile's after the event (absent for an event about
 // nobody), config the configuration that the event was processed by, session
-// the session after the event, and changes what the event changed in the
-// profile, by path.
+// the session after the event, ended the session that the event ended, and
+// changes what the event changed in the profile, by path.
 type ProcessedEvent struct {
 	Event    sdk.Event
 	Revision uint64
 	Config   uint64
 	Session  *sdk.Session
+	Ended    *sdk.Session
 	Changes  map[string]any
 }
 
@@ -42,6 +43,10 @@ func (p *ProcessedEvent) AppendJSON(dst []byte) []byte {
 		dst = append(dst, `,"session":`...)
 		dst = p.Session.AppendJSON(dst)
 	}
+	if p.Ended != nil {
+		dst = append(dst, `,"ended":`...)
+		dst = p.Ended.AppendJSON(dst)
+	}
 	if len(p.Changes) > 0 {
 		dst = append(dst, `,"changes":`...)
 		dst = sdk.AppendValue(dst, p.Changes)
@@ -58,6 +63,7 @@ type Outcome struct {
 	Errors    []sdk.FieldError
 	Partition int
 	C         uint64 // the commit that holds its effects
+	N         int    // the event's number among those of the commit
 	Revision  uint64 // the profile's revision after it
 }
 
@@ -83,6 +89,8 @@ func (o *Outcome) AppendJSON(dst []byte) []byte {
 	dst = sdk.AppendValue(dst, int64(o.Partition))
 	dst = append(dst, `,"c":`...)
 	dst = sdk.AppendValue(dst, o.C)
+	dst = append(dst, `,"n":`...)
+	dst = sdk.AppendValue(dst, int64(o.N))
 	dst = append(dst, `,"revision":`...)
 	dst = sdk.AppendValue(dst, o.Revision)
 	return append(dst, '}')
@@ -108,8 +116,9 @@ func ParseOutcome(text []byte) (Outcome, error) {
 	}
 	partition, _ := m["partition"].(int64)
 	c, _ := m["c"].(int64)
+	n, _ := m["n"].(int64)
 	revision, _ := m["revision"].(int64)
-	o.Partition, o.C, o.Revision = int(partition), uint64(c), uint64(revision)
+	o.Partition, o.C, o.N, o.Revision = int(partition), uint64(c), int(n), uint64(revision)
 	return o, nil
 }
 
