@@ -1,0 +1,78 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// A Resource is one piece of configuration, such as a source.
+type Resource struct {
+	Kind string         `json:"kind"`
+	ID   string         `json:"id"`
+	Spec jsontext.Value `json:"spec"`
+	// Revision is the configuration's revision that last changed it; the
+	// server ignores what a client sends here.
+	Revision uint64 `json:"revision,omitzero"`
+}
+
+// The values of a difference's action.
+const (
+	Created   = "created"
+	Changed   = "changed"
+	Unchanged = "unchanged"
+	Deleted   = "deleted"
+)
+
+// A Difference says what an apply did to one resource.
+type Difference struct {
+	Kind   string `json:"kind"`
+	ID     string `json:"id"`
+	Action string `json:"action"`
+}
+
+// An ApplyResult is the configuration's revision after an apply, and what the
+// apply changed.
+type ApplyResult struct {
+	Revision    uint64       `json:"revision"`
+	Differences []Difference `json:"differences"`
+}
+
+// Apply makes the resources what they say, all or none of them. With dryRun it
+// only tells what would change. It returns when every partition works by them.
+func (c *Client) Apply(ctx context.Context, resources []Resource, dryRun bool) (*ApplyResult, error) {
+	r := c.admin(http.MethodPost, "apply")
+	if dryRun {
+		r.query = url.Values{"dry-run": {"true"}}
+	}
+	result := &ApplyResult{}
+	r.body, r.out = struct {
+		Resources []Resource `json:"resources"`
+	}{resources}, result
+	return result, c.do(ctx, r)
+}
+
+// Resources lists the resources of a kind, by id.
+func (c *Client) Resources(ctx context.Context, kind string) ([]Resource, error) {
+	var list struct {
+		Items []Resource `json:"items"`
+	}
+	r := c.admin(http.MethodGet, kind)
+	r.out = &list
+	return list.Items, c.do(ctx, r)
+}
+
+// Resource reads one resource.
+func (c *Client) Resource(ctx context.Context, kind, id string) (*Resource, error) {
+	resource := &Resource{}
+	r := c.admin(http.MethodGet, kind, id)
+	r.out = resource
+	return resource, c.do(ctx, r)
+}
+
+// DeleteResource removes one resource.
+func (c *Client) DeleteResource(ctx context.Context, kind, id string) error {
+	return c.do(ctx, c.admin(http.MethodDelete, kind, id))
+}

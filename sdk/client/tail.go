@@ -1,0 +1,129 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/gorilla/websocket"
+)
+
+// maxFrame bounds one frame from the server.
+const maxFrame = 16 << 20
+
+// A frame is what the server sends on a WebSocket, one JSON object.
+type frame struct {
+	Ping       *struct{} `json:"ping"`
+	Connected  *struct{} `json:"connected"`
+	Subscribed *struct{} `json:"subscribed"`
+	Push       *struct {
+		Data jsontext.Value `json:"data"`
+	} `json:"push"`
+	Error *struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	} `json:"error"`
+}
+
+// Subscription is what [Client.Tail] listens to.
+type Subscription struct {
+	Channel string // such as "events"
+	Filter  string // a condition; empty for all
+	// Ready, unless nil, is called once the subscription stands: what happens
+	// from then on is pushed.
+	Ready func()
+}
+
+// Tail calls each with what is pushed on a channel, live, until ctx ends, each
+// returns an error, or the connection breaks. It returns nil where ctx ended.
+func (c *Client) Tail(ctx context.Context, s Subscription, each func(data jsontext.Value) error) error {
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return err
+	}
+	// A read from a WebSocket knows no context: closing ends it.
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	defer conn.Close()
+	err = c.tail(conn, s, each)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func (c *Client) dial(ctx context.Context) (*websocket.Conn, error) {
+	target := c.base.JoinPath("ws")
+	target.Scheme = map[string]string{"http": "ws", "https": "wss"}[target.Scheme]
+	header := http.Header{}
+	if c.token != "" {
+		header.Set("Authorization", "Bearer "+c.token)
+	}
+	conn, response, err := websocket.DefaultDialer.DialContext(ctx, target.String(), header)
+	if errors.Is(err, websocket.ErrBadHandshake) {
+		return nil, parseError(response)
+	}
+	if err != nil {
+		return nil, err
+	}
+	conn.SetReadLimit(maxFrame)
+	return conn, nil
+}
+
+func (c *Client) tail(conn *websocket.Conn, s Subscription, each func(data jsontext.Value) error) error {
+	subscribe := map[string]string{"channel": s.Channel}
+	if s.Filter != "" {
+		subscribe["filter"] = s.Filter
+	}
+	if err := write(conn, map[string]any{"id": 1, "connect": map[string]string{"token": c.token}}); err != nil {
+		return err
+	}
+	if err := write(conn, map[string]any{"id": 2, "subscribe": subscribe}); err != nil {
+		return err
+	}
+	for {
+		_, reader, err := conn.NextReader()
+		if err != nil {
+			return fmt.Errorf("the connection ended: %w", err)
+		}
+		dec := jsontext.NewDecoder(reader)
+		for dec.PeekKind() != 0 {
+			var f frame
+			if err := json.UnmarshalDecode(dec, &f); err != nil {
+				return fmt.Errorf("read a frame: %w", err)
+			}
+			if err := handle(conn, s, &f, each); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func handle(conn *websocket.Conn, s Subscription, f *frame, each func(data jsontext.Value) error) error {
+	switch {
+	case f.Error != nil:
+		return &Error{Status: http.StatusBadRequest, Code: f.Error.Code, Message: f.Error.Message}
+	case f.Ping != nil:
+		return write(conn, map[string]any{"pong": struct{}{}})
+	case f.Subscribed != nil && s.Ready != nil:
+		s.Ready()
+	case f.Push != nil:
+		return each(f.Push.Data)
+	}
+	return nil
+}
+
+func write(conn *websocket.Conn, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if err := conn.SetWriteDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return err
+	}
+	return conn.WriteMessage(websocket.TextMessage, text)
+}
