@@ -1,0 +1,298 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/record"
+)
+
+const (
+	// batchBytes is about how much a commit may hold before it is compressed.
+	batchBytes = 3 << 20
+	// batchCommands is how many commands a commit may cover.
+	batchCommands = 2000
+)
+
+// An item is one command of the log and its place there.
+type item struct {
+	record.Command
+	seq  uint64
+	done uint32 // where the position stands when it is done
+}
+
+// An entry is a profile as a partition keeps it in memory.
+type entry struct {
+	doc      *record.Document // nil: nobody has the id yet
+	revision uint64           // of the document's key in PROFILES, 0: none
+	size     int              // about how many bytes the document takes, encoded
+}
+
+// A batch is the commands that one commit covers, on their way through the fold.
+type batch struct {
+	*partition
+	ctx      context.Context
+	commit   record.Commit
+	touched  map[string]*entry
+	order    []string // the touched profiles, in order
+	moves    []record.Holder
+	renew    []record.Holder
+	weight   int
+	commands int
+}
+
+func (p *partition) newBatch(ctx context.Context) *batch {
+	return &batch{
+		partition: p, ctx: ctx, touched: map[string]*entry{},
+		commit: record.Commit{Partition: p.number, C: p.c + 1, From: p.position, To: p.position, At: p.node.now()},
+	}
+}
+
+// full tells whether the batch should be committed before it takes more.
+func (b *batch) full(commands int) bool { return b.weight >= batchBytes || commands >= batchCommands }
+
+// fold takes one command into the batch. A command that makes the fold panic
+// is returned as a poisonError; the batch is then of no use.
+func (b *batch) fold(it *item) (err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = &poisonError{item: it, fault: fault}
+		}
+	}()
+	switch it.Kind {
+	case record.KindEvent:
+		err = b.event(&it.Command)
+	case record.KindConfig:
+		err = b.configure(it.Revision)
+	default:
+		err = b.node.deadLetter(b.ctx, it, "commands of this kind are not processed by this version")
+	}
+	if err != nil {
+		return err
+	}
+	b.commands++
+	b.commit.To = record.Position{Seq: it.seq, Done: it.done}
+	return nil
+}
+
+// configure makes the partition work by a newer revision.
+func (b *batch) configure(revision uint64) error {
+	if b.rules != nil && revision <= b.rules.set.Revision() {
+		return nil
+	}
+	set, err := b.node.options.Resources.At(b.ctx, revision)
+	if err != nil {
+		return fmt.Errorf("read configuration revision %d: %w", revision, err)
+	}
+	b.rules = newRules(set)
+	return nil
+}
+
+func (b *batch) event(c *record.Command) error {
+	e, err := b.load(c.Profile)
+	if err != nil {
+		return err
+	}
+	claims, err := b.claims(c.Event)
+	if err != nil {
+		return err
+	}
+	a := examine(b.rules, e.doc, c)
+	if a.event.Valid && c.Profile != "" {
+		to := c.Profile
+		d := route(to, e.doc, claims, c.Settled, b.derive)
+		for d.forward == "" {
+			again, err := b.take(c, claims, d)
+			if err != nil {
+				return err
+			}
+			if !again {
+				break
+			}
+			d = route(to, e.doc, claims, c.Settled, b.derive)
+		}
+		if d.forward != "" {
+			return b.forward(c, d)
+		}
+	}
+	fresh, err := b.node.seen.Reserve(c.ID)
+	if err != nil {
+		return fmt.Errorf("reserve event %s of %s: %w", c.Event.ID, c.Event.Source, err)
+	}
+	if !fresh {
+		b.node.metrics.duplicate.Inc()
+		b.reply(c, &record.Outcome{Status: record.StatusDuplicate, Profile: profileOf(e), Session: c.Event.Session, Valid: true})
+		return nil
+	}
+	b.commit.Seen = append(b.commit.Seen, c.ID)
+	switch {
+	case !a.event.Valid:
+		b.node.metrics.invalid.Inc()
+	case c.Profile == "":
+		a.annotate()
+	default:
+		if err := b.apply(c, e, a, claims); err != nil {
+			return err
+		}
+	}
+	b.node.report(a.problems)
+	b.emit(c, a)
+	return nil
+}
+
+// apply folds a valid event into its profile, unless that would make the
+// profile too large: then the event is kept as not valid.
+func (b *batch) apply(c *record.Command, e *entry, a *application, claims []claim) error {
+	growth := len(c.Event.Properties) + len(c.Event.Traits) + len(c.Event.Context) + 512
+	var before []byte
+	if e.size+2*growth > maxDocument {
+		// Close to the bound: measure, and keep a way back.
+		if e.doc != nil {
+			before = e.doc.AppendJSON(nil)
+		}
+		e.size = len(before)
+	}
+	doc := a.apply(c.Profile, claims)
+	if e.size+2*growth > maxDocument {
+		if size := len(doc.AppendJSON(nil)); size > maxDocument {
+			if err := b.restore(e, before); err != nil {
+				return err
+			}
+			a.doc, a.changes, a.ended = e.doc, nil, nil
+			a.refuse(tooLarge(size))
+			return nil
+		}
+	}
+	e.doc = doc
+	e.size += growth
+	b.touch(c.Profile, e)
+	return nil
+}
+
+func (b *batch) restore(e *entry, before []byte) error {
+	e.doc = nil
+	if before == nil {
+		return nil
+	}
+	doc, err := record.ParseDocument(before)
+	if err != nil {
+		return fmt.Errorf("put a profile back: %w", err)
+	}
+	e.doc = doc
+	return nil
+}
+
+// touch marks a profile as changed by the batch.
+func (b *batch) touch(profile string, e *entry) {
+	if _, ok := b.touched[profile]; !ok {
+		b.touched[profile] = e
+		b.order = append(b.order, profile)
+		b.weight += e.size
+	}
+}
+
+// emit sends the event on and answers who waits for it.
+func (b *batch) emit(c *record.Command, a *application) {
+	out := a.processed()
+	data := out.AppendJSON(make([]byte, 0, 512+len(c.Event.Properties)+len(c.Event.Context)))
+	b.commit.Events = append(b.commit.Events, record.Processed{Type: a.event.Type, Data: data})
+	b.weight += len(data)
+	b.reply(c, &record.Outcome{
+		Status: record.StatusAccepted, Profile: a.event.Profile, Session: a.event.Session,
+		Valid: a.event.Valid, Errors: a.event.Errors, N: len(b.commit.Events), Revision: out.Revision,
+	})
+}
+
+func (b *batch) reply(c *record.Command, o *record.Outcome) {
+	if c.Reply == "" {
+		return
+	}
+	o.Partition, o.C = b.number, b.commit.C
+	b.commit.Replies = append(b.commit.Replies, record.Reply{Subject: c.Reply, Data: o.AppendJSON(nil)})
+}
+
+// forward sends the event to the profile that it belongs to. Its id is not
+// recorded as seen here: that is for where it is applied.
+func (b *batch) forward(c *record.Command, d decision) error {
+	known, err := b.node.seen.Has(c.ID)
+	if err != nil {
+		return fmt.Errorf("look up event %s of %s: %w", c.Event.ID, c.Event.Source, err)
+	}
+	if known {
+		b.reply(c, &record.Outcome{Status: record.StatusDuplicate, Profile: d.forward, Session: c.Event.Session, Valid: true})
+		return nil
+	}
+	b.node.metrics.forwarded.Inc()
+	next := *c
+	next.Profile, next.Settled = d.forward, d.settled
+	data := record.AppendCommand(nil, &next)
+	b.commit.Commands = append(b.commit.Commands, record.Routed{Partition: b.node.bus.Partition(d.forward), Command: data})
+	b.weight += len(data)
+	return nil
+}
+
+// load returns the profile with the id; its document is nil where nobody has
+// it yet.
+func (b *batch) load(profile string) (*entry, error) {
+	if profile == "" {
+		return &entry{}, nil
+	}
+	if e, ok := b.touched[profile]; ok {
+		return e, nil
+	}
+	if e, ok := b.documents.get(profile); ok {
+		return e, nil
+	}
+	e, err := b.node.readDocument(b.ctx, profile)
+	if err != nil {
+		return nil, err
+	}
+	b.documents.put(profile, e)
+	return e, nil
+}
+
+func (n *Processor) readDocument(ctx context.Context, profile string) (*entry, error) {
+	data, revision, err := n.bus.GetDocument(ctx, profile)
+	if errors.Is(err, bus.ErrNotFound) {
+		return &entry{revision: revision}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read profile %s: %w", profile, err)
+	}
+	doc, err := record.ParseDocument(data)
+	if err != nil {
+		return nil, fmt.Errorf("read profile %s: %w", profile, err)
+	}
+	return &entry{doc: doc, revision: revision, size: len(data)}, nil
+}
+
+// finish encodes the documents that the batch changed.
+func (b *batch) finish() {
+	if b.rules != nil {
+		b.commit.Revision = b.rules.set.Revision()
+	}
+	for _, profile := range b.order {
+		e := b.touched[profile]
+		e.doc.C = b.commit.C
+		data := e.doc.AppendJSON(make([]byte, 0, e.size+256))
+		e.size = len(data)
+		b.commit.Documents = append(b.commit.Documents, record.Change{Profile: profile, Document: data})
+	}
+}
+
+func profileOf(e *entry) string {
+	if e.doc == nil {
+		return ""
+	}
+	return e.doc.Profile.ID
+}
+
+// A poisonError is a command that made the fold panic.
+type poisonError struct {
+	item  *item
+	fault any
+}
+
+func (e *poisonError) Error() string { return fmt.Sprintf("the fold panicked: %v", e.fault) }

@@ -1,0 +1,138 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tributary-bus/tributary/core/internal/record"
+)
+
+const (
+	// checkpointEvery is how far apart the checkpoints are.
+	checkpointEvery = 5 * time.Second
+	// purgeEvery is how often the log is cut behind its readers.
+	purgeEvery = time.Second
+)
+
+// checkpoints makes them until ctx ends. A failure is tried again at the next
+// turn: until then the logs only grow.
+func (n *Processor) checkpoints(ctx context.Context) error {
+	purge, checkpoint := time.NewTicker(purgeEvery), time.NewTicker(checkpointEvery)
+	defer purge.Stop()
+	defer checkpoint.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-purge.C:
+			err = n.purgeIngest(ctx)
+		case <-checkpoint.C:
+			err = n.checkpoint(ctx)
+			if err == nil && !n.sole {
+				err = n.catchUpSeen(ctx)
+			}
+		}
+		if err != nil && !errors.Is(err, context.Canceled) {
+			n.log.Warn("checkpoint failed; it is tried again", "error", err)
+		}
+	}
+}
+
+// checkpoint makes the effects of all complete commits durable and then drops
+// those commits, but for each partition's last.
+func (n *Processor) checkpoint(ctx context.Context) error {
+	n.mu.Lock()
+	due := make([]uint64, len(n.standing))
+	any := false
+	for i, s := range n.standing {
+		if s.owned && s.commitSeq > s.kept {
+			due[i], any = s.commitSeq, true
+		}
+	}
+	n.mu.Unlock()
+	if !any {
+		return nil
+	}
+	if err := n.bus.Checkpoint(ctx); err != nil {
+		return fmt.Errorf("make effects durable: %w", err)
+	}
+	if err := n.seen.Sync(); err != nil {
+		return fmt.Errorf("make the ids seen durable: %w", err)
+	}
+	for number, seq := range due {
+		if seq == 0 {
+			continue
+		}
+		if err := n.bus.PurgeCommits(ctx, number, seq); err != nil {
+			return fmt.Errorf("purge commits of partition %d: %w", number, err)
+		}
+		n.mu.Lock()
+		if s := &n.standing[number]; s.owned {
+			s.kept = seq
+		}
+		n.mu.Unlock()
+	}
+	return nil
+}
+
+// purgeIngest cuts the log below the first message that some partition has not
+// committed. A partition with nothing unread stands at the log's end.
+func (n *Processor) purgeIngest(ctx context.Context) error {
+	end, err := n.bus.IngestLast(ctx)
+	if err != nil {
+		return fmt.Errorf("read the end of the log: %w", err)
+	}
+	n.mu.Lock()
+	purged := n.purged
+	n.mu.Unlock()
+	if end == purged {
+		return nil
+	}
+	below := end + 1
+	for number := range n.standing {
+		position, err := n.committed(ctx, number)
+		if err != nil {
+			return err
+		}
+		last, err := n.bus.IngestLastOf(ctx, number)
+		if err != nil {
+			return fmt.Errorf("read the end of partition %d: %w", number, err)
+		}
+		if last > position.Seq || last == position.Seq && position.Done != record.AllDone {
+			from := position.Seq
+			if position.Done == record.AllDone {
+				from++
+			}
+			below = min(below, from)
+		}
+	}
+	if below <= purged {
+		return nil
+	}
+	if err := n.bus.PurgeIngest(ctx, below); err != nil {
+		return fmt.Errorf("purge the log: %w", err)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.purged = below - 1
+	return nil
+}
+
+// committed is how far a partition has come, whoever owns it.
+func (n *Processor) committed(ctx context.Context, number int) (record.Position, error) {
+	if s := n.at(number); s.owned {
+		return s.position, nil
+	}
+	data, _, err := n.bus.LastCommit(ctx, number)
+	if err != nil || data == nil {
+		return record.Position{}, err
+	}
+	c, err := record.ParseCommit(data)
+	if err != nil {
+		return record.Position{}, fmt.Errorf("last commit of partition %d: %w", number, err)
+	}
+	return c.To, nil
+}

@@ -1,0 +1,145 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/record"
+)
+
+// A holding is a key of the identities bucket as a partition knows it. Only
+// processors write the bucket, by create or compare-and-set, so a stale one is
+// found out when it is written.
+type holding struct {
+	record.Identity
+	revision uint64 // of the key, 0: nobody holds it
+	renewed  time.Time
+}
+
+// claims returns an event's identifiers, the strongest first, and who holds
+// their keys. The session comes last.
+func (b *batch) claims(e *record.Event) ([]claim, error) {
+	if e.ProfileLess {
+		return nil, nil
+	}
+	claims := make([]claim, 0, len(e.IDs)+1)
+	for _, id := range e.IDs {
+		claims = append(claims, claim{Identifier: id})
+	}
+	if e.Session != "" {
+		claims = append(claims, claim{Identifier: record.Identifier{Kind: record.KindSessionID, Value: e.Session}})
+	}
+	for i := range claims {
+		h, err := b.holding(b.key(claims[i]))
+		if err != nil {
+			return nil, err
+		}
+		claims[i].holder, claims[i].gen = h.Profile, h.Gen
+	}
+	return claims, nil
+}
+
+func (b *batch) key(c claim) bus.IdentityKey { return b.node.bus.IdentityKey(c.Kind, c.Value) }
+
+// derive is the id of the person whom an identifier that nobody holds makes.
+func (b *batch) derive(c claim) string { return b.node.bus.DerivedProfile(c.Kind, c.Value, c.gen) }
+
+func (b *batch) holding(key bus.IdentityKey) (holding, error) {
+	if h, ok := b.identities.get(string(key)); ok {
+		return h, nil
+	}
+	return b.readHolding(key)
+}
+
+func (b *batch) readHolding(key bus.IdentityKey) (holding, error) {
+	h, err := b.node.readIdentity(b.ctx, key)
+	if err == nil {
+		b.identities.put(string(key), h)
+	}
+	return h, err
+}
+
+func (n *Processor) readIdentity(ctx context.Context, key bus.IdentityKey) (holding, error) {
+	id, revision, err := n.bus.GetIdentity(ctx, key)
+	if err != nil && !errors.Is(err, bus.ErrNotFound) {
+		return holding{}, fmt.Errorf("read identity: %w", err)
+	}
+	return holding{Identity: id, revision: revision}, nil
+}
+
+// take makes the profile the holder of the keys that the decision names. It
+// answers true where another partition was quicker: then the claims are read
+// anew, and the event has to be routed again.
+//
+// A key that nobody holds is created at once, before the commit, so that no
+// two profiles ever believe to hold it; a key that moves is an effect.
+func (b *batch) take(c *record.Command, claims []claim, d decision) (again bool, err error) {
+	for _, i := range d.take {
+		cl := &claims[i]
+		key := b.key(*cl)
+		h, err := b.holding(key)
+		if err != nil {
+			return false, err
+		}
+		next := holding{Identity: record.Identity{Profile: c.Profile, Gen: h.Gen}, renewed: b.node.now()}
+		holder := record.Holder{Key: string(key), Identity: next.Identity, Claimed: true, From: h.Profile}
+		if h.Profile != "" {
+			next.revision = h.revision
+			b.moves = append(b.moves, holder)
+		} else if next.revision, err = b.create(key, next.Identity, h.revision); err != nil {
+			if !errors.Is(err, bus.ErrExists) && !errors.Is(err, bus.ErrConflict) {
+				return false, fmt.Errorf("create identity: %w", err)
+			}
+			return true, b.reread(claims)
+		}
+		b.identities.put(string(key), next)
+		b.commit.Holders = append(b.commit.Holders, holder)
+		b.weight += len(key) + 64
+		cl.holder = c.Profile
+	}
+	b.renewSession(claims, c.Profile)
+	return false, nil
+}
+
+func (b *batch) create(key bus.IdentityKey, id record.Identity, revision uint64) (uint64, error) {
+	if revision > 0 {
+		return b.node.bus.UpdateIdentity(b.ctx, key, id, revision)
+	}
+	return b.node.bus.CreateIdentity(b.ctx, key, id)
+}
+
+func (b *batch) reread(claims []claim) error {
+	for i := range claims {
+		h, err := b.readHolding(b.key(claims[i]))
+		if err != nil {
+			return err
+		}
+		claims[i].holder, claims[i].gen = h.Profile, h.Gen
+	}
+	return nil
+}
+
+// renewSession writes the key of a session in use again, once an hour, so that
+// it outlives its time to live.
+func (b *batch) renewSession(claims []claim, profile string) {
+	if len(claims) == 0 {
+		return
+	}
+	last := claims[len(claims)-1]
+	if last.Kind != record.KindSessionID || last.holder != profile {
+		return
+	}
+	key := b.key(last)
+	h, ok := b.identities.get(string(key))
+	if now := b.node.now(); ok && now.Sub(h.renewed) > sessionTTL {
+		b.renew = append(b.renew, record.Holder{Key: string(key), Identity: h.Identity})
+		h.renewed = now
+		b.identities.put(string(key), h)
+	}
+}
+
+// sessionTTL is how seldom the key of a session in use is written again.
+const sessionTTL = time.Hour

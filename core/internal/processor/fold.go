@@ -1,0 +1,167 @@
+package processor
+
+import (
+	"fmt"
+
+	"github.com/tributary-bus/tributary/core/internal/config"
+	"github.com/tributary-bus/tributary/core/internal/record"
+	"github.com/tributary-bus/tributary/sdk"
+	"github.com/tributary-bus/tributary/sdk/condition"
+)
+
+// maxDocument is how large a profile's document may become, in bytes of JSON.
+const maxDocument = 1 << 20
+
+// An application is an event on its way into a profile: what the fold works
+// with and what it gives back. It is a function of the document, the event,
+// the claims and the rules alone: no clock, no I/O, so that the same log gives
+// the same profiles wherever it is read.
+type application struct {
+	rules  *rules
+	doc    *record.Document // nil: nobody has the profile's id yet
+	event  sdk.Event
+	source *record.Event
+	// eventType holds the rules of the event's type, nil where there are none.
+	eventType *config.EventType
+	changes   map[string]any
+	ended     *sdk.Session
+	problems  []error // rules that failed on this event: counted and logged
+}
+
+// examine prepares an event for a profile and tells whether it is valid. It
+// changes nothing.
+func examine(r *rules, doc *record.Document, c *record.Command) *application {
+	a := &application{rules: r, doc: doc, source: c.Event, event: c.Event.Public(c.Received)}
+	t, err := r.of(&a.event, a.vars())
+	if err != nil {
+		a.problems = append(a.problems, err)
+	}
+	a.eventType = t
+	if errs := validate(t, &a.event); len(errs) > 0 {
+		a.refuse(errs)
+	}
+	return a
+}
+
+// refuse marks the event as not valid.
+func (a *application) refuse(errs []sdk.FieldError) {
+	a.event.Valid, a.event.Errors, a.event.Profile = false, errs, ""
+}
+
+// vars are what the rules' conditions see. Now is when the event was received.
+func (a *application) vars() *condition.Vars {
+	v := &condition.Vars{Event: &a.event, Now: a.event.Received, History: history{doc: a.doc, now: a.event.Received}}
+	if a.doc != nil {
+		v.Profile = a.doc.Profile
+		if a.doc.Session != nil && a.doc.Session.ID == a.event.Session {
+			v.Session = a.doc.Session
+		}
+	}
+	return v
+}
+
+// apply folds a valid event into the profile and returns its document after
+// it: the one given, changed, or a new one.
+func (a *application) apply(profile string, claims []claim) *record.Document {
+	if a.doc == nil {
+		a.doc = &record.Document{State: record.StateLive, Profile: sdk.NewProfile(profile, a.event.Received)}
+	}
+	p := a.doc.Profile
+	a.event.Profile = p.ID
+	a.changes = map[string]any{}
+	identify(p, claims, a.changes)
+	countEvent(a.doc, &a.event, a.rules.aggregates[a.event.Type], a.event.Received)
+	a.ended = visit(a.doc, &a.event)
+	a.describe()
+	if a.event.Type == "identify" {
+		a.adoptTraits()
+	}
+	if a.eventType != nil {
+		a.copy()
+	}
+	p.Revision++
+	p.Updated = a.event.Received
+	return a.doc
+}
+
+// annotate does what the rules of its type do to an event about nobody.
+func (a *application) annotate() { a.describe() }
+
+// identify enters the identifiers of an event into the profile.
+func identify(p *sdk.Profile, claims []claim, changes map[string]any) {
+	for _, c := range claims {
+		if c.Kind == record.KindSessionID || has(p.Identities[c.Kind], c.Value) || c.holder != "" && c.holder != p.ID {
+			continue
+		}
+		p.Identities[c.Kind] = append(p.Identities[c.Kind], c.Value)
+		changes[sdk.Path{"identities", c.Kind}.String()] = p.Identities[c.Kind]
+	}
+}
+
+func has(list []string, s string) bool {
+	for _, e := range list {
+		if e == s {
+			return true
+		}
+	}
+	return false
+}
+
+// describe gives the event the traits and tags of its type.
+func (a *application) describe() {
+	t := a.eventType
+	if t == nil {
+		return
+	}
+	for _, tag := range t.Tags {
+		if !has(a.event.Tags, tag) {
+			a.event.Tags = append(a.event.Tags[:len(a.event.Tags):len(a.event.Tags)], tag)
+		}
+	}
+	for _, rule := range t.Traits {
+		v, ok := a.event.Properties.Get(rule.From)
+		if !ok || v == nil {
+			continue
+		}
+		if err := rule.To.Set(a.event.Traits.Map(), sdk.Clone(v)); err != nil {
+			a.problems = append(a.problems, fmt.Errorf("event type %s: traits: %w", t.ID, err))
+		}
+	}
+}
+
+// adoptTraits sets an identify event's traits on the profile.
+func (a *application) adoptTraits() {
+	for name, v := range a.event.Traits.Map() {
+		a.doc.Profile.Traits[name] = sdk.Clone(v)
+		a.changes[sdk.Path{"traits", name}.String()] = v
+	}
+}
+
+// copy carries out the copy rules of the event's type, in their order; a later
+// one sees what an earlier one did. One that fails leaves the profile as it is.
+func (a *application) copy() {
+	vars := a.vars()
+	for i := range a.eventType.Copy {
+		rule := &a.eventType.Copy[i]
+		v, changed, err := copyRule(a.doc.Profile, rule, vars)
+		if err != nil {
+			a.problems = append(a.problems, fmt.Errorf("event type %s: copy to %s: %w", a.eventType.ID, rule.To, err))
+			continue
+		}
+		if changed {
+			a.changes[rule.To.String()] = v
+		}
+	}
+}
+
+// processed is what EVENTS carries of the event.
+func (a *application) processed() *record.ProcessedEvent {
+	out := &record.ProcessedEvent{Event: a.event, Config: a.rules.set.Revision(), Changes: a.changes, Ended: a.ended}
+	if a.event.Profile != "" {
+		out.Revision = a.doc.Profile.Revision
+		if a.event.Session != "" {
+			out.Session = a.doc.Session
+		}
+	}
+	return out
+}

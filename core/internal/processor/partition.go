@@ -1,0 +1,228 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/record"
+)
+
+// A partition is one part of the log and the profiles that belong to it, while
+// this node owns it. One goroutine works on it.
+type partition struct {
+	node   *Processor
+	number int
+
+	c         uint64 // of the last commit
+	commitSeq uint64 // its sequence in COMMITS
+	position  record.Position
+	rules     *rules // nil until the log or the last commit names a revision
+	sealed    bool   // the last commit has no effects that take-over would repeat
+
+	documents  *cache[*entry]
+	identities *cache[holding]
+}
+
+const (
+	// documentBudget bounds what the partitions of a node keep of profiles, in
+	// bytes of their encoded form; decoded they take about six times as much.
+	documentBudget = 12 << 20
+	// identityBudget bounds how many identities the partitions of a node keep.
+	identityBudget = 96 << 10
+	// readBytes is how much of the log is read ahead at most.
+	readBytes = 1 << 20
+)
+
+func newPartition(n *Processor, number int) *partition {
+	share := n.bus.Partitions()
+	return &partition{
+		node: n, number: number,
+		documents:  newCache(documentBudget/share, func(e *entry) int { return e.size + 256 }),
+		identities: newCache(identityBudget/share, func(holding) int { return 1 }),
+	}
+}
+
+// run owns the partition until ctx ends or another owner is found out, which
+// is bus.ErrNotOwner. What it has begun it finishes.
+func (p *partition) run(ctx context.Context) error {
+	if err := p.takeOver(ctx); err != nil {
+		return fmt.Errorf("take over partition %d: %w", p.number, err)
+	}
+	reader, err := p.node.bus.ReadIngest(ctx, p.number, p.readFrom())
+	if err != nil {
+		return fmt.Errorf("read partition %d: %w", p.number, err)
+	}
+	defer reader.Close()
+	for {
+		messages, err := p.next(ctx, reader)
+		if err != nil || ctx.Err() != nil {
+			return err
+		}
+		items, err := p.items(ctx, messages)
+		if err != nil {
+			return err
+		}
+		for len(items) > 0 {
+			begun := time.Now()
+			done, err := p.process(context.WithoutCancel(ctx), items)
+			if err != nil {
+				return fmt.Errorf("partition %d: %w", p.number, err)
+			}
+			items = items[done:]
+			if ctx.Err() != nil {
+				return nil
+			}
+			p.node.bus.Yield(ctx, time.Since(begun))
+		}
+	}
+}
+
+// next waits for what comes next in the log. While nothing comes, it seals the
+// partition: a commit without effects, so that a later start has none to
+// repeat.
+func (p *partition) next(ctx context.Context, reader *bus.IngestReader) ([]bus.IngestMessage, error) {
+	for {
+		wait := ctx
+		cancel := context.CancelFunc(func() {})
+		if !p.sealed {
+			wait, cancel = context.WithTimeout(ctx, sealAfter)
+		}
+		messages, err := reader.Next(wait, readBytes)
+		cancel()
+		if ctx.Err() != nil {
+			return nil, nil
+		}
+		if !errors.Is(err, context.DeadlineExceeded) {
+			return messages, err
+		}
+		if err := p.seal(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// sealAfter is how long nothing must have come before a partition is sealed:
+// longer than a checkpoint is apart from the next.
+const sealAfter = 2 * checkpointEvery
+
+// readFrom is the sequence after which the log has to be read.
+func (p *partition) readFrom() uint64 {
+	if p.position.Seq > 0 && p.position.Done != record.AllDone {
+		return p.position.Seq - 1
+	}
+	return p.position.Seq
+}
+
+// items decodes messages into commands, those of the first one that are not
+// done yet. What cannot be decoded is kept as a dead letter.
+func (p *partition) items(ctx context.Context, messages []bus.IngestMessage) ([]item, error) {
+	var items []item
+	for _, m := range messages {
+		commands, err := record.ParseCommands(m.Data)
+		if err != nil {
+			if err := p.node.deadMessage(ctx, p.number, m, err); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		for i := range commands {
+			it := item{Command: commands[i], seq: m.Seq, done: uint32(i + 1)}
+			if i == len(commands)-1 {
+				it.done = record.AllDone
+			}
+			if m.Seq == p.position.Seq && uint32(i) < p.position.Done {
+				continue
+			}
+			items = append(items, it)
+		}
+	}
+	return items, nil
+}
+
+// process commits the first of the items, as many as fit into one batch, and
+// completes the commit's effects. It returns how many that were.
+func (p *partition) process(ctx context.Context, items []item) (int, error) {
+	b, n, err := p.fold(ctx, items)
+	var poison *poisonError
+	if errors.As(err, &poison) {
+		// The batch is spoilt: do again what came before, then set the
+		// command aside.
+		p.abandon(b)
+		if n > 0 {
+			return p.process(ctx, items[:n])
+		}
+		if err := p.node.deadLetter(ctx, poison.item, poison.Error()); err != nil {
+			return 0, err
+		}
+		b, n, err = p.newBatch(ctx), 1, nil
+		b.commit.To = record.Position{Seq: poison.item.seq, Done: poison.item.done}
+	}
+	if err != nil {
+		p.abandon(b)
+		return 0, err
+	}
+	if err := p.commit(ctx, b); err != nil {
+		p.abandon(b)
+		return 0, err
+	}
+	return n, nil
+}
+
+// fold takes items into a batch until it is full.
+func (p *partition) fold(ctx context.Context, items []item) (*batch, int, error) {
+	b := p.newBatch(ctx)
+	b.prefetch(items[:min(len(items), batchCommands)])
+	for i := range items {
+		if err := b.fold(&items[i]); err != nil {
+			return b, i, err
+		}
+		if b.full(i + 1) {
+			return b, i + 1, nil
+		}
+	}
+	return b, len(items), nil
+}
+
+// commit makes the batch happen: one message, and then its effects.
+func (p *partition) commit(ctx context.Context, b *batch) error {
+	b.finish()
+	seq, err := p.node.bus.Commit(ctx, p.number, record.AppendCommit(nil, &b.commit), p.commitSeq)
+	if err != nil {
+		return fmt.Errorf("commit %d: %w", b.commit.C, err)
+	}
+	p.c, p.commitSeq, p.position, p.sealed = b.commit.C, seq, b.commit.To, false
+	for _, profile := range b.order {
+		p.documents.put(profile, b.touched[profile])
+	}
+	if err := p.effects(ctx, b); err != nil {
+		return fmt.Errorf("effects of commit %d: %w", b.commit.C, err)
+	}
+	p.node.metrics.commits.Inc()
+	p.node.metrics.commands.Add(b.commands)
+	p.node.progress(p)
+	return nil
+}
+
+// abandon drops what a batch that did not commit left behind.
+func (p *partition) abandon(b *batch) {
+	p.node.seen.Release(b.commit.Seen)
+	p.documents.clear()
+	p.identities.clear()
+}
+
+// seal commits nothing.
+func (p *partition) seal(ctx context.Context) error {
+	if p.c == 0 {
+		p.sealed = true
+		return nil
+	}
+	b := p.newBatch(ctx)
+	if err := p.commit(context.WithoutCancel(ctx), b); err != nil {
+		return fmt.Errorf("seal partition %d: %w", p.number, err)
+	}
+	p.sealed = true
+	return nil
+}

@@ -1,0 +1,276 @@
+// Package processor keeps one profile per person: it reads the commands of the
+// log in order, folds each into the profile it is about, and commits.
+//
+// A partition has one owner at a time, and its commits are its write-ahead
+// log: a batch of commands happens with the one message that the owner
+// publishes on condition that the commit before it is the partition's last.
+// Whoever is refused is not the owner. Everything else that a batch does is an
+// effect of its commit, and repeated by the next owner where it may be missing.
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/config"
+	"github.com/tributary-bus/tributary/core/internal/processor/seen"
+	"github.com/tributary-bus/tributary/core/internal/record"
+)
+
+// Options are what a Processor works with.
+type Options struct {
+	Bus *bus.Bus
+	// Resources tells the configuration as of a revision.
+	Resources Resources
+	// Dir is where the set of event ids seen lives.
+	Dir string
+	// Sole is true where no other node can own a partition.
+	Sole bool
+	// EventsMaxAge is how long the bus keeps events.
+	EventsMaxAge time.Duration
+	// Learn is told who holds an identity key since a commit, for caches; it
+	// must not block. It may be nil.
+	Learn func(key bus.IdentityKey, profile string)
+	Log   *slog.Logger
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Resources gives the configuration as of a revision, and waits for it where
+// this node does not know it yet.
+type Resources interface {
+	At(ctx context.Context, revision uint64) (*config.Set, error)
+}
+
+// window is how long an event's id is known at least.
+const window = 24 * time.Hour
+
+// A Processor owns partitions of the log and folds what they hold.
+type Processor struct {
+	options Options
+	bus     *bus.Bus
+	seen    *seen.Set
+	sole    bool
+	log     *slog.Logger
+	metrics *counters
+
+	mu       sync.Mutex
+	standing []standing // by partition
+	seenSeq  uint64     // how far SEEN has been read
+	purged   uint64     // below what INGEST was last purged
+}
+
+// A standing is how far a partition has come.
+type standing struct {
+	owned     bool
+	c         uint64
+	commitSeq uint64 // of the last commit whose effects are complete
+	position  record.Position
+	kept      uint64 // the commit below which COMMITS was last purged
+}
+
+// New opens the set of ids seen and returns a processor that is not running yet.
+func New(ctx context.Context, o Options) (*Processor, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	set, err := seen.Open(filepath.Join(o.Dir, "seen"), window, o.Now)
+	if err != nil {
+		return nil, fmt.Errorf("open the set of event ids seen: %w", err)
+	}
+	n := &Processor{
+		options: o, bus: o.Bus, seen: set, sole: o.Sole, log: o.Log, metrics: newCounters(),
+		standing: make([]standing, o.Bus.Partitions()),
+	}
+	if !set.Intact() || !o.Sole {
+		if err := n.catchUpSeen(ctx); err != nil {
+			return nil, errors.Join(err, set.Close())
+		}
+	}
+	return n, nil
+}
+
+// Seen tells whether an event's id is recorded as applied, as far as this node
+// knows.
+func (n *Processor) Seen(id record.ID) (bool, error) { return n.seen.Has(id) }
+
+// Close closes the set of ids seen; Run must have returned.
+func (n *Processor) Close() error { return n.seen.Close() }
+
+// Settle brings every partition to the end of the log and, where the log ends
+// below what was committed of it, moves the log on: so that no new command is
+// mistaken for one that was done. It is called once, before commands are
+// accepted.
+func (n *Processor) Settle(ctx context.Context) error {
+	end, err := n.bus.IngestLast(ctx)
+	if err != nil {
+		return fmt.Errorf("read the end of the log: %w", err)
+	}
+	var furthest uint64
+	for number := range n.standing {
+		data, _, err := n.bus.LastCommit(ctx, number)
+		if err != nil {
+			return fmt.Errorf("read the last commit of partition %d: %w", number, err)
+		}
+		if data == nil {
+			continue
+		}
+		c, err := record.ParseCommit(data)
+		if err != nil {
+			return fmt.Errorf("last commit of partition %d: %w", number, err)
+		}
+		furthest = max(furthest, c.To.Seq)
+	}
+	if furthest <= end {
+		return nil
+	}
+	n.log.Warn("the log ends before what was committed of it; finishing what is left and moving it on",
+		"end", end, "committed", furthest)
+	if err := n.finish(ctx, end); err != nil {
+		return err
+	}
+	if err := n.bus.AdvanceIngest(ctx, furthest); err != nil {
+		return fmt.Errorf("move the log on: %w", err)
+	}
+	return nil
+}
+
+// finish runs all partitions until each has done what the log holds of it up
+// to a sequence.
+func (n *Processor) finish(ctx context.Context, end uint64) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var group errgroup.Group
+	group.Go(func() error { return n.Run(ctx) })
+	err := n.waitFor(ctx, end)
+	cancel()
+	return errors.Join(err, group.Wait())
+}
+
+// waitFor returns when no partition has anything left up to a sequence.
+func (n *Processor) waitFor(ctx context.Context, end uint64) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		done := true
+		for number := range n.standing {
+			last, err := n.bus.IngestLastOf(ctx, number)
+			if err != nil {
+				return fmt.Errorf("read the end of partition %d: %w", number, err)
+			}
+			if at := n.at(number); last <= end && (last > at.position.Seq || last == at.position.Seq && at.position.Done != record.AllDone) {
+				done = false
+			}
+		}
+		if done {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// Run owns partitions until ctx ends; then it finishes the batches that are
+// begun and makes a last checkpoint.
+func (n *Processor) Run(ctx context.Context) error {
+	var group errgroup.Group
+	group.Go(func() error { return n.checkpoints(ctx) })
+	for number := range n.standing {
+		group.Go(func() error { return n.own(ctx, number) })
+	}
+	err := group.Wait()
+	return errors.Join(err, n.checkpoint(context.WithoutCancel(ctx)))
+}
+
+// own works on one partition, again after each failure.
+func (n *Processor) own(ctx context.Context, number int) error {
+	wait := firstRetry
+	for ctx.Err() == nil {
+		begun := time.Now()
+		err := newPartition(n, number).run(ctx)
+		n.disown(number)
+		if err == nil || ctx.Err() != nil {
+			continue
+		}
+		if errors.Is(err, bus.ErrNotOwner) {
+			n.metrics.refused.Inc()
+		}
+		n.log.Warn("partition stopped; taking it over again", "partition", number, "after", wait, "error", err)
+		if time.Since(begun) > time.Minute {
+			wait = firstRetry
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, lastRetry)
+	}
+	return nil
+}
+
+const (
+	firstRetry = 50 * time.Millisecond
+	lastRetry  = 5 * time.Second
+)
+
+// progress notes how far a partition has come, effects included.
+func (n *Processor) progress(p *partition) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := &n.standing[p.number]
+	s.owned, s.c, s.commitSeq, s.position = true, p.c, p.commitSeq, p.position
+}
+
+func (n *Processor) disown(number int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.standing[number] = standing{}
+}
+
+func (n *Processor) at(number int) standing {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.standing[number]
+}
+
+// catchUpSeen reads what other nodes, or this one before its set was lost,
+// recorded as seen.
+func (n *Processor) catchUpSeen(ctx context.Context) error {
+	n.mu.Lock()
+	after := n.seenSeq
+	n.mu.Unlock()
+	err := n.bus.ReadSeen(ctx, after, func(seq uint64, _ time.Time, ids []record.ID) error {
+		after = seq
+		return n.seen.Record(ids)
+	})
+	if err != nil {
+		return fmt.Errorf("read the ids seen: %w", err)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.seenSeq = max(n.seenSeq, after)
+	return nil
+}
+
+// learn tells the node's caches who holds the keys of a commit.
+func (n *Processor) learn(c *record.Commit) {
+	if n.options.Learn == nil {
+		return
+	}
+	for i := range c.Holders {
+		n.options.Learn(bus.IdentityKey(c.Holders[i].Key), c.Holders[i].Identity.Profile)
+	}
+}
+
+func (n *Processor) now() time.Time { return n.options.Now().UTC().Truncate(time.Millisecond) }

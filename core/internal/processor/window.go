@@ -1,0 +1,240 @@
+package processor
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tributary-bus/tributary/core/internal/record"
+	"github.com/tributary-bus/tributary/sdk"
+	"github.com/tributary-bus/tributary/sdk/condition"
+)
+
+const (
+	// windowExact is how many occurrences a window keeps one by one.
+	windowExact = 1000
+	// windowSlots is into how many parts a window is cut beyond that.
+	windowSlots = 60
+	// typesKept is for how many event types a profile keeps lifetime numbers.
+	typesKept = 500
+)
+
+// countEvent enters one occurrence of an event into the profile's lifetime
+// numbers and into the windows that stored conditions read.
+func countEvent(doc *record.Document, e *sdk.Event, aggregates []condition.Aggregate, now time.Time) {
+	stats := &doc.Profile.Stats
+	if stats.FirstSeen.IsZero() || e.Time.Before(stats.FirstSeen) {
+		stats.FirstSeen = e.Time
+	}
+	if e.Time.After(stats.LastSeen) {
+		stats.LastSeen = e.Time
+	}
+	if e.Type == "page-view" {
+		stats.Views++
+	}
+	t, known := stats.Events[e.Type]
+	if !known && len(stats.Events) >= typesKept {
+		stats.Truncated = true
+		return
+	}
+	t.Count++
+	if t.First.IsZero() || e.Time.Before(t.First) {
+		t.First = e.Time
+	}
+	if e.Time.After(t.Last) {
+		t.Last = e.Time
+	}
+	stats.Events[e.Type] = t
+	for i := range aggregates {
+		a := &aggregates[i]
+		if a.Type != e.Type || a.Window == 0 && a.Property == "" {
+			continue
+		}
+		name := windowName(a.Type, a.Property, a.Window)
+		w := doc.Windows[name]
+		if w == nil {
+			w = &record.Window{Span: a.Window.Milliseconds()}
+			if doc.Windows == nil {
+				doc.Windows = map[string]*record.Window{}
+			}
+			doc.Windows[name] = w
+		}
+		var value any
+		if a.Property != "" {
+			if path, err := sdk.ParsePath(a.Property); err == nil {
+				value, _ = e.Properties.Get(path)
+			}
+		}
+		enter(w, e.Time.UnixMilli(), value, a.Property != "", now.UnixMilli())
+	}
+}
+
+// windowName is the key of a window in a document.
+func windowName(eventType, property string, span time.Duration) string {
+	name := sdk.AppendValue(nil, []any{eventType, property, span.Milliseconds()})
+	return string(name)
+}
+
+// enter adds one occurrence to a window, in order of time, and lets go of what
+// has left it. A window without a span holds one sum, of all that ever came.
+func enter(w *record.Window, at int64, value any, summed bool, now int64) {
+	if !isNumber(value) {
+		value = nil
+	}
+	if w.Span == 0 {
+		spill(w, at, value)
+		return
+	}
+	leave(w, now)
+	if at <= now-w.Span {
+		return
+	}
+	i, _ := slices.BinarySearch(w.Times, at+1)
+	w.Times = slices.Insert(w.Times, i, at)
+	if summed {
+		w.Values = slices.Insert(w.Values, i, value)
+	}
+	for len(w.Times) > windowExact {
+		var oldest any
+		if summed {
+			oldest = w.Values[0]
+			w.Values = slices.Delete(w.Values, 0, 1)
+		}
+		spill(w, w.Times[0], oldest)
+		w.Times = slices.Delete(w.Times, 0, 1)
+	}
+}
+
+// spill adds an occurrence to its slot.
+func spill(w *record.Window, at int64, value any) {
+	if w.Slots == nil {
+		w.Slots = map[int64]record.Slot{}
+	}
+	n := int64(0)
+	if w.Span > 0 {
+		n = slotOf(w, at)
+	}
+	s := w.Slots[n]
+	s.Count++
+	if value != nil {
+		if sum, err := add(s.Sum, value, false); err == nil {
+			s.Sum = sum
+		}
+	}
+	w.Slots[n] = s
+}
+
+func slotLength(w *record.Window) int64 { return max(w.Span/windowSlots, 1) }
+
+func slotOf(w *record.Window, at int64) int64 {
+	length := slotLength(w)
+	n := at / length
+	if at < 0 && at%length != 0 {
+		n--
+	}
+	return n
+}
+
+// leave drops what fell out of the window.
+func leave(w *record.Window, now int64) {
+	from := now - w.Span
+	i, _ := slices.BinarySearch(w.Times, from+1)
+	w.Times = slices.Delete(w.Times, 0, i)
+	if w.Values != nil {
+		w.Values = slices.Delete(w.Values, 0, i)
+	}
+	for n := range w.Slots {
+		if (n+1)*slotLength(w) <= from {
+			delete(w.Slots, n)
+		}
+	}
+}
+
+// history answers count, sum, first and last of conditions from a document.
+type history struct {
+	doc *record.Document
+	now time.Time
+}
+
+var _ condition.History = history{}
+
+// Count implements condition.History. A window counts what lies after its
+// start up to and including now.
+func (h history) Count(eventType string, window time.Duration) int64 {
+	if h.doc == nil {
+		return 0
+	}
+	if window == 0 {
+		return h.doc.Profile.Stats.Events[eventType].Count
+	}
+	count, _ := h.read(eventType, "", window)
+	return count
+}
+
+// Sum implements condition.History.
+func (h history) Sum(eventType, property string, window time.Duration) any {
+	if h.doc == nil {
+		return nil
+	}
+	_, sum := h.read(eventType, property, window)
+	return sum
+}
+
+// First implements condition.History.
+func (h history) First(eventType string) time.Time {
+	if h.doc == nil {
+		return time.Time{}
+	}
+	return h.doc.Profile.Stats.Events[eventType].First
+}
+
+// Last implements condition.History.
+func (h history) Last(eventType string) time.Time {
+	if h.doc == nil {
+		return time.Time{}
+	}
+	return h.doc.Profile.Stats.Events[eventType].Last
+}
+
+func (h history) read(eventType, property string, window time.Duration) (count int64, sum any) {
+	w := h.doc.Windows[windowName(eventType, property, window)]
+	if w == nil {
+		return 0, nil
+	}
+	if w.Span == 0 {
+		return w.Slots[0].Count, w.Slots[0].Sum
+	}
+	now := h.now.UnixMilli()
+	from := now - w.Span
+	i, _ := slices.BinarySearch(w.Times, from+1)
+	j, _ := slices.BinarySearch(w.Times, now+1)
+	count = int64(j - i)
+	if property != "" {
+		for _, v := range w.Values[i:j] {
+			sum = plus(sum, v)
+		}
+	}
+	slots := make([]int64, 0, len(w.Slots))
+	for n := range w.Slots {
+		if start := n * slotLength(w); start+slotLength(w) > from && start <= now {
+			slots = append(slots, n)
+		}
+	}
+	slices.Sort(slots)
+	for _, n := range slots {
+		count += w.Slots[n].Count
+		sum = plus(sum, w.Slots[n].Sum)
+	}
+	return count, sum
+}
+
+// plus adds numbers; nil is no number.
+func plus(a, b any) any {
+	if b == nil {
+		return a
+	}
+	sum, err := add(a, b, false)
+	if err != nil {
+		return a
+	}
+	return sum
+}
