@@ -64,6 +64,7 @@ func (b *batch) fold(it *item) (err error) {
 	switch it.Kind {
 	case record.KindEvent:
 		err = b.event(&it.Command)
+	case 0: // a message that could not be decoded
 	case record.KindConfig:
 		err = b.configure(it.Revision)
 	default:

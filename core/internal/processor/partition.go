@@ -58,8 +58,11 @@ func (p *partition) run(ctx context.Context) error {
 	defer reader.Close()
 	for {
 		messages, err := p.next(ctx, reader)
-		if err != nil || ctx.Err() != nil {
+		if err != nil {
 			return err
+		}
+		if ctx.Err() != nil {
+			return p.seal(ctx)
 		}
 		items, err := p.items(ctx, messages)
 		if err != nil {
@@ -73,7 +76,7 @@ func (p *partition) run(ctx context.Context) error {
 			}
 			items = items[done:]
 			if ctx.Err() != nil {
-				return nil
+				return p.seal(ctx)
 			}
 			p.node.bus.Yield(ctx, time.Since(begun))
 		}
@@ -117,7 +120,8 @@ func (p *partition) readFrom() uint64 {
 }
 
 // items decodes messages into commands, those of the first one that are not
-// done yet. What cannot be decoded is kept as a dead letter.
+// done yet. What cannot be decoded is kept as a dead letter; an item without a
+// command stands for it.
 func (p *partition) items(ctx context.Context, messages []bus.IngestMessage) ([]item, error) {
 	var items []item
 	for _, m := range messages {
@@ -126,6 +130,7 @@ func (p *partition) items(ctx context.Context, messages []bus.IngestMessage) ([]
 			if err := p.node.deadMessage(ctx, p.number, m, err); err != nil {
 				return nil, err
 			}
+			items = append(items, item{seq: m.Seq, done: record.AllDone})
 			continue
 		}
 		for i := range commands {
@@ -215,8 +220,7 @@ func (p *partition) abandon(b *batch) {
 
 // seal commits nothing.
 func (p *partition) seal(ctx context.Context) error {
-	if p.c == 0 {
-		p.sealed = true
+	if p.sealed {
 		return nil
 	}
 	b := p.newBatch(ctx)

@@ -41,8 +41,10 @@ type Holder struct {
 	Key      string // as the bucket has it: kind and keyed hash
 	Identity Identity
 	// Claimed is true where the commit makes the profile the holder, as
-	// against having read that it is.
+	// against having read that it is; From is who held the key before, empty
+	// for nobody.
 	Claimed bool
+	From    string
 }
 
 // A Change is a profile's document after the commit.
@@ -84,6 +86,7 @@ func AppendCommit(dst []byte, c *Commit) []byte {
 		} else {
 			b = append(b, 0)
 		}
+		b = appendBytes(b, h.From)
 	}
 	b = binary.AppendUvarint(b, uint64(len(c.Seen)))
 	for i := range c.Seen {
@@ -143,7 +146,7 @@ func ParseCommit(text []byte) (*Commit, error) {
 	if n := r.count(4); n > 0 {
 		c.Holders = make([]Holder, n)
 		for i := range c.Holders {
-			c.Holders[i] = Holder{Key: r.string(), Identity: r.identity(), Claimed: r.byte() == 1}
+			c.Holders[i] = Holder{Key: r.string(), Identity: r.identity(), Claimed: r.byte() == 1, From: r.string()}
 		}
 	}
 	if n := r.count(len(ID{})); n > 0 {
