@@ -1,0 +1,106 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+
+	"github.com/tributary-bus/tributary/sdk"
+)
+
+// schemaURL is what a schema is known by while it is compiled.
+const schemaURL = "schema:/properties"
+
+// noLoader refuses everything that is not in the schema itself: a schema never
+// makes the process read a file or ask a server.
+type noLoader struct{}
+
+func (noLoader) Load(url string) (any, error) {
+	return nil, fmt.Errorf("%s is not loaded; write the definition into the schema, under $defs", url)
+}
+
+// compileSchema compiles a JSON Schema, by default of draft 2020-12. Patterns
+// are RE2: linear in time, without look-around.
+func compileSchema(n *node) (*jsonschema.Schema, error) {
+	if n.shape != object && n.typeName() != "a boolean" {
+		return nil, fmt.Errorf("want a JSON Schema, an object, got %s", n.typeName())
+	}
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(appendCanonical(nil, n)))
+	if err != nil {
+		return nil, err
+	}
+	c := jsonschema.NewCompiler()
+	c.DefaultDraft(jsonschema.Draft2020)
+	c.UseLoader(noLoader{})
+	if err := c.AddResource(schemaURL, document); err != nil {
+		return nil, schemaError(err)
+	}
+	schema, err := c.Compile(schemaURL)
+	if err != nil {
+		return nil, schemaError(err)
+	}
+	return schema, nil
+}
+
+// schemaError names the place within the schema, not our URL for it.
+func schemaError(err error) error {
+	var invalid *jsonschema.ValidationError
+	if errors.As(err, &invalid) {
+		var parts []string
+		for _, e := range fieldErrors(invalid) {
+			parts = append(parts, strings.TrimPrefix(e.Path+": ", ": ")+e.Message)
+		}
+		return fmt.Errorf("not a JSON Schema: %s", strings.Join(parts, "; "))
+	}
+	text := strings.ReplaceAll(err.Error(), schemaURL, "")
+	return errors.New(strings.ReplaceAll(text, `"#`, `"`))
+}
+
+// Check says what is wrong with an event's properties: nothing where they fit
+// the schema, and at most 16 errors where they do not.
+func (t *EventType) Check(properties map[string]any) []sdk.FieldError {
+	if t.Schema == nil {
+		return nil
+	}
+	err := t.Schema.Validate(properties)
+	if err == nil {
+		return nil
+	}
+	var invalid *jsonschema.ValidationError
+	if !errors.As(err, &invalid) {
+		return []sdk.FieldError{{Path: "properties", Message: err.Error()}}
+	}
+	list := fieldErrors(invalid)
+	for i := range list {
+		list[i].Path = strings.TrimSuffix("properties."+list[i].Path, ".")
+	}
+	return list
+}
+
+const maxFieldErrors = 16
+
+var english = message.NewPrinter(language.English)
+
+// fieldErrors flattens the library's tree of causes to its leaves, by path.
+func fieldErrors(e *jsonschema.ValidationError) []sdk.FieldError {
+	var list []sdk.FieldError
+	var walk func(e *jsonschema.ValidationError)
+	walk = func(e *jsonschema.ValidationError) {
+		if len(list) == maxFieldErrors {
+			return
+		}
+		if len(e.Causes) == 0 {
+			list = append(list, sdk.FieldError{Path: sdk.Path(e.InstanceLocation).String(), Message: e.ErrorKind.LocalizedString(english)})
+		}
+		for _, cause := range e.Causes {
+			walk(cause)
+		}
+	}
+	walk(e)
+	return list
+}

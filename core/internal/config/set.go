@@ -1,0 +1,240 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/tributary-bus/tributary/sdk/condition"
+)
+
+// A Set is all resources of one revision, compiled. It never changes and is
+// safe for concurrent use; what it returns is shared and must not be changed.
+type Set struct {
+	revision  uint64
+	byKey     map[key]Resource
+	resources []Resource
+
+	sources         map[string]*Source
+	writeKeys       map[string]*Source
+	eventTypes      map[string]*EventType
+	identifications []*Identification
+	kinds           map[string]IdentifierKind
+	imports         map[string]*Import
+	aggregates      []condition.Aggregate
+}
+
+// maxSet bounds the specs of a set, which travel in one message.
+const maxSet = 6 << 20
+
+// NewSet compiles resources and checks how they fit together. Resources
+// without a revision get that of the set. The error is [Problems], all of them.
+func NewSet(revision uint64, resources []Resource) (*Set, error) {
+	var problems Problems
+	byKey := make(map[key]Resource, len(resources))
+	for _, r := range resources {
+		v, err := r.Validate()
+		if err != nil {
+			problems = append(problems, problemsOf(err)...)
+			continue
+		}
+		if first, ok := byKey[v.key()]; ok {
+			problems = append(problems, twice(v, first.Origin))
+			continue
+		}
+		if v.Revision == 0 {
+			v.Revision = revision
+		}
+		byKey[v.key()] = v
+	}
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return assemble(revision, byKey)
+}
+
+// Revision is what the set is known by. It grows by one with each change.
+func (s *Set) Revision() uint64 { return s.revision }
+
+// Resources lists all resources by kind and id.
+func (s *Set) Resources() []Resource { return s.resources }
+
+// Get returns a resource.
+func (s *Set) Get(kind, id string) (Resource, bool) {
+	r, ok := s.byKey[key{kind, id}]
+	return r, ok
+}
+
+// Source returns a source by its id, disabled ones too.
+func (s *Set) Source(id string) (*Source, bool) {
+	source, ok := s.sources[id]
+	return source, ok
+}
+
+// SourceByKey returns the source, disabled or not, that a write key belongs
+// to. What follows a colon in the key does not count.
+func (s *Set) SourceByKey(writeKey string) (*Source, bool) {
+	writeKey, _, _ = strings.Cut(writeKey, ":")
+	source, ok := s.writeKeys[writeKey]
+	return source, ok
+}
+
+// EventType returns the rules of a type, nil where it has none.
+func (s *Set) EventType(id string) *EventType { return s.eventTypes[id] }
+
+// EventTypes lists the types that have rules, sorted.
+func (s *Set) EventTypes() []string { return slices.Sorted(maps.Keys(s.eventTypes)) }
+
+// Identifications lists what identifies a person, the strongest first: by
+// priority, then by id.
+func (s *Set) Identifications() []*Identification { return s.identifications }
+
+// Kind returns a kind of identifier that events may name in ids; false for an
+// unknown one. The session, which identifies too, is not named there.
+func (s *Set) Kind(name string) (IdentifierKind, bool) {
+	k, ok := s.kinds[name]
+	return k, ok
+}
+
+// Import returns an import mapping.
+func (s *Set) Import(id string) (*Import, bool) {
+	i, ok := s.imports[id]
+	return i, ok
+}
+
+// Aggregates lists the windowed counts and the sums that stored conditions
+// read, each once, in an order that depends on nothing else. Lifetime counts
+// are kept anyway.
+func (s *Set) Aggregates() []condition.Aggregate { return s.aggregates }
+
+// assemble builds the indices over validated resources.
+func assemble(revision uint64, byKey map[key]Resource) (*Set, error) {
+	s := &Set{
+		revision: revision, byKey: byKey,
+		sources: map[string]*Source{}, writeKeys: map[string]*Source{}, eventTypes: map[string]*EventType{},
+		kinds: map[string]IdentifierKind{}, imports: map[string]*Import{},
+	}
+	for _, k := range builtInKinds {
+		s.kinds[k.Name] = k
+	}
+	size := 0
+	for _, r := range byKey {
+		size += len(r.Spec)
+		s.resources = append(s.resources, r)
+	}
+	slices.SortFunc(s.resources, func(a, b Resource) int {
+		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.ID, b.ID))
+	})
+	var problems Problems
+	if size > maxSet {
+		problems = append(problems, &Problem{Message: fmt.Sprintf(
+			"all resources together have %d bytes of JSON; at most %d are allowed", size, maxSet)})
+	}
+	seen := map[condition.Aggregate]bool{}
+	for _, r := range s.resources {
+		c := s.checker(r)
+		s.index(c, r)
+		for _, p := range programs(r.compiled) {
+			for _, a := range p.Aggregates() {
+				if kept(a) && !seen[a] {
+					seen[a] = true
+					s.aggregates = append(s.aggregates, a)
+				}
+			}
+		}
+		problems = append(problems, c.problems...)
+	}
+	for _, r := range s.resources {
+		c := s.checker(r)
+		if check := kinds[r.Kind].check; check != nil {
+			check(c, r.compiled, s)
+		}
+		problems = append(problems, c.problems...)
+	}
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	slices.SortFunc(s.identifications, func(a, b *Identification) int {
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), strings.Compare(a.ID, b.ID))
+	})
+	slices.SortFunc(s.aggregates, compareAggregates)
+	return s, nil
+}
+
+// checker starts a list of problems with r. Only of what is new to this set is
+// the origin told: the file of an older resource may be gone.
+func (s *Set) checker(r Resource) *checker {
+	c := &checker{kind: r.Kind, id: r.ID}
+	if r.Revision == s.revision {
+		c.origin = r.Origin
+	}
+	return c
+}
+
+// index files a resource under what it is looked up by.
+func (s *Set) index(c *checker, r Resource) {
+	switch v := r.compiled.(type) {
+	case *Source:
+		s.sources[v.ID] = v
+		for i, k := range v.Keys {
+			if other, ok := s.writeKeys[k]; ok {
+				// The key may be a secret: it is not repeated.
+				c.fail(nil, fmt.Sprintf("spec.keys[%d]", i), "is a write key of source %s too; a key belongs to one source", other.ID)
+				continue
+			}
+			s.writeKeys[k] = v
+		}
+	case *EventType:
+		s.eventTypes[v.ID] = v
+	case *Identification:
+		s.identifications = append(s.identifications, v)
+		s.kinds[v.ID] = IdentifierKind{v.ID, v.Limit, v.Normalise}
+	case *Import:
+		s.imports[v.ID] = v
+	}
+}
+
+// programs lists the conditions that are evaluated with a profile's history.
+func programs(compiled any) []*condition.Program {
+	t, ok := compiled.(*EventType)
+	if !ok {
+		return nil
+	}
+	var list []*condition.Program
+	if t.When != nil {
+		list = append(list, t.When)
+	}
+	for _, rule := range t.Copy {
+		if rule.From != nil {
+			list = append(list, rule.From)
+		}
+	}
+	return list
+}
+
+// kept tells whether an aggregate has to be kept for somebody to read it:
+// counts, firsts and lasts of a lifetime are there for every type.
+func kept(a condition.Aggregate) bool { return a.Window != 0 || a.Property != "" }
+
+func compareAggregates(a, b condition.Aggregate) int {
+	return cmp.Or(strings.Compare(a.Type, b.Type), cmp.Compare(a.Window, b.Window),
+		strings.Compare(a.Property, b.Property), cmp.Compare(a.Func, b.Func))
+}
+
+func (s *Set) kindNames() []string { return slices.Sorted(maps.Keys(s.kinds)) }
+
+// wantSource reports a source that is not in the set.
+func (s *Set) wantSource(c *checker, path, id string) {
+	if _, ok := s.sources[id]; !ok {
+		known := slices.Sorted(maps.Keys(s.sources))
+		switch {
+		case id == "":
+		case len(known) == 0:
+			c.fail(nil, path, "there is no source %q, nor any other; apply it first, or in the same call", id)
+		default:
+			c.fail(nil, path, "there is no source %q; %s", id, meant(id, known))
+		}
+	}
+}

@@ -1,0 +1,214 @@
+// Package config is what people write: the settings of a process, and the
+// resources that are configuration as code. It is pure but for reading files:
+// texts go in, compiled values or all that is wrong with them come out.
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// Config is the configuration of one process. The tags of a field are its
+// documentation and its default; its key is dotted, such as http.tls.cert, and
+// TRIBUTARY_HTTP_TLS_CERT in the environment.
+type Config struct {
+	Data       string `key:"data" default:"tributary-data" doc:"Directory that holds everything: streams, query store, keys, tokens. One process at a time uses it."`
+	HTTP       HTTP   `key:"http"`
+	Admin      Admin  `key:"admin"`
+	Durability string `key:"durability" default:"fsync" choices:"fsync,process" doc:"What an accepted event survives: fsync, a power cut; process, the end of the process. With an external NATS its own policy holds."`
+	Bus        Bus    `key:"bus"`
+	Store      Store  `key:"store"`
+	Limits     Limits `key:"limits"`
+	Log        Log    `key:"log"`
+}
+
+// HTTP is where the product listens.
+type HTTP struct {
+	Addr  string `key:"addr" default:"127.0.0.1:8080" doc:"Address of the HTTP and WebSocket listener."`
+	Admin string `key:"admin" doc:"Address of its own for the admin API and /metrics. Empty: the same listener, but only where that is a loopback address."`
+	TLS   TLS    `key:"tls"`
+}
+
+// TLS is a certificate and its key; both or neither.
+type TLS struct {
+	Cert string `key:"cert" doc:"File of the certificate chain, PEM. Read again when it changes."`
+	Key  string `key:"key" doc:"File of the certificate's private key, PEM."`
+}
+
+// Admin is who may administer.
+type Admin struct {
+	Token Secret `key:"token" doc:"The first admin token. Empty: one is made and kept in the data directory, in the file admin-token."`
+}
+
+// Bus is the streams: an embedded NATS server, or an external one.
+type Bus struct {
+	URLs           []string `key:"urls" doc:"URLs of an external NATS; empty: the embedded server."`
+	Creds          string   `key:"creds" doc:"File with the credentials for the external NATS."`
+	Listen         string   `key:"listen" default:"127.0.0.1:0" doc:"Address of the embedded NATS server; port 0 chooses one."`
+	Replicas       int      `key:"replicas" default:"1" min:"1" max:"5" doc:"Copies of each stream on an external cluster."`
+	Partitions     int      `key:"partitions" default:"16" min:"1" max:"1024" doc:"Partitions of the profiles. Counts only when the data directory is created."`
+	DiskReserve    Size     `key:"disk_reserve" default:"0" doc:"Free disk below which no event is accepted. 0: 5 % of the disk, at least 1 GB."`
+	IngestMaxBytes Size     `key:"ingest_max_bytes" default:"0" doc:"Bound of the events that are accepted and not processed yet. 0: 2 GB, or a tenth of the free disk where that is less."`
+	EventsMaxAge   Duration `key:"events_max_age" default:"30d" min:"1h" doc:"How long processed events stay on the bus, to be read again."`
+}
+
+// Store is the query store.
+type Store struct {
+	SQLite    SQLite    `key:"sqlite"`
+	Retention Retention `key:"retention"`
+}
+
+// SQLite is the store in a file.
+type SQLite struct {
+	Path string `key:"path" doc:"File of the query store. Empty: store.db in the data directory."`
+}
+
+// Retention is how long the query store keeps what it shows.
+type Retention struct {
+	Events Duration `key:"events" default:"0" doc:"How long events can be queried, in whole days by the time they were received. 0: for ever."`
+}
+
+// Limits are the bounds of what is taken in.
+type Limits struct {
+	Event    Size `key:"event" default:"32KB" min:"1KB" max:"1MB" doc:"One event."`
+	Request  Size `key:"request" default:"500KB" min:"1KB" max:"64MB" doc:"One request as it is sent."`
+	Inflated Size `key:"inflated" default:"5MB" min:"1KB" max:"256MB" doc:"One request after gzip or zstd was undone."`
+	Events   int  `key:"events" default:"1000" min:"1" max:"100000" doc:"Events in one request."`
+	Nesting  int  `key:"nesting" default:"64" min:"4" max:"1000" doc:"Levels of JSON in one event."`
+	Profile  Size `key:"profile" default:"1MB" min:"16KB" max:"4MB" doc:"One profile."`
+}
+
+// Log is how the process tells what happens.
+type Log struct {
+	Level  string `key:"level" default:"info" choices:"debug,info,warn,error" doc:"Least severe lines that are written."`
+	Format string `key:"format" default:"text" choices:"text,json" doc:"Form of the lines, on the standard error."`
+}
+
+// Default is the configuration of which nothing was said.
+func Default() Config {
+	c, err := load(nil)
+	if err != nil {
+		panic(fmt.Sprintf("default configuration: %v", err))
+	}
+	return c
+}
+
+// StorePath is the file of the query store.
+func (c *Config) StorePath() string {
+	if c.Store.SQLite.Path != "" {
+		return c.Store.SQLite.Path
+	}
+	return filepath.Join(c.Data, "store.db")
+}
+
+// Loopback tells whether everything that takes events or commands listens on
+// this machine alone.
+func (c *Config) Loopback() bool {
+	return isLoopback(c.HTTP.Addr) && (c.HTTP.Admin == "" || isLoopback(c.HTTP.Admin))
+}
+
+// validate reports what cannot be told from one setting alone.
+func (c *Config) validate(s *settings) {
+	for _, address := range []struct{ key, value string }{
+		{"http.addr", c.HTTP.Addr}, {"http.admin", c.HTTP.Admin}, {"bus.listen", c.Bus.Listen},
+	} {
+		if address.value == "" && address.key == "http.admin" {
+			continue
+		}
+		if message := badAddress(address.value); message != "" {
+			s.fail(address.key, "%q is not an address: %s; want host:port, such as 127.0.0.1:8080", address.value, message)
+		}
+	}
+	switch {
+	case c.HTTP.TLS.Cert != "" && c.HTTP.TLS.Key == "":
+		s.fail("http.tls.key", "missing; a certificate needs its key")
+	case c.HTTP.TLS.Cert == "" && c.HTTP.TLS.Key != "":
+		s.fail("http.tls.cert", "missing; a key needs its certificate")
+	}
+	if c.Data == "" {
+		s.fail("data", "must not be empty; want a directory")
+	}
+	if c.Limits.Inflated < c.Limits.Request {
+		s.fail("limits.inflated", "%s is less than limits.request, which is %s", c.Limits.Inflated, c.Limits.Request)
+	}
+	if c.Bus.Creds != "" && len(c.Bus.URLs) == 0 {
+		s.fail("bus.creds", "is for an external NATS; set bus.urls too")
+	}
+	if c.Bus.Replicas > 1 && len(c.Bus.URLs) == 0 {
+		s.fail("bus.replicas", "the embedded NATS is one server; want 1, or set bus.urls")
+	}
+}
+
+func badAddress(address string) string {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "host and port cannot be told apart"
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return fmt.Sprintf("%q is no port", port)
+	}
+	return ""
+}
+
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// A Duration is a span of time, written as 90s, 15m, 1h30m, 7d or 2w.
+type Duration time.Duration
+
+// String writes whole days in days and everything else as Go does.
+func (d Duration) String() string {
+	const day = Duration(24 * time.Hour)
+	if d != 0 && d%day == 0 {
+		return strconv.FormatInt(int64(d/day), 10) + "d"
+	}
+	return time.Duration(d).String()
+}
+
+// A Size is a number of bytes, written as 500, 32KB, 1MB or 2GB; a KB has 1024.
+type Size int64
+
+var sizeUnits = []struct {
+	suffix string
+	bytes  Size
+}{{"TB", 1 << 40}, {"GB", 1 << 30}, {"MB", 1 << 20}, {"KB", 1 << 10}, {"B", 1}}
+
+// String writes the size in the largest unit that keeps it whole.
+func (s Size) String() string {
+	for _, unit := range sizeUnits {
+		if s != 0 && s%unit.bytes == 0 && unit.bytes > 1 {
+			return strconv.FormatInt(int64(s/unit.bytes), 10) + unit.suffix
+		}
+	}
+	return strconv.FormatInt(int64(s), 10)
+}
+
+// A Secret is a text that no log line and no error shows.
+type Secret string
+
+// String hides the secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "(secret)"
+}
+
+// GoString hides the secret from %#v.
+func (s Secret) GoString() string { return s.String() }
+
+// MarshalText hides the secret from encoders, those of log lines included.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
