@@ -75,10 +75,14 @@ func compileEventType(f *form, id string) any {
 		t.Schema = schema
 	}
 	if n := f.get("traits"); n != nil {
-		t.Traits = compileTraits(f.form(n, f.at("traits")))
+		if traits, ok := f.form(n, f.at("traits")); ok {
+			t.Traits = compileTraits(traits)
+		}
 	}
 	for i, n := range f.list("copy") {
-		t.Copy = append(t.Copy, compileCopy(f.form(n, f.item("copy", i))))
+		if rule, ok := f.form(n, f.item("copy", i)); ok {
+			t.Copy = append(t.Copy, compileCopy(rule))
+		}
 	}
 	return t
 }
@@ -144,7 +148,7 @@ func compileCopy(f *form) CopyRule {
 			f.fail(by, f.at("by"), "only increment and decrement take by; use from")
 		}
 		if from == nil {
-			f.fail(f.node, f.at("from"), "missing; want a expression (CEL), such as event.properties.total")
+			f.fail(f.node, f.at("from"), "missing; want an expression (CEL), such as event.properties.total")
 		}
 	}
 	return rule

@@ -33,13 +33,13 @@ type form struct {
 	known []string
 }
 
-// form opens n as an object; what is none is reported and reads as empty.
-func (c *checker) form(n *node, path string) *form {
+// form opens n as an object; it reports what is none.
+func (c *checker) form(n *node, path string) (f *form, ok bool) {
 	if n.shape != object {
 		c.fail(n, path, "want an object, got %s", n.typeName())
-		n = &node{line: n.line, shape: object}
+		return nil, false
 	}
-	return &form{checker: c, node: n, path: path}
+	return &form{checker: c, node: n, path: path}, true
 }
 
 // get returns a field, nil where it is missing or null.

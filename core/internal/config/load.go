@@ -134,7 +134,7 @@ func (s *settings) file(name string, text []byte) {
 func (s *settings) object(file string, n *node, prefix string) {
 	for _, f := range n.fields {
 		key, origin := prefix+f.name, Origin{file, f.line}
-		if f.value.shape == object && isPrefix(key) {
+		if isPrefix(key) && (f.value.shape == object || f.value.null()) {
 			s.object(file, f.value, key+".")
 			continue
 		}

@@ -66,7 +66,10 @@ func (f *form) mapping(field string, scope condition.Scope) *EventMapping {
 	if n == nil {
 		return nil
 	}
-	e := f.form(n, f.at(field))
+	e, ok := f.form(n, f.at(field))
+	if !ok {
+		return nil
+	}
 	m := &EventMapping{
 		typ: e.name("type", scope), source: e.name("source", scope),
 		id: e.expression("id", scope), session: e.expression("session", scope),
@@ -76,9 +79,10 @@ func (f *form) mapping(field string, scope condition.Scope) *EventMapping {
 		e.fail(n, e.at("type"), "missing; want the type of the events")
 	}
 	if ids := e.get("ids"); ids != nil {
-		kinds := e.form(ids, e.at("ids"))
-		for _, k := range kinds.node.fields {
-			m.ids = append(m.ids, leaf{k.name, e.compile(k.value, kinds.at(k.name), scope, condition.Compile)})
+		if kinds, ok := e.form(ids, e.at("ids")); ok {
+			for _, k := range kinds.node.fields {
+				m.ids = append(m.ids, leaf{k.name, e.compile(k.value, kinds.at(k.name), scope, condition.Compile)})
+			}
 		}
 		slices.SortFunc(m.ids, func(a, b leaf) int { return strings.Compare(a.name, b.name) })
 	}

@@ -166,8 +166,8 @@ func flatten(nodes []*node) []*node {
 // document reads kind, id and spec.
 func document(name string, n *node) (Resource, error) {
 	c := &checker{origin: Origin{File: name, Line: n.line}}
-	f := c.form(n, "")
-	if len(c.problems) > 0 {
+	f, ok := c.form(n, "")
+	if !ok {
 		return Resource{}, c.problems
 	}
 	r := Resource{Kind: f.wantText("kind"), ID: f.wantText("id"), Origin: c.origin}

@@ -86,8 +86,7 @@ func (c *checker) resource(r Resource, spec *node) (Resource, error) {
 		c.fail(spec, "spec", "has %d bytes of JSON; at most %d are allowed", len(r.Spec), maxSpec)
 		return Resource{}, c.problems
 	}
-	f := c.form(spec, "spec")
-	if len(c.problems) == 0 {
+	if f, ok := c.form(spec, "spec"); ok {
 		r.compiled = kinds[r.Kind].compile(f, r.ID)
 		f.close()
 	}

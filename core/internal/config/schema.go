@@ -14,7 +14,7 @@ import (
 )
 
 // schemaURL is what a schema is known by while it is compiled.
-const schemaURL = "schema:/properties"
+const schemaURL = "urn:properties"
 
 // noLoader refuses everything that is not in the schema itself: a schema never
 // makes the process read a file or ask a server.
@@ -49,6 +49,10 @@ func compileSchema(n *node) (*jsonschema.Schema, error) {
 
 // schemaError names the place within the schema, not our URL for it.
 func schemaError(err error) error {
+	var outer *jsonschema.SchemaValidationError
+	if errors.As(err, &outer) {
+		err = outer.Err
+	}
 	var invalid *jsonschema.ValidationError
 	if errors.As(err, &invalid) {
 		var parts []string
@@ -56,6 +60,10 @@ func schemaError(err error) error {
 			parts = append(parts, strings.TrimPrefix(e.Path+": ", ": ")+e.Message)
 		}
 		return fmt.Errorf("not a JSON Schema: %s", strings.Join(parts, "; "))
+	}
+	var load *jsonschema.LoadURLError
+	if errors.As(err, &load) {
+		return load.Err
 	}
 	text := strings.ReplaceAll(err.Error(), schemaURL, "")
 	return errors.New(strings.ReplaceAll(text, `"#`, `"`))

@@ -42,10 +42,11 @@ func readYAML(text []byte) ([]*node, error) {
 
 var yamlLine = regexp.MustCompile(`^(?:yaml: )?line (\d+): `)
 
-// yamlSyntax takes the line out of the library's message.
+// yamlSyntax takes the line out of the library's message, which has none where
+// it is the first.
 func yamlSyntax(err error) *positioned {
 	message := err.Error()
-	line := 0
+	line := 1
 	if m := yamlLine.FindStringSubmatch(message); m != nil {
 		line, _ = strconv.Atoi(m[1])
 		message = message[len(m[0]):]
