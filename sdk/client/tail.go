@@ -29,6 +29,23 @@ type frame struct {
 	} `json:"error"`
 }
 
+// A call is what a client sends.
+type call struct {
+	ID        int        `json:"id,omitzero"`
+	Connect   *connect   `json:"connect,omitzero"`
+	Subscribe *subscribe `json:"subscribe,omitzero"`
+	Pong      *struct{}  `json:"pong,omitzero"`
+}
+
+type connect struct {
+	Token string `json:"token,omitzero"`
+}
+
+type subscribe struct {
+	Channel string `json:"channel"`
+	Filter  string `json:"filter,omitzero"`
+}
+
 // Subscription is what [Client.Tail] listens to.
 type Subscription struct {
 	Channel string // such as "events"
@@ -75,14 +92,10 @@ func (c *Client) dial(ctx context.Context) (*websocket.Conn, error) {
 }
 
 func (c *Client) tail(conn *websocket.Conn, s Subscription, each func(data jsontext.Value) error) error {
-	subscribe := map[string]string{"channel": s.Channel}
-	if s.Filter != "" {
-		subscribe["filter"] = s.Filter
-	}
-	if err := write(conn, map[string]any{"id": 1, "connect": map[string]string{"token": c.token}}); err != nil {
+	if err := write(conn, call{ID: 1, Connect: &connect{c.token}}); err != nil {
 		return err
 	}
-	if err := write(conn, map[string]any{"id": 2, "subscribe": subscribe}); err != nil {
+	if err := write(conn, call{ID: 2, Subscribe: &subscribe{s.Channel, s.Filter}}); err != nil {
 		return err
 	}
 	for {
@@ -108,7 +121,7 @@ func handle(conn *websocket.Conn, s Subscription, f *frame, each func(data jsont
 	case f.Error != nil:
 		return &Error{Status: http.StatusBadRequest, Code: f.Error.Code, Message: f.Error.Message}
 	case f.Ping != nil:
-		return write(conn, map[string]any{"pong": struct{}{}})
+		return write(conn, call{Pong: &struct{}{}})
 	case f.Subscribed != nil && s.Ready != nil:
 		s.Ready()
 	case f.Push != nil:
@@ -117,8 +130,8 @@ func handle(conn *websocket.Conn, s Subscription, f *frame, each func(data jsont
 	return nil
 }
 
-func write(conn *websocket.Conn, v any) error {
-	text, err := json.Marshal(v)
+func write(conn *websocket.Conn, c call) error {
+	text, err := json.Marshal(c)
 	if err != nil {
 		return err
 	}
