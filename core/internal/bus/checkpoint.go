@@ -1,0 +1,95 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+// Checkpoint makes durable what EVENTS, the profiles, the identities, SEEN,
+// FLOWS and INGEST hold, so that older commits are not needed any more. It has
+// nothing to do where the server is external or the durability is process.
+func (b *Bus) Checkpoint(ctx context.Context) error {
+	if b.sync == nil {
+		return nil
+	}
+	for _, s := range b.sync.effects {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("checkpoint: %w", context.Cause(ctx))
+		}
+		if err := b.sync.check(s.all()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A durable fsyncs the streams of the embedded server.
+type durable struct {
+	b        *Bus
+	appended *syncer // INGEST
+	commits  *shared
+	config   *shared
+	effects  []*syncer // what a checkpoint covers
+	syncers  []*syncer
+	fatal    sync.Once
+}
+
+// openDurable tests that the server's files are laid out as expected, and
+// makes durable all that it has.
+func (b *Bus) openDurable(ctx context.Context) (*durable, error) {
+	if err := b.server.selfTest(ctx, b.js, b.server.streamDir("SELFTEST")); err != nil {
+		return nil, err
+	}
+	d := &durable{b: b}
+	d.appended = d.syncer(streamIngest)
+	d.commits = newShared(d.syncer(streamCommits).tail)
+	d.config = newShared(d.syncer(streamConfig).tail)
+	for _, name := range []string{streamEvents, streamProfiles, streamIdentities, streamSeen, streamFlows, streamResources, streamJobState, streamDeadLetters, streamIngest} {
+		d.effects = append(d.effects, d.syncer(name))
+	}
+	// The directories and the configurations of the streams, and whatever a
+	// process that was killed had not made durable.
+	if err := syncTree(b.server.store(), d.fsync); err != nil {
+		return nil, fmt.Errorf("make the streams durable: %w", err)
+	}
+	return d, nil
+}
+
+func (d *durable) syncer(stream string) *syncer {
+	s := newSyncer(d.b.server.streamDir(stream), d.fsync)
+	d.syncers = append(d.syncers, s)
+	return s
+}
+
+func (d *durable) fsync(f *os.File) error {
+	start := time.Now()
+	err := f.Sync()
+	d.b.metrics.fsync(time.Since(start))
+	return err
+}
+
+func (d *durable) ingest() error { return d.check(d.appended.tail()) }
+
+func (d *durable) commit() error { return d.check(d.commits.do()) }
+
+func (d *durable) configure() error { return d.check(d.config.do()) }
+
+// check ends the process where a sync failed: what the system has not written
+// it may have forgotten, so trying again proves nothing.
+func (d *durable) check(err error) error {
+	if err == nil {
+		return nil
+	}
+	d.fatal.Do(func() { d.b.options.Fatal(err) })
+	return errors.Join(ErrUnavailable, err)
+}
+
+func (d *durable) stop() {
+	for _, s := range d.syncers {
+		s.stop()
+	}
+}

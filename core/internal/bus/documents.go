@@ -1,0 +1,116 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// GetDocument returns a profile's document and its revision in the bucket, or
+// ErrNotFound.
+func (b *Bus) GetDocument(ctx context.Context, profile string) (data []byte, revision uint64, err error) {
+	list, err := b.GetDocuments(ctx, []string{profile})
+	if err != nil {
+		return nil, 0, err
+	}
+	if list[0].Seq == 0 {
+		return nil, 0, fmt.Errorf("profile %s: %w", profile, ErrNotFound)
+	}
+	return list[0].Data, list[0].Seq, nil
+}
+
+// GetDocuments returns the documents of many profiles at once; Seq, their
+// revision, is 0 where there is none.
+func (b *Bus) GetDocuments(ctx context.Context, profiles []string) ([]StoredDocument, error) {
+	subjects := make([]string, len(profiles))
+	for i, profile := range profiles {
+		subjects[i] = subjectDocument(b.Partition(profile), profile)
+	}
+	list, err := b.lastOf(ctx, streamProfiles, subjects)
+	if err != nil {
+		return nil, fmt.Errorf("get documents: %w", err)
+	}
+	out := make([]StoredDocument, len(list))
+	for i, m := range list {
+		if m.seq > 0 && !m.deleted() {
+			out[i] = StoredDocument{Seq: m.seq, Profile: profiles[i], Data: m.data, Time: m.time}
+		}
+	}
+	return out, nil
+}
+
+// A DocumentPut asks for a profile's document to be replaced.
+type DocumentPut struct {
+	Profile string
+	Data    []byte
+	Expect  uint64 // the revision it replaces; 0: there is none
+}
+
+// A PutResult is the new revision of a document, or that it was not at the
+// expected one.
+type PutResult struct {
+	Revision uint64
+	Conflict bool
+}
+
+// PutDocuments replaces documents, each provided that it is at the expected
+// revision. Where no answer comes it finds out what became of a put, and tries
+// until the context ends.
+func (b *Bus) PutDocuments(ctx context.Context, puts []DocumentPut) ([]PutResult, error) {
+	items := make([]conditionalPut, len(puts))
+	for i, p := range puts {
+		items[i] = conditionalPut{subject: subjectDocument(b.Partition(p.Profile), p.Profile), data: p.Data, expect: p.Expect}
+	}
+	results, err := b.putAll(ctx, b.effects, streamProfiles, items)
+	if err != nil {
+		return nil, fmt.Errorf("put documents: %w", err)
+	}
+	return results, nil
+}
+
+// A StoredDocument is a change in the profiles bucket, the latest of its
+// profile.
+type StoredDocument struct {
+	Seq     uint64 // also the document's revision in the bucket
+	Profile string
+	Data    []byte
+	Deleted bool
+	Time    time.Time
+}
+
+// ReadDocuments reads the profiles bucket from the first change after a
+// sequence. Of changes to one profile a slow reader sees only the latest.
+func (b *Bus) ReadDocuments(_ context.Context, after uint64) (*DocumentReader, error) {
+	return &DocumentReader{feed: b.feed(streamProfiles, "", after)}, nil
+}
+
+// DocumentsLast is the sequence of the last change in the profiles bucket.
+func (b *Bus) DocumentsLast(ctx context.Context) (uint64, error) {
+	state, err := b.state(ctx, streamProfiles)
+	return state.LastSeq, err
+}
+
+// A DocumentReader reads the changes of the profiles bucket in order. One
+// goroutine uses it at a time.
+type DocumentReader struct{ feed *feed }
+
+// Next waits for a change, at most wait (0: for ever), then takes what is there
+// at once, up to max. It returns nothing where the wait was over.
+func (r *DocumentReader) Next(ctx context.Context, max int, wait time.Duration) ([]StoredDocument, error) {
+	list, err := r.feed.fetch(ctx, max, pullBytes, wait)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]StoredDocument, 0, len(list))
+	for _, m := range list {
+		profile, err := profileOf(m.subject)
+		if err != nil {
+			return nil, fmt.Errorf("document at %d: %w", m.seq, err)
+		}
+		out = append(out, StoredDocument{Seq: m.seq, Profile: profile, Data: m.data, Deleted: m.deleted(), Time: m.time})
+	}
+	return out, nil
+}
+
+// Close lets go of the reader.
+func (r *DocumentReader) Close() { r.feed.close() }

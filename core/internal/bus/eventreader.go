@@ -1,0 +1,247 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// A Mark is a place in a partition's events: a commit and an event of it. The
+// zero Mark stands before the first one.
+type Mark struct {
+	C uint64
+	N int
+}
+
+// covers is true where the other mark is not behind this one.
+func (m Mark) covers(other Mark) bool { return other.C < m.C || other.C == m.C && other.N <= m.N }
+
+// Marks has a mark for each partition.
+type Marks []Mark
+
+// ReadEvents reads EVENTS from the first event after a sequence, in order. What
+// known covers is passed over, as is whatever is met twice. After 0 there can
+// be no gap: all that is kept is read.
+func (b *Bus) ReadEvents(_ context.Context, after uint64, known Marks) (*EventReader, error) {
+	r := &EventReader{b: b, feed: b.feed(streamEvents, "", after), after: after, marks: make(Marks, b.partitions)}
+	copy(r.marks, known)
+	return r, nil
+}
+
+// ReadNewEvents reads the events that are stored from now on.
+func (b *Bus) ReadNewEvents(ctx context.Context) (*EventReader, error) {
+	known := make(Marks, b.partitions)
+	for p := range known {
+		c, n, err := b.LastEvent(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		known[p] = Mark{c, n}
+	}
+	state, err := b.state(ctx, streamEvents)
+	if err != nil {
+		return nil, fmt.Errorf("read new events: %w", err)
+	}
+	return b.ReadEvents(ctx, state.LastSeq, known)
+}
+
+// An EventReader reads EVENTS, each event once and in order, also when the
+// connection or the server was away. One goroutine uses it at a time.
+type EventReader struct {
+	b     *Bus
+	feed  *feed
+	queue []stored
+	after uint64 // the last sequence read
+	marks Marks
+}
+
+// Next waits for an event, at most wait (0: for ever), then takes what is there
+// at once, up to max. It returns nothing where the wait was over or all was a
+// repetition. A *GapError, an [ErrGap], is returned once where events are no
+// longer kept; the next call goes on behind the gap.
+func (r *EventReader) Next(ctx context.Context, max int, wait time.Duration) ([]StoredEvent, error) {
+	if len(r.queue) == 0 {
+		queue, err := r.feed.fetch(ctx, max, pullBytes, wait)
+		if err != nil {
+			return nil, err
+		}
+		r.queue = queue
+	}
+	events := make([]StoredEvent, 0, min(max, len(r.queue)))
+	for len(r.queue) > 0 && len(events) < max {
+		m := r.queue[0]
+		if r.after > 0 && m.seq > r.after+1 {
+			gap, err := r.gap(ctx, m.seq)
+			if err != nil {
+				return events, err
+			}
+			if gap != nil && len(events) > 0 {
+				return events, nil // told by the next call
+			}
+			r.after = m.seq - 1
+			if gap != nil {
+				return nil, gap
+			}
+		}
+		r.queue, r.after = r.queue[1:], m.seq
+		e, err := storedEvent(m)
+		if err != nil {
+			r.b.log.Error("an event is passed over", "error", err)
+			continue
+		}
+		if mark := (Mark{e.C, e.N}); e.Partition >= 0 && e.Partition < len(r.marks) {
+			if r.marks[e.Partition].covers(mark) {
+				continue
+			}
+			r.marks[e.Partition] = mark
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+// gap tells events that were dropped by a limit from such as were erased.
+func (r *EventReader) gap(ctx context.Context, seq uint64) (*GapError, error) {
+	state, err := r.b.state(ctx, streamEvents)
+	if err != nil {
+		return nil, fmt.Errorf("look for a gap: %w", err)
+	}
+	if state.FirstSeq <= r.after+1 {
+		return nil, nil
+	}
+	return &GapError{After: r.after, First: seq}, nil
+}
+
+// Marks returns up to where the reader has read, by partition.
+func (r *EventReader) Marks() Marks { return slices.Clone(r.marks) }
+
+// Close lets go of the reader.
+func (r *EventReader) Close() { r.feed.close() }
+
+// MarksAt returns the last mark of each partition among the events up to a
+// sequence that are still kept: what a reader that stopped there knows.
+func (b *Bus) MarksAt(ctx context.Context, seq uint64) (Marks, error) {
+	marks := make(Marks, b.partitions)
+	if seq == 0 {
+		return marks, nil
+	}
+	for p := range marks {
+		mark, err := b.markAt(ctx, []string{subjectEvents(p)}, seq)
+		if errors.Is(err, errTooMany) {
+			mark, err = b.markBySubject(ctx, p, seq)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("marks of partition %d at %d: %w", p, seq, err)
+		}
+		marks[p] = mark
+	}
+	return marks, nil
+}
+
+// markBySubject asks for the subjects of a partition in portions that one
+// answer has room for.
+func (b *Bus) markBySubject(ctx context.Context, partition int, seq uint64) (Mark, error) {
+	subjects, err := b.subjects(ctx, streamEvents, subjectEvents(partition))
+	if err != nil {
+		return Mark{}, err
+	}
+	var last Mark
+	for portion := range slices.Chunk(subjects, multiLastMost) {
+		mark, err := b.markAt(ctx, portion, seq)
+		if err != nil {
+			return Mark{}, err
+		}
+		if mark.covers(last) {
+			last = mark
+		}
+	}
+	return last, nil
+}
+
+// multiLastMost is below what the server answers at once.
+const multiLastMost = 1000
+
+var errTooMany = errors.New("too many subjects for one answer")
+
+// markAt returns the highest mark among the last messages of the subjects up to
+// a sequence.
+func (b *Bus) markAt(ctx context.Context, subjects []string, seq uint64) (mark Mark, err error) {
+	err = retry(ctx, func() error {
+		mark, err = b.markOnce(ctx, subjects, seq)
+		return err
+	})
+	return mark, err
+}
+
+func (b *Bus) markOnce(ctx context.Context, subjects []string, seq uint64) (last Mark, err error) {
+	from := uint64(1)
+	for {
+		request, err := json.Marshal(map[string]any{"multi_last": subjects, "seq": from, "up_to_seq": seq})
+		if err != nil {
+			return Mark{}, err
+		}
+		more := false
+		err = b.stream(ctx, "$JS.API.DIRECT.GET."+streamEvents, request, func(m *nats.Msg) (bool, error) {
+			switch m.Header.Get("Status") {
+			case "":
+			case "204": // the end of this answer
+				more = m.Header.Get("Nats-Num-Pending") != "0"
+				return false, nil
+			case "404":
+				return false, nil
+			case "413":
+				return false, errTooMany
+			default:
+				return false, fmt.Errorf("direct get: %s %s", m.Header.Get("Status"), m.Header.Get("Description"))
+			}
+			got, err := directMessage(m)
+			if err != nil {
+				return false, err
+			}
+			from = got.seq + 1
+			e, err := storedEvent(got)
+			if mark := (Mark{e.C, e.N}); err == nil && mark.covers(last) {
+				last = mark
+			}
+			return true, err
+		})
+		if err != nil || !more {
+			return last, err
+		}
+	}
+}
+
+// stream sends a request that has many answers, and takes them until each says
+// that it was the last one.
+func (b *Bus) stream(ctx context.Context, subject string, request []byte, each func(*nats.Msg) (more bool, err error)) error {
+	inbox := b.reading.NewInbox()
+	sub, err := b.reading.SubscribeSync(inbox)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	defer func() {
+		if err := sub.Unsubscribe(); err != nil {
+			b.log.Debug("unsubscribe", "error", err)
+		}
+	}()
+	if err := b.reading.PublishRequest(subject, inbox, request); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	for {
+		m, err := sub.NextMsg(askTimeout)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrNoAck, err)
+		}
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		if more, err := each(m); err != nil || !more {
+			return err
+		}
+	}
+}

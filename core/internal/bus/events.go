@@ -1,0 +1,95 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// The headers of a message of EVENTS.
+const (
+	headerPartition = "p"
+	headerCommit    = "c"
+	headerNumber    = "n"
+	headerType      = "type"
+)
+
+// An EventMessage is a processed event on its way to EVENTS.
+type EventMessage struct {
+	Partition int
+	C         uint64 // the commit it is of
+	N         int    // which event of the commit it is
+	Type      string
+	Data      []byte
+}
+
+// A StoredEvent is a processed event as EVENTS has it.
+type StoredEvent struct {
+	Seq       uint64
+	Partition int
+	C         uint64
+	N         int
+	Type      string
+	Data      []byte
+	Time      time.Time // when it was stored
+}
+
+// PublishEvents stores events, in order in each partition: a partition's have
+// to be ascending by (C, N). It tries until all are acknowledged or the context
+// ends; before it tries again it finds out what the stream has.
+func (b *Bus) PublishEvents(ctx context.Context, events []EventMessage) error {
+	err := b.inOrder(ctx, ordered{
+		stream: streamEvents, n: len(events),
+		partition: func(i int) int { return events[i].Partition },
+		message: func(i int) *exchange {
+			e := &events[i]
+			return &exchange{subject: subjectEvent(e.Partition, b.types.token(e.Type)), data: e.Data, header: nats.Header{
+				headerPartition: {strconv.Itoa(e.Partition)}, headerCommit: {strconv.FormatUint(e.C, 10)},
+				headerNumber: {strconv.Itoa(e.N)}, headerType: {encodeToken(e.Type)},
+			}}
+		},
+		stored: func(ctx context.Context, partition int) (func(int) bool, error) {
+			c, n, err := b.LastEvent(ctx, partition)
+			last := Mark{c, n}
+			return func(i int) bool { return last.covers(Mark{events[i].C, events[i].N}) }, err
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("publish events: %w", err)
+	}
+	return nil
+}
+
+// LastEvent returns the commit and number of the last event that EVENTS holds
+// of a partition; c is 0 where there is none.
+func (b *Bus) LastEvent(ctx context.Context, partition int) (c uint64, n int, err error) {
+	m, err := b.last(ctx, streamEvents, subjectEvents(partition))
+	if errors.Is(err, ErrNotFound) {
+		return 0, 0, nil
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("last event of partition %d: %w", partition, err)
+	}
+	e, err := storedEvent(m)
+	if err != nil {
+		return 0, 0, fmt.Errorf("last event of partition %d: %w", partition, err)
+	}
+	return e.C, e.N, nil
+}
+
+func storedEvent(m stored) (StoredEvent, error) {
+	e := StoredEvent{Seq: m.seq, Data: m.data, Time: m.time}
+	var errs [4]error
+	e.Partition, errs[0] = strconv.Atoi(m.header.Get(headerPartition))
+	e.C, errs[1] = strconv.ParseUint(m.header.Get(headerCommit), 10, 64)
+	e.N, errs[2] = strconv.Atoi(m.header.Get(headerNumber))
+	e.Type, errs[3] = decodeToken(m.header.Get(headerType))
+	if err := errors.Join(errs[:]...); err != nil {
+		return e, fmt.Errorf("event at %d of %s: its headers: %w", m.seq, streamEvents, err)
+	}
+	return e, nil
+}

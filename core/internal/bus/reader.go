@@ -1,0 +1,107 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// IngestLast is the sequence of INGEST's last message, also of one that is no
+// longer kept; 0 where there was none.
+func (b *Bus) IngestLast(ctx context.Context) (uint64, error) {
+	state, err := b.state(ctx, streamIngest)
+	return state.LastSeq, err
+}
+
+// IngestLastOf is the sequence of a partition's last message in INGEST, 0 where
+// none is kept.
+func (b *Bus) IngestLastOf(ctx context.Context, partition int) (uint64, error) {
+	m, err := b.last(ctx, streamIngest, subjectIngest(partition))
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return 0, err
+	}
+	return m.seq, nil
+}
+
+// IngestBacklog is what INGEST keeps, as of the last second.
+func (b *Bus) IngestBacklog() (messages, bytes uint64) { return b.watch.backlog() }
+
+// PurgeIngest removes what INGEST keeps below a sequence, but never its last
+// message: that would be slow, and the sequence would hang on one file.
+func (b *Bus) PurgeIngest(ctx context.Context, below uint64) error {
+	first, last := b.watch.ingestRange()
+	if below > last {
+		state, err := b.state(ctx, streamIngest)
+		if err != nil {
+			return fmt.Errorf("purge %s: %w", streamIngest, err)
+		}
+		first, last = state.FirstSeq, state.LastSeq
+		b.watch.sawIngest(state)
+	}
+	below = min(below, last)
+	if below <= first {
+		return nil
+	}
+	if err := b.purge(ctx, streamIngest, "", below); err != nil {
+		return err
+	}
+	b.watch.purgedIngest(below)
+	return nil
+}
+
+// AdvanceIngest gives the next message a sequence above past. All that INGEST
+// keeps is removed, so it has to be processed before.
+func (b *Bus) AdvanceIngest(ctx context.Context, past uint64) error {
+	state, err := b.state(ctx, streamIngest)
+	if err != nil {
+		return fmt.Errorf("advance %s: %w", streamIngest, err)
+	}
+	if state.LastSeq >= past {
+		return nil
+	}
+	if err := b.purge(ctx, streamIngest, "", past+1); err != nil {
+		return err
+	}
+	if b.sync != nil {
+		return b.sync.check(newSyncer(b.server.streamDir(streamIngest), b.sync.fsync).all())
+	}
+	return nil
+}
+
+// ReadIngest reads a partition's commands from the first message after a
+// sequence.
+func (b *Bus) ReadIngest(_ context.Context, partition int, after uint64) (*IngestReader, error) {
+	if partition < 0 || partition >= b.partitions {
+		return nil, fmt.Errorf("read partition %d of %d", partition, b.partitions)
+	}
+	return &IngestReader{feed: b.feed(streamIngest, subjectIngest(partition), after)}, nil
+}
+
+// An IngestReader reads the commands of a partition in order, without gap or
+// repeat, also when the connection or the server was away. One goroutine uses
+// it at a time.
+type IngestReader struct{ feed *feed }
+
+// An IngestMessage is one or more commands of a partition, encoded.
+type IngestMessage struct {
+	Seq  uint64
+	Data []byte
+}
+
+// Next blocks for one message, then takes what is there at once, until maxBytes
+// are reached.
+func (r *IngestReader) Next(ctx context.Context, maxBytes int) ([]IngestMessage, error) {
+	list, err := r.feed.fetch(ctx, pullMessages, maxBytes, 0)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]IngestMessage, len(list))
+	for i, m := range list {
+		out[i] = IngestMessage{Seq: m.seq, Data: m.data}
+	}
+	r.feed.b.watch.consumed(len(out))
+	return out, nil
+}
+
+// Close lets go of the reader.
+func (r *IngestReader) Close() { r.feed.close() }
