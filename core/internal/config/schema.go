@@ -69,29 +69,6 @@ func schemaError(err error) error {
 	return errors.New(strings.ReplaceAll(text, `"#`, `"`))
 }
 
-// Check says what is wrong with an event's properties: nothing where they fit
-// the schema, and at most 16 errors where they do not.
-func (t *EventType) Check(properties map[string]any) []sdk.FieldError {
-	if t.Schema == nil {
-		return nil
-	}
-	err := t.Schema.Validate(properties)
-	if err == nil {
-		return nil
-	}
-	var invalid *jsonschema.ValidationError
-	if !errors.As(err, &invalid) {
-		return []sdk.FieldError{{Path: "properties", Message: err.Error()}}
-	}
-	list := fieldErrors(invalid)
-	for i := range list {
-		list[i].Path = strings.TrimSuffix("properties."+list[i].Path, ".")
-	}
-	return list
-}
-
-const maxFieldErrors = 16
-
 var english = message.NewPrinter(language.English)
 
 // fieldErrors flattens the library's tree of causes to its leaves, by path.
@@ -99,9 +76,6 @@ func fieldErrors(e *jsonschema.ValidationError) []sdk.FieldError {
 	var list []sdk.FieldError
 	var walk func(e *jsonschema.ValidationError)
 	walk = func(e *jsonschema.ValidationError) {
-		if len(list) == maxFieldErrors {
-			return
-		}
 		if len(e.Causes) == 0 {
 			list = append(list, sdk.FieldError{Path: sdk.Path(e.InstanceLocation).String(), Message: e.ErrorKind.LocalizedString(english)})
 		}
