@@ -86,6 +86,7 @@ type Bus struct {
 	}
 
 	sync       *durable // nil where acknowledgements are durable as they come
+	floor      Floor
 	appender   *appender
 	watch      *watch
 	metrics    *measures
@@ -255,6 +256,9 @@ func (b *Bus) open(ctx context.Context) (err error) {
 		if b.sync, err = b.openDurable(ctx); err != nil {
 			return err
 		}
+	}
+	if err := b.openFloor(ctx); err != nil {
+		return err
 	}
 	if err := b.loadTypes(ctx); err != nil {
 		return err

@@ -16,6 +16,10 @@ func (b *Bus) Checkpoint(ctx context.Context) error {
 	if b.sync == nil {
 		return nil
 	}
+	floor, err := b.ends(ctx)
+	if err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
 	for _, s := range b.sync.effects {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("checkpoint: %w", context.Cause(ctx))
@@ -24,7 +28,7 @@ func (b *Bus) Checkpoint(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return b.keepFloor(floor)
 }
 
 // A durable fsyncs the streams of the embedded server.

@@ -26,11 +26,11 @@ func add(a, b any, negate bool) (any, error) {
 	}
 	if x, ok := a.(int64); ok {
 		if y, ok := b.(int64); ok {
-			if negate && y != math.MinInt64 {
-				y, negate = -y, false
-			}
 			if sum := x + y; !negate && (sum > x) == (y > 0) {
 				return sum, nil
+			}
+			if difference := x - y; negate && (difference < x) == (y > 0) {
+				return difference, nil
 			}
 		}
 	}

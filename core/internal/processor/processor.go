@@ -105,11 +105,15 @@ func (n *Processor) Seen(id record.ID) (bool, error) { return n.seen.Has(id) }
 // Close closes the set of ids seen; Run must have returned.
 func (n *Processor) Close() error { return n.seen.Close() }
 
-// Settle brings every partition to the end of the log and, where the log ends
-// below what was committed of it, moves the log on: so that no new command is
-// mistaken for one that was done. It is called once, before commands are
-// accepted.
+// Settle repairs what a power cut or a restored file left behind. Where EVENTS
+// has a gap, what stands behind it is taken out, to be published again. Where
+// the log ends below what was committed of it, the rest is processed and the
+// log moved on, so that no new command is mistaken for one that was done. It
+// is called once, before commands are accepted.
 func (n *Processor) Settle(ctx context.Context) error {
+	if err := n.mend(ctx); err != nil {
+		return err
+	}
 	end, err := n.bus.IngestLast(ctx)
 	if err != nil {
 		return fmt.Errorf("read the end of the log: %w", err)
