@@ -1,0 +1,148 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/config"
+	"github.com/tributary-bus/tributary/core/internal/record"
+)
+
+// retryMessage begins what a result says of an event that the bus did not take.
+const retryMessage = "not stored; send it again"
+
+// intake takes a parsed batch in: after it, every event of the batch is
+// accepted (its bus has it for good), duplicate, invalid or to be sent again. The
+// waiter is for callers who wait; nil where nobody does.
+func (g *Gateway) intake(ctx context.Context, source *config.Source, rules *rules, b *batch, waiter *waiter) *refusal {
+	if wait := g.rates.admit(source, len(b.events), g.limits.Events, b.received); wait > 0 {
+		r := refuse(http.StatusTooManyRequests, codeTooMany, fmt.Sprintf("source %s may send %d events in %s", source.ID, source.Rate.Events, source.Rate.Per))
+		r.retryAfter = wait
+		return r
+	}
+	b.name(source.ID)
+	for i := range b.events {
+		e := &b.events[i]
+		if e.status != accepted {
+			continue
+		}
+		if e.Time.IsZero() {
+			e.Time = b.received
+		}
+		rules.compute(e, b.received)
+		g.recognise(e)
+	}
+	if err := g.router.route(ctx, b, rules, source.ID); err != nil {
+		return unavailable("the bus does not answer: " + err.Error())
+	}
+	g.encode(b, waiter)
+	g.append(ctx, b)
+	b.settle()
+	g.metrics.results(source.ID, b)
+	return nil
+}
+
+// recognise marks an event that was folded before, as far as this node knows.
+// Where that cannot be told, the fold finds out.
+func (g *Gateway) recognise(e *event) {
+	if g.options.Seen == nil {
+		return
+	}
+	seen, err := g.options.Seen.Has(e.id)
+	if err != nil {
+		g.metrics.unsure.Inc()
+		return
+	}
+	if seen {
+		e.status = duplicate
+	}
+}
+
+func (g *Gateway) encode(b *batch, waiter *waiter) {
+	command := record.Command{Kind: record.KindEvent, Received: b.received}
+	for i := range b.events {
+		e := &b.events[i]
+		if e.status != accepted {
+			continue
+		}
+		command.ID, command.Profile, command.Event = e.id, e.profile, &e.Event
+		if waiter != nil {
+			command.Reply = g.waiters.subject(waiter, i)
+		}
+		b.commit.put(e, &command)
+	}
+}
+
+// append sends the commands to the bus, and marks the events of those that it
+// did not take.
+func (g *Gateway) append(ctx context.Context, b *batch) {
+	c := &b.commit
+	if len(c.partitions) == 0 {
+		return
+	}
+	c.entries = c.entries[:0]
+	for i, partition := range c.partitions {
+		c.entries = append(c.entries, bus.Entry{Partition: partition, Commands: c.commands[i]})
+	}
+	err := g.options.Bus.Append(ctx, c.entries)
+	if err == nil {
+		return
+	}
+	// What was refused may still be on its way: its bytes are not used again.
+	b.keep = true
+	failed := func(int) error { return err }
+	if partly := (*bus.AppendError)(nil); errors.As(err, &partly) {
+		failed = func(entry int) error { return partly.Failed[entry] }
+	}
+	for i := range b.events {
+		e := &b.events[i]
+		if e.status != accepted {
+			continue
+		}
+		if err := failed(e.entry); err != nil {
+			e.status = retry
+			e.problem = &problem{code: codeUnavailable, message: retryMessage + ": " + err.Error()}
+		}
+	}
+}
+
+// settle gives an event that repeats another one of the request a fate that is
+// no better than that one's.
+func (b *batch) settle() {
+	for i := range b.events {
+		e := &b.events[i]
+		if e.first >= 0 && b.events[e.first].status == retry {
+			e.status, e.problem = retry, b.events[e.first].problem
+		}
+	}
+}
+
+// await waits for the outcomes of the batch's accepted events, up to the
+// stage. It is false where that took too long.
+func (g *Gateway) await(ctx context.Context, b *batch, w *waiter, until stage) bool {
+	ctx, cancel := context.WithTimeout(ctx, g.limits.Wait)
+	defer cancel()
+	w.want(b)
+	complete := w.await(ctx, b)
+	for i := range b.events {
+		e := &b.events[i]
+		if e.outcome == nil {
+			continue
+		}
+		if e.outcome.Status == record.StatusDuplicate {
+			e.status = duplicate
+		}
+		if complete && until == indexed && e.status == accepted {
+			complete = g.options.Indexed(ctx, *e.outcome) == nil
+		}
+	}
+	for i := range b.events {
+		if e := &b.events[i]; e.first >= 0 {
+			e.outcome = b.events[e.first].outcome
+		}
+	}
+	return complete
+}

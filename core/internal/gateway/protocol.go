@@ -1,0 +1,205 @@
+package gateway
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/tributary-bus/tributary/sdk"
+)
+
+// A closing is why the server ends a WebSocket connection. Clients reconnect
+// after codes 3000–3499, and do not after 3500–3999.
+type closing struct {
+	code   int
+	reason string
+}
+
+// The reasons for which the server ends a connection.
+var (
+	closeGone         = closing{3000, "connection closed"}
+	closeShutdown     = closing{3001, "shutting down"}
+	closeSlow         = closing{3008, "slow reader"}
+	closeNoPong       = closing{3012, "no pong"}
+	closeConnections  = closing{3013, "too many connections"}
+	closeUnauthorized = closing{3500, "unknown key or token"}
+	closeNotConnected = closing{3501, "connect first"}
+	closeForbidden    = closing{3503, "origin not allowed"}
+)
+
+const (
+	pingEvery  = 25 * time.Second
+	pongWithin = 10 * time.Second
+	// connectWithin is how long a connection may be there without a key.
+	connectWithin = 10 * time.Second
+	// writeWithin bounds one write, lastWriteWithin what a slow reader gets
+	// to read the reason why it is closed.
+	writeWithin     = 10 * time.Second
+	lastWriteWithin = 5 * time.Second
+	// frameOverhead is what a frame may hold beside its events.
+	frameOverhead = 16 << 10
+	maxFilter     = 4 << 10
+	maxToken      = 8 << 10
+)
+
+// A command is one line that a client sent.
+type command struct {
+	id   int64
+	name string // connect, track, subscribe, unsubscribe, refresh or pong
+
+	key, token, session string         // connect, refresh
+	events              jsontext.Value // track
+	wait                string         // track
+	channel, filter     string         // subscribe, unsubscribe
+	recover             bool           // subscribe: named a position to go on from
+}
+
+const commandNames = "connect, track, subscribe, unsubscribe, refresh or pong"
+
+// parseCommand reads a line, which must stay unchanged as long as the command.
+func (p *parser) parseCommand(line []byte) (c command, refused *refusal) {
+	e := event{} // takes the faults that are found
+	p.begin(line)
+	kind, err := p.object(func(name []byte) (err error) {
+		switch string(name) {
+		case `"id"`:
+			c.id, err = p.number(&e, "id")
+			return err
+		case `"connect"`, `"track"`, `"subscribe"`, `"unsubscribe"`, `"refresh"`, `"pong"`:
+			if c.name != "" {
+				e.fail(&problem{code: codeInvalid, message: "one command a line, got " + c.name + " and " + unquote(name)})
+			}
+			c.name = unquote(name)
+			kind, err := p.object(func(field []byte) error { return p.commandField(&e, &c, field) })
+			if err == nil && kind != '{' {
+				e.fail(fieldProblem(codeMalformed, c.name, "want an object, got "+kindName(kind)))
+			}
+			return err
+		}
+		e.fail(fieldProblem(codeUnknownField, clipped(unquote(name)), "unknown command; want "+commandNames))
+		return p.skip()
+	})
+	switch {
+	case err != nil:
+		return c, &refusal{problem: *syntaxProblem(err, line, 0)}
+	case kind != '{':
+		return c, refuse(0, codeMalformed, "want a command as an object, got "+kindName(kind))
+	case len(bytes.TrimSpace(line[p.offset():])) > 0:
+		return c, refuse(0, codeMalformed, "the line goes on after its object")
+	case e.problem != nil:
+		return c, &refusal{problem: *e.problem}
+	case c.name == "":
+		return c, refuse(0, codeInvalid, "no command; want "+commandNames)
+	case c.id <= 0 && c.name != "pong":
+		return c, refuse(0, codeInvalid, "id: "+c.name+" needs an id above 0, which its answer will have")
+	}
+	return c, nil
+}
+
+// commandFields are the fields of each command.
+var commandFields = map[string]string{
+	"connect": "key token session", "track": "events wait", "subscribe": "channel filter recover",
+	"unsubscribe": "channel", "refresh": "token", "pong": "",
+}
+
+func (p *parser) commandField(e *event, c *command, quoted []byte) (err error) {
+	name := unquote(quoted)
+	if !bytes.Contains([]byte(" "+commandFields[c.name]+" "), []byte(" "+name+" ")) || name == "" {
+		e.fail(fieldProblem(codeUnknownField, c.name+"."+clipped(name), "unknown field; "+c.name+" has "+commandFields[c.name]))
+		return p.skip()
+	}
+	path := c.name + "." + name
+	switch name {
+	case "key":
+		c.key, err = p.text(e, path, maxWriteKey)
+	case "token":
+		c.token, err = p.text(e, path, maxToken)
+	case "session":
+		c.session, err = p.text(e, path, maxID)
+	case "events":
+		c.events, err = p.dec.ReadValue()
+	case "wait":
+		c.wait, err = p.text(e, path, maxType)
+	case "channel":
+		c.channel, err = p.text(e, path, maxID)
+	case "filter":
+		c.filter, err = p.text(e, path, maxFilter)
+	case "recover":
+		// History is not kept for the channels there are: the answer says
+		// recovered: false, whatever position the client names.
+		c.recover, err = true, p.skip()
+	}
+	return err
+}
+
+// number reads an integer.
+func (p *parser) number(e *event, field string) (int64, error) {
+	raw, err := p.dec.ReadValue()
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(string(raw), 10, 64)
+	if err != nil {
+		e.fail(fieldProblem(codeMalformed, field, "want an integer, got "+clipped(string(raw))))
+	}
+	return n, nil
+}
+
+// errorFrame answers a command that was refused; id 0: a line that had none.
+func errorFrame(id int64, r *refusal) []byte {
+	dst := frame(id, "error", len(r.message)+128)
+	dst = r.appendFields(dst)
+	if r.temporary() {
+		dst = append(dst, `,"temporary":true,"retry_after":`...)
+		dst = append(dst, retryIn(r.retryAfter)...)
+	}
+	return append(dst, "}}"...)
+}
+
+// frame begins an answer up to its object's content.
+func frame(id int64, name string, room int) []byte {
+	dst := make([]byte, 0, room+len(name)+32)
+	dst = append(dst, '{')
+	if id > 0 {
+		dst = append(dst, `"id":`...)
+		dst = strconv.AppendInt(dst, id, 10)
+		dst = append(dst, ',')
+	}
+	dst = append(dst, '"')
+	dst = append(dst, name...)
+	return append(dst, `":{`...)
+}
+
+func connectedFrame(id int64, session string, l *Limits) []byte {
+	dst := frame(id, "connected", 160)
+	dst = append(dst, `"session":`...)
+	dst = appendTextOrNull(dst, session)
+	return fmt.Appendf(dst, `,"limits":{"event":%d,"request":%d,"events":%d,"nesting":%d},"ping":%d}}`,
+		l.Event, l.Request, l.Events, l.Nesting, int(pingEvery/time.Second))
+}
+
+func channelFrame(id int64, name, channel string, more string) []byte {
+	dst := frame(id, name, len(channel)+64)
+	dst = append(dst, `"channel":`...)
+	dst = sdk.AppendString(dst, channel)
+	dst = append(dst, more...)
+	return append(dst, "}}"...)
+}
+
+func ackFrame(id int64, events []event) []byte {
+	dst := frame(id, "ack", 80*len(events))
+	dst = append(dst, `"results":`...)
+	dst = appendResults(dst, events, replyForm{})
+	return append(dst, "}}"...)
+}
+
+func resultFrame(id int64, events []event, form replyForm) []byte {
+	dst := frame(id, "result", 160*len(events))
+	dst = appendReply(dst[:len(dst)-1], events, form)
+	return append(dst, '}')
+}
+
+var pingFrame = []byte(`{"ping":{}}`)

@@ -1,0 +1,340 @@
+package gateway
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/record"
+)
+
+// A Directory is what routing asks the bus about identifiers and profiles.
+type Directory interface {
+	IdentityKey(kind, value string) bus.IdentityKey
+	GetIdentities(ctx context.Context, keys []bus.IdentityKey) ([]bus.StoredIdentity, error)
+	GetDocument(ctx context.Context, profile string) (data []byte, revision uint64, err error)
+	DerivedProfile(kind, value string, gen uint64) string
+	Partition(profile string) int
+	Partitions() int
+}
+
+// A router decides whom an event is about, as far as the gateway can tell,
+// and so which partition it goes to. What it knows may be stale: whoever
+// applies the event looks again, and forwards it where needed. The cache keeps
+// hashes in place of identifiers.
+type router struct {
+	directory Directory
+	seeds     [2]maphash.Seed
+	known     *recent[fingerprint, *holder]
+	byKey     *recent[bus.IdentityKey, *holder]
+}
+
+// A holder is what the gateway last knew of one identifier.
+type holder struct{ state atomic.Pointer[holderState] }
+
+type holderState struct {
+	// profile holds the identifier, or will do so, most likely, once the event
+	// that brought it is applied. Empty where nobody is known to.
+	profile string
+	until   time.Time // when it is to be looked up again
+}
+
+// A fingerprint stands for a kind of identifier and a value.
+type fingerprint [2]uint64
+
+const (
+	routeEntries = 32 << 10 // of one generation, of two
+	routeTTL     = time.Minute
+	// strangerTTL is how long a profile id that nobody has is remembered as
+	// such: short, because it may come to exist.
+	strangerTTL = 2 * time.Second
+	// lookups bounds how many documents one request looks for at once.
+	lookups = 16
+
+	kindProfile = "profile" // of the cache alone: an id that we gave
+	kindEvent   = "event"   // what a profile is derived from where nothing identifies it
+)
+
+func newRouter(d Directory) *router {
+	return &router{
+		directory: d,
+		seeds:     [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
+		known:     newRecent[fingerprint, *holder](routeEntries),
+		byKey:     newRecent[bus.IdentityKey, *holder](routeEntries),
+	}
+}
+
+// learn takes note of who holds an identifier, where it is one that was asked
+// for.
+func (r *router) learn(key bus.IdentityKey, profile string, now time.Time) {
+	if h, ok := r.byKey.get(key); ok {
+		h.state.Store(&holderState{profile: profile, until: now.Add(routeTTL)})
+	}
+}
+
+// route sets profile and partition of the batch's acceptable events. It asks
+// the bus once for all identifiers that it does not know.
+func (r *router) route(ctx context.Context, b *batch, rules *rules, source string) error {
+	var open []int
+	for i := range b.events {
+		e := &b.events[i]
+		switch {
+		case e.status == duplicate && e.first < 0:
+			r.fromCache(e, b.received) // for a caller who waits
+			continue
+		case e.status != accepted:
+			continue
+		case e.ProfileLess:
+			e.partition = int(binary.BigEndian.Uint32(e.id[:]) % uint32(r.directory.Partitions()))
+			continue
+		}
+		if len(e.IDs) > 1 {
+			slices.SortStableFunc(e.IDs, rules.byStrength)
+		}
+		if !r.fromCache(e, b.received) {
+			open = append(open, i)
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	found, err := r.lookUp(ctx, b, open)
+	if err != nil {
+		return fmt.Errorf("look up whom the events are about: %w", err)
+	}
+	for _, i := range open {
+		r.settle(&b.events[i], found, source, b.received)
+	}
+	return nil
+}
+
+// fromCache routes by the cache alone, where it knows enough.
+func (r *router) fromCache(e *event, now time.Time) bool {
+	if e.bySession && e.Session != "" {
+		h, ok := r.cached(r.print(record.KindSessionID, e.Session), now)
+		if !ok {
+			return false
+		}
+		if h != "" {
+			return r.send(e, h)
+		}
+	}
+	if e.Profile != "" {
+		h, ok := r.cached(r.print(kindProfile, e.Profile), now)
+		if !ok {
+			return false
+		}
+		if h != "" {
+			return r.send(e, h)
+		}
+	}
+	for i := range e.IDs {
+		h, ok := r.cached(r.print(e.IDs[i].Kind, e.IDs[i].Value), now)
+		if !ok {
+			return false
+		}
+		if h != "" {
+			return r.send(e, h)
+		}
+	}
+	if e.Session != "" {
+		if h, _ := r.cached(r.print(record.KindSessionID, e.Session), now); h != "" {
+			return r.send(e, h)
+		}
+	}
+	return false
+}
+
+func (r *router) send(e *event, profile string) bool {
+	e.profile = profile
+	e.partition = r.directory.Partition(profile)
+	return true
+}
+
+// settle routes by what was looked up. An event that nobody holds an
+// identifier of makes a new profile, whose id follows from the strongest one.
+func (r *router) settle(e *event, found map[fingerprint]*looked, source string, now time.Time) {
+	if e.bySession && e.Session != "" {
+		if h := r.holds(r.print(record.KindSessionID, e.Session), found, now); h != "" {
+			r.send(e, h)
+		}
+	}
+	if e.Profile != "" && e.profile == "" {
+		if h := r.holds(r.print(kindProfile, e.Profile), found, now); h != "" {
+			r.send(e, h)
+		}
+	}
+	var room [4]record.Identifier
+	ids := append(room[:0], e.IDs...)
+	if e.Session != "" {
+		ids = append(ids, record.Identifier{Kind: record.KindSessionID, Value: e.Session})
+	}
+	for i := 0; i < len(ids) && e.profile == ""; i++ {
+		if h := r.holds(r.print(ids[i].Kind, ids[i].Value), found, now); h != "" {
+			r.send(e, h)
+		}
+	}
+	if e.profile == "" {
+		strongest := record.Identifier{Kind: kindEvent, Value: source + "/" + e.ID}
+		if len(ids) > 0 {
+			strongest = ids[0]
+		}
+		var gen uint64
+		if l := found[r.print(strongest.Kind, strongest.Value)]; l != nil {
+			gen = l.Gen
+		}
+		r.send(e, r.directory.DerivedProfile(strongest.Kind, strongest.Value, gen))
+	}
+	for _, id := range ids {
+		print := r.print(id.Kind, id.Value)
+		if l := found[print]; l != nil && r.holds(print, found, now) == "" {
+			r.put(print, l.key, e.profile, now.Add(routeTTL))
+		}
+	}
+}
+
+func (r *router) holds(print fingerprint, found map[fingerprint]*looked, now time.Time) string {
+	if h, _ := r.cached(print, now); h != "" {
+		return h
+	}
+	if l := found[print]; l != nil {
+		return l.Profile
+	}
+	return ""
+}
+
+// looked is what the bus said of an identifier.
+type looked struct {
+	record.Identity
+	key bus.IdentityKey
+}
+
+// lookUp asks the bus for all identifiers of the open events that the cache
+// does not know, and puts what it finds into the cache.
+func (r *router) lookUp(ctx context.Context, b *batch, open []int) (map[fingerprint]*looked, error) {
+	found := map[fingerprint]*looked{}
+	var asked []*looked
+	var prints []fingerprint
+	var keys []bus.IdentityKey
+	var profiles []string
+	want := func(kind, value string) bool {
+		print := r.print(kind, value)
+		if _, ok := r.cached(print, b.received); ok {
+			return false
+		}
+		if _, ok := found[print]; ok {
+			return false
+		}
+		l := &looked{}
+		found[print] = l
+		if kind != kindProfile {
+			l.key = r.directory.IdentityKey(kind, value)
+			asked, prints, keys = append(asked, l), append(prints, print), append(keys, l.key)
+		}
+		return true
+	}
+	for _, i := range open {
+		e := &b.events[i]
+		if e.Profile != "" && want(kindProfile, e.Profile) {
+			profiles = append(profiles, e.Profile)
+		}
+		for _, id := range e.IDs {
+			want(id.Kind, id.Value)
+		}
+		if e.Session != "" {
+			want(record.KindSessionID, e.Session)
+		}
+	}
+	if err := r.lookUpProfiles(ctx, profiles, found, b.received); err != nil {
+		return nil, err
+	}
+	if len(keys) == 0 {
+		return found, nil
+	}
+	identities, err := r.directory.GetIdentities(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	for i := range identities {
+		asked[i].Identity = identities[i].Identity
+		if profile := asked[i].Profile; profile != "" {
+			r.put(prints[i], keys[i], profile, b.received.Add(routeTTL))
+		}
+	}
+	return found, nil
+}
+
+// lookUpProfiles finds out which profile ids exist.
+func (r *router) lookUpProfiles(ctx context.Context, profiles []string, found map[fingerprint]*looked, now time.Time) error {
+	if len(profiles) == 0 {
+		return nil
+	}
+	exist := make([]bool, len(profiles))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(lookups)
+	for i, profile := range profiles {
+		group.Go(func() error {
+			_, _, err := r.directory.GetDocument(ctx, profile)
+			exist[i] = err == nil
+			if errors.Is(err, bus.ErrNotFound) {
+				return nil
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for i, profile := range profiles {
+		print := r.print(kindProfile, profile)
+		h := &holder{}
+		h.state.Store(&holderState{until: now.Add(strangerTTL)})
+		if exist[i] {
+			h.state.Store(&holderState{profile: profile, until: now.Add(routeTTL)})
+			found[print].Profile = profile
+		}
+		r.known.put(print, h)
+	}
+	return nil
+}
+
+// cached returns the holder that the cache knows; false where it knows
+// nothing, or nothing recent.
+func (r *router) cached(print fingerprint, now time.Time) (profile string, ok bool) {
+	h, ok := r.known.get(print)
+	if !ok {
+		return "", false
+	}
+	s := h.state.Load()
+	if !now.Before(s.until) {
+		return "", false
+	}
+	return s.profile, true
+}
+
+func (r *router) put(print fingerprint, key bus.IdentityKey, profile string, until time.Time) {
+	h := &holder{}
+	h.state.Store(&holderState{profile: profile, until: until})
+	r.known.put(print, h)
+	r.byKey.put(key, h)
+}
+
+func (r *router) print(kind, value string) (f fingerprint) {
+	for i, seed := range r.seeds {
+		var h maphash.Hash
+		h.SetSeed(seed)
+		_, _ = h.WriteString(kind)
+		_ = h.WriteByte(0)
+		_, _ = h.WriteString(value)
+		f[i] = h.Sum64()
+	}
+	return f
+}

@@ -1,0 +1,223 @@
+package gateway
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/tributary-bus/tributary/core/internal/config"
+	"github.com/tributary-bus/tributary/core/internal/record"
+	"github.com/tributary-bus/tributary/sdk"
+)
+
+// segmentDialect is POST /v1/batch: the wire format of Segment and its kin.
+// Its clients look at the status alone, and some retry whatever is not 2xx, so
+// events that can never be accepted are answered like the others; they are
+// counted and logged.
+type segmentDialect struct{}
+
+func (segmentDialect) parse(b *batch, body []byte, rules *rules, limits *Limits, _ url.Values) *refusal {
+	envelope := newEnvelope(body, limits, &b.arena)
+	var shared, events []byte
+	var sent time.Time
+	fault := envelope.open(body, func(name []byte) (err error) {
+		switch string(name) {
+		case `"batch"`:
+			events, err = envelope.events("batch")
+		case `"writeKey"`:
+			if b.key, err = envelope.text("writeKey", maxWriteKey); masked(b.key) {
+				b.key = ""
+			}
+		case `"sentAt"`:
+			sent, err = envelope.instant(&envelope.faults, "sentAt")
+		case `"context"`:
+			shared, err = envelope.shared("context")
+		default:
+			err = envelope.skip()
+		}
+		return err
+	})
+	if fault == nil && events == nil {
+		fault = fieldProblem(codeMalformed, "batch", "want an array of events")
+	}
+	if fault != nil {
+		return &refusal{status: http.StatusBadRequest, problem: *fault}
+	}
+	s := b.stream(events, 0, limits, func(e *event, text []byte) (int, error) {
+		return b.segmentEvent(e, rules, text, sent, shared)
+	})
+	s.array()
+	if s.over {
+		return s.refusal()
+	}
+	return nil
+}
+
+// A segmentCall is what decides about the form of an event: the call that the
+// client made.
+type segmentCall struct {
+	call, event, name, category string
+	sent, original, stamp       time.Time
+}
+
+// segmentEvent reads one event of the kin. Fields that say nothing about it
+// are left out.
+func (b *batch) segmentEvent(e *event, rules *rules, text []byte, sent time.Time, shared []byte) (int, error) {
+	p := &b.parser
+	p.begin(text)
+	c := segmentCall{sent: sent}
+	kind, err := p.object(func(name []byte) error { return b.segmentField(e, &c, rules, name) })
+	if err != nil {
+		return 0, err
+	}
+	n := p.offset()
+	if kind != '{' {
+		e.fail(&problem{code: codeMalformed, message: "want an event as an object, got " + kindName(kind)})
+		return n, nil
+	}
+	switch c.call {
+	case "track":
+		if e.setType(typeName(c.event)); e.Type == "" {
+			e.fail(fieldProblem(codeInvalid, "event", "track needs an event with letters or digits in its name"))
+		}
+	case "page":
+		e.Type = "page-view"
+	case "identify":
+		e.Type = "identify"
+	default:
+		e.fail(fieldProblem(codeInvalid, "type", "want track, page or identify, got "+clipped(c.call)))
+	}
+	if len(e.IDs) == 0 {
+		e.fail(&problem{code: codeInvalid, message: "an event needs a userId or an anonymousId"})
+	}
+	e.Time = c.happened(b.received)
+	e.Context = withField(merged(shared, e.Context), "segment", c.appendJSON(nil))
+	return n, nil
+}
+
+func (b *batch) segmentField(e *event, c *segmentCall, rules *rules, name []byte) (err error) {
+	p := &b.parser
+	switch string(name) {
+	case `"type"`:
+		c.call, err = p.text(e, "type", maxID)
+	case `"messageId"`:
+		e.ID, err = p.text(e, "messageId", maxID)
+	case `"userId"`:
+		err = p.identifier(e, "userId", rules.kinds[record.KindUser])
+	case `"anonymousId"`:
+		err = p.identifier(e, "anonymousId", rules.kinds[record.KindAnonymous])
+	case `"event"`:
+		c.event, err = p.text(e, "event", maxType*4)
+	case `"name"`:
+		c.name, err = p.text(e, "name", maxType*4)
+	case `"category"`:
+		c.category, err = p.text(e, "category", maxType*4)
+	case `"properties"`:
+		e.Properties, err = p.raw(e, "properties")
+	case `"traits"`:
+		e.Traits, err = p.raw(e, "traits")
+	case `"context"`:
+		e.Context, err = p.raw(e, "context")
+	case `"timestamp"`:
+		c.stamp, err = p.instant(e, "timestamp")
+	case `"originalTimestamp"`:
+		c.original, err = p.instant(e, "originalTimestamp")
+	case `"sentAt"`:
+		var sent time.Time
+		if sent, err = p.instant(e, "sentAt"); !sent.IsZero() {
+			c.sent = sent
+		}
+	case `"writeKey"`:
+		var key string
+		if key, err = p.text(e, "writeKey", maxWriteKey); b.key == "" && !masked(key) {
+			b.key = key
+		}
+	default:
+		err = p.skip()
+	}
+	return err
+}
+
+// identifier reads one identifier of a kind.
+func (p *parser) identifier(e *event, field string, k *kind) error {
+	value, err := p.text(e, field, maxID)
+	e.identify(k, value)
+	return err
+}
+
+// happened is the event's time by the server's clock: the client's clock is
+// off by as much as its sentAt is from the time it arrived.
+func (c *segmentCall) happened(received time.Time) time.Time {
+	at := c.original
+	if at.IsZero() {
+		at = c.stamp
+	}
+	if at.IsZero() || c.sent.IsZero() {
+		return at
+	}
+	if at = received.Add(at.Sub(c.sent)); at.Year() < 1 || at.Year() > 9999 {
+		return received
+	}
+	return at
+}
+
+// appendJSON appends what the client called the event, for its context.
+func (c *segmentCall) appendJSON(dst []byte) []byte {
+	dst = append(dst, `{"type":`...)
+	dst = sdk.AppendString(dst, c.call)
+	for _, f := range [...]struct{ name, value string }{{"event", c.event}, {"name", c.name}, {"category", c.category}} {
+		if f.value != "" {
+			dst = append(dst, `,"`...)
+			dst = append(dst, f.name...)
+			dst = append(dst, `":`...)
+			dst = sdk.AppendString(dst, f.value)
+		}
+	}
+	return append(dst, '}')
+}
+
+// typeName makes an event type of the name that a client gave an event: NFKC,
+// lower case, each run of anything but letters and digits one hyphen, none at
+// the ends. "Order Completed" is order-completed.
+func typeName(name string) string {
+	var b strings.Builder
+	gap := false
+	for _, r := range strings.ToLower(norm.NFKC.String(name)) {
+		if !unicode.IsLetter(r) && !unicode.IsDigit(r) {
+			gap = true
+			continue
+		}
+		if gap && b.Len() > 0 {
+			b.WriteByte('-')
+		}
+		gap = false
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+func (segmentDialect) source(rules *rules, header, body string) (*config.Source, *refusal) {
+	if header != "" {
+		return rules.sourceOf(header)
+	}
+	return rules.sourceOf(body)
+}
+
+func (segmentDialect) until(*batch, url.Values) (stage, *refusal) { return stored, nil }
+
+var segmentSuccess = []byte(`{"success":true}`)
+
+// reply tells the client to come back where any event was not stored: those
+// that were are known by their messageId.
+func (segmentDialect) reply(g *Gateway, w http.ResponseWriter, r *http.Request, b *batch, _ replyForm) {
+	if count(b.events, retry) > 0 {
+		nothingStored.write(w)
+		return
+	}
+	g.reportInvalid(r.URL.Path, b)
+	writeJSON(w, http.StatusOK, segmentSuccess)
+}

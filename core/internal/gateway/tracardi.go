@@ -1,0 +1,250 @@
+package gateway
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/tributary-bus/tributary/core/internal/config"
+	"github.com/tributary-bus/tributary/sdk"
+)
+
+// tracardiDialect is POST /track: Tracardi's payload and reply. All events of
+// a payload are about one profile and belong to one session. A session that is
+// known decides whose they are, whatever profile the client names; the client
+// has to adopt the profile of the answer.
+type tracardiDialect struct{}
+
+func (tracardiDialect) parse(b *batch, body []byte, rules *rules, limits *Limits, query url.Values) *refusal {
+	envelope := newEnvelope(body, limits, &b.arena)
+	var session, profile string
+	var shared, request, properties, events []byte
+	profileLess := isTrue(query.Get("profile_less"))
+	fault := envelope.open(body, func(name []byte) (err error) {
+		switch string(name) {
+		case `"source"`:
+			b.key, err = envelope.id("source")
+		case `"session"`:
+			session, err = envelope.id("session")
+		case `"profile"`:
+			profile, err = envelope.id("profile")
+		case `"context"`:
+			shared, err = envelope.shared("context")
+		case `"request"`:
+			request, err = envelope.shared("request")
+		case `"properties"`:
+			properties, err = envelope.shared("properties")
+		case `"profile_less"`:
+			var yes bool
+			yes, err = envelope.flag(&envelope.faults, "profile_less")
+			profileLess = profileLess || yes
+		case `"options"`:
+			b.async, err = envelope.asyncOption()
+		case `"events"`:
+			events, err = envelope.events("events")
+		default:
+			err = envelope.skip()
+		}
+		return err
+	})
+	if fault != nil {
+		return &refusal{status: http.StatusUnprocessableEntity, problem: *fault}
+	}
+	if len(request) > len("{}") {
+		shared = withField(shared, "request", request)
+	}
+	if len(properties) > len("{}") {
+		// What Tracardi keeps as the session's properties.
+		shared = withField(shared, "session", properties)
+	}
+	if events == nil {
+		return nil
+	}
+	s := b.stream(events, 0, limits, b.tracardiEvent)
+	s.array()
+	if refused := s.refusal(); refused != nil {
+		if refused.status == http.StatusBadRequest {
+			refused.status = http.StatusUnprocessableEntity
+		}
+		return refused
+	}
+	for i := range b.events {
+		e := &b.events[i]
+		e.Session, e.Profile, e.ProfileLess = session, profile, profileLess
+		e.bySession = true
+		e.Context = merged(shared, e.Context)
+	}
+	return nil
+}
+
+// asyncOption reads whether the caller does not wait.
+func (e *envelope) asyncOption() (async bool, err error) {
+	_, err = e.object(func(name []byte) (err error) {
+		if string(name) != `"async"` {
+			return e.skip()
+		}
+		async, err = e.flag(&e.faults, "options.async")
+		return err
+	})
+	return async, err
+}
+
+func isTrue(s string) bool {
+	yes, err := strconv.ParseBool(s)
+	return err == nil && yes
+}
+
+// tracardiEvent reads one element of events. Fields that Tracardi does not
+// read either are left out.
+func (b *batch) tracardiEvent(e *event, text []byte) (int, error) {
+	p := &b.parser
+	p.begin(text)
+	var inserted, created time.Time
+	kind, err := p.object(func(name []byte) (err error) {
+		switch string(name) {
+		case `"id"`:
+			e.ID, err = p.text(e, "id", maxID)
+		case `"type"`:
+			var s string
+			if s, err = p.text(e, "type", maxType*4); s != "" {
+				e.setType(s)
+			}
+		case `"time"`:
+			inserted, created, err = p.tracardiTime(e)
+		case `"properties"`:
+			e.Properties, err = p.raw(e, "properties")
+		case `"traits"`:
+			e.Traits, err = p.raw(e, "traits")
+		case `"context"`:
+			e.Context, err = p.raw(e, "context")
+		case `"tags"`:
+			err = p.tags(e, "tags")
+		default:
+			err = p.skip()
+		}
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	if e.Time = created; created.IsZero() {
+		e.Time = inserted
+	}
+	switch {
+	case kind != '{':
+		e.fail(&problem{code: codeMalformed, message: "want an event as an object, got " + kindName(kind)})
+	case e.Type == "":
+		e.fail(fieldProblem(codeInvalid, "type", "an event needs a type"))
+	}
+	return p.offset(), nil
+}
+
+// tracardiTime reads {"insert":"…","create":"…"}; either back-dates the event.
+func (p *parser) tracardiTime(e *event) (inserted, created time.Time, err error) {
+	if k := p.dec.PeekKind(); k == '"' {
+		created, err = p.instant(e, "time")
+		return inserted, created, err
+	}
+	kind, err := p.object(func(name []byte) (err error) {
+		switch string(name) {
+		case `"insert"`:
+			inserted, err = p.instant(e, "time.insert")
+		case `"create"`:
+			created, err = p.instant(e, "time.create")
+		default:
+			err = p.skip()
+		}
+		return err
+	})
+	if err == nil && kind != '{' && kind != 'n' {
+		e.fail(fieldProblem(codeMalformed, "time", "want an object with insert and create, got "+kindName(kind)))
+	}
+	return inserted, created, err
+}
+
+// source takes a header that is no write key for nothing: Tracardi's clients
+// may send tokens of their own there.
+func (tracardiDialect) source(rules *rules, header, body string) (*config.Source, *refusal) {
+	if body != "" {
+		return rules.keylessSource(body)
+	}
+	source, refused := rules.sourceOf(header)
+	if refused != nil && header != "" {
+		return nil, nil
+	}
+	return source, refused
+}
+
+func (tracardiDialect) until(b *batch, _ url.Values) (stage, *refusal) {
+	if b.async {
+		return stored, nil
+	}
+	return flows, nil
+}
+
+// reply writes
+//
+//	{"task":"…","ux":[],"response":{},"profile":{"id":"…"},"session":{"id":"…"},"errors":[],"warnings":[]}
+//
+// with status 226 where there are errors, and null where there were no events.
+func (tracardiDialect) reply(g *Gateway, w http.ResponseWriter, _ *http.Request, b *batch, form replyForm) {
+	w.Header().Set("X-Process-Time", strconv.FormatFloat(g.now().Sub(b.received).Seconds(), 'f', 4, 64))
+	if len(b.events) == 0 {
+		writeJSON(w, http.StatusOK, []byte("null"))
+		return
+	}
+	if refusedForNow(b.events) {
+		nothingStored.write(w)
+		return
+	}
+	var profile, session string
+	var errs, warnings []string
+	for i := range b.events {
+		e := &b.events[i]
+		who, visit := e.profile, e.Session
+		if e.outcome != nil {
+			who, visit = e.outcome.Profile, e.outcome.Session
+			for _, fault := range e.outcome.Errors {
+				errs = append(errs, "event "+e.ID+": "+fault.Path+": "+fault.Message)
+			}
+		}
+		if e.problem != nil {
+			errs = append(errs, "event "+strconv.Itoa(i)+": "+e.problem.message)
+			continue
+		}
+		if who != "" {
+			profile = who
+		}
+		if visit != "" {
+			session = visit
+		}
+	}
+	if form.late {
+		warnings = append(warnings, "the events are stored, but not all of them were processed in time")
+	}
+	status := http.StatusOK
+	if len(errs) > 0 {
+		status = http.StatusIMUsed
+	}
+	b.out = append(b.out[:0], `{"task":`...)
+	b.out = sdk.AppendString(b.out, newID())
+	b.out = append(b.out, `,"ux":[],"response":{},"profile":`...)
+	b.out = appendIDOrNull(b.out, profile)
+	b.out = append(b.out, `,"session":`...)
+	b.out = appendIDOrNull(b.out, session)
+	b.out = append(b.out, `,"errors":`...)
+	b.out = sdk.AppendValue(b.out, errs)
+	b.out = append(b.out, `,"warnings":`...)
+	b.out = sdk.AppendValue(b.out, warnings)
+	writeJSON(w, status, append(b.out, '}'))
+}
+
+func appendIDOrNull(dst []byte, id string) []byte {
+	if id == "" {
+		return append(dst, "null"...)
+	}
+	dst = append(dst, `{"id":`...)
+	dst = sdk.AppendString(dst, id)
+	return append(dst, '}')
+}

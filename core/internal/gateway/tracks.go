@@ -1,0 +1,206 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// A track is a command that sends events.
+type track struct {
+	id      int64
+	events  jsontext.Value
+	wait    string
+	session string // of events that name none
+	size    int
+}
+
+// tracks are those of one connection that are not worked on yet. What waits
+// becomes one append, in order; while that is on its way the next gather.
+type tracks struct {
+	socket *socket
+	mu     sync.Mutex
+	room   sync.Cond // signalled when there is less
+	queue  []track
+	bytes  int
+	busy   bool
+	work   sync.WaitGroup
+	waits  chan struct{} // a place for each track that waits for outcomes
+}
+
+// maxWaits is how many tracks of one connection may wait for outcomes.
+const maxWaits = 64
+
+func (t *tracks) init(s *socket) {
+	t.socket = s
+	t.room.L = &t.mu
+	t.waits = make(chan struct{}, maxWaits)
+}
+
+// add queues a track. Where too much is queued it waits, and with it the
+// reader and at last the client.
+func (t *tracks) add(one track) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for t.bytes > 0 && t.bytes+one.size > 2*t.socket.g.limits.Request {
+		t.room.Wait()
+	}
+	t.queue = append(t.queue, one)
+	t.bytes += one.size
+	if !t.busy {
+		t.busy = true
+		t.work.Go(t.run)
+	}
+}
+
+// finish waits until everything is answered.
+func (t *tracks) finish() { t.work.Wait() }
+
+// run works until nothing is queued.
+func (t *tracks) run() {
+	for {
+		t.mu.Lock()
+		if len(t.queue) == 0 {
+			t.busy, t.queue = false, nil
+			t.mu.Unlock()
+			return
+		}
+		n, size := together(t.queue, t.socket.g.limits.Request)
+		list := t.queue[:n:n]
+		t.queue = t.queue[n:]
+		t.mu.Unlock()
+
+		t.take(list, size)
+
+		t.mu.Lock()
+		t.bytes -= size
+		t.room.Signal()
+		t.mu.Unlock()
+	}
+}
+
+// together returns how many tracks go into one append: one that waits goes by
+// itself, because its answer must not depend on others.
+func together(queue []track, most int) (n, size int) {
+	for _, one := range queue {
+		if n > 0 && (one.wait != "" || queue[0].wait != "" || size+one.size > most) {
+			break
+		}
+		n++
+		size += one.size
+	}
+	return n, size
+}
+
+// take takes the tracks in as one batch and answers each.
+func (t *tracks) take(list []track, size int) {
+	s, g := t.socket, t.socket.g
+	lease := lease{budget: &g.bodies}
+	defer lease.end()
+	rules := g.current()
+	source, refused := rules.sourceOf(s.writeKey())
+	switch err := g.options.Bus.Accepting(); {
+	case refused != nil:
+	case err != nil:
+		refused = unavailable(err.Error())
+	case !lease.grow(size):
+		refused = unavailable("the gateway is busy with other requests")
+	}
+	if refused != nil {
+		t.refuse(list, refused)
+		return
+	}
+	b := newBatch(g.now(), &g.limits)
+	ends := make([]int, 0, len(list)) // where each track's events end
+	parsed := list[:0:0]
+	for _, one := range list {
+		if refused := b.parseTrack(one, rules, &g.limits); refused != nil {
+			s.refuse(one.id, refused)
+			continue
+		}
+		parsed, ends = append(parsed, one), append(ends, len(b.events))
+	}
+	until := stages[list[0].wait]
+	if until == stored {
+		defer b.release()
+		if refused := g.intake(context.Background(), source, rules, b, nil); refused != nil {
+			t.refuse(parsed, refused)
+			return
+		}
+		t.acknowledge(parsed, ends, b)
+		return
+	}
+	if len(parsed) == 0 {
+		b.release()
+		return
+	}
+	waiter := g.waiters.register(len(b.events))
+	if refused := g.intake(context.Background(), source, rules, b, waiter); refused != nil || refusedForNow(b.events) {
+		if refused == nil {
+			refused = nothingStored
+		}
+		t.refuse(parsed, refused)
+		g.waiters.forget(waiter)
+		b.release()
+		return
+	}
+	t.acknowledge(parsed, ends, b)
+	t.waits <- struct{}{}
+	t.work.Go(func() {
+		defer func() { <-t.waits }()
+		defer b.release()
+		defer g.waiters.forget(waiter)
+		form := replyForm{waited: true, late: !g.await(s.ctx, b, waiter, until)}
+		s.send(resultFrame(parsed[0].id, b.events, form))
+	})
+}
+
+func (s *socket) writeKey() string {
+	if key := s.key.Load(); key != nil {
+		return *key
+	}
+	return ""
+}
+
+func (t *tracks) refuse(list []track, refused *refusal) {
+	for _, one := range list {
+		t.socket.refuse(one.id, refused)
+	}
+}
+
+// acknowledge answers each track with the results of its own events.
+func (t *tracks) acknowledge(list []track, ends []int, b *batch) {
+	from := 0
+	for i, one := range list {
+		events := b.events[from:ends[i]]
+		from = ends[i]
+		if refusedForNow(events) {
+			t.socket.refuse(one.id, nothingStored)
+			continue
+		}
+		t.socket.send(ackFrame(one.id, events))
+	}
+}
+
+// parseTrack adds the events of a track to the batch. Where it refuses them,
+// it leaves none there.
+func (b *batch) parseTrack(one track, rules *rules, limits *Limits) *refusal {
+	if one.events.Kind() != '[' {
+		return refuse(0, codeMalformed, "track.events: want an array of events")
+	}
+	if _, known := stages[one.wait]; !known {
+		return refuse(0, codeInvalid, "track.wait: "+clipped(one.wait)+" is unknown; want "+stageNames)
+	}
+	from := len(b.events)
+	if refused := b.parseNative(one.events, rules, limits); refused != nil {
+		b.drop(from)
+		return refused
+	}
+	for i := from; i < len(b.events); i++ {
+		if e := &b.events[i]; e.Session == "" {
+			e.Session = one.session
+		}
+	}
+	return nil
+}
