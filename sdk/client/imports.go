@@ -34,6 +34,7 @@ type ImportProgress struct {
 	Mapping    string `json:"mapping"`
 	File       string `json:"file"`
 	Name       string `json:"name"`
+	Pass       uint64 `json:"pass"` // how often the file was begun
 	Next       uint64 `json:"next"` // the row to send next, from 1
 	Accepted   uint64 `json:"accepted"`
 	Duplicates uint64 `json:"duplicates"`

@@ -12,11 +12,16 @@ func decode(text []byte, into any) error { return json.Unmarshal(text, into) }
 // A Time is written in UTC with milliseconds, as everywhere in the API.
 type Time struct{ time.Time }
 
-// MarshalText implements encoding.TextMarshaler.
-func (t Time) MarshalText() ([]byte, error) { return []byte(sdk.FormatTime(t.Time)), nil }
+// MarshalJSON implements json.Marshaler.
+func (t Time) MarshalJSON() ([]byte, error) { return sdk.AppendTime(nil, t.Time), nil }
 
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (t *Time) UnmarshalText(text []byte) (err error) {
-	t.Time, err = sdk.ParseTime(string(text))
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *Time) UnmarshalJSON(text []byte) error {
+	var s string
+	if err := decode(text, &s); err != nil {
+		return err
+	}
+	var err error
+	t.Time, err = sdk.ParseTime(s)
 	return err
 }

@@ -115,27 +115,27 @@ func (i *Importer) bury(ctx context.Context, clean bool, progress *client.Import
 		if buried[o.number] {
 			continue
 		}
-		if err := i.o.Bus.DeadLetter(ctx, letter(progress, o, i.o.Now())); err != nil {
+		if err := i.o.Bus.DeadLetter(ctx, letter(progress, o)); err != nil {
 			return fmt.Errorf("%w: keep line %d as a dead letter: %v", ErrUnavailable, o.line, err)
 		}
 	}
 	return nil
 }
 
-func letter(progress *client.ImportProgress, o *outcome, now time.Time) bus.DeadLetter {
+func letter(progress *client.ImportProgress, o *outcome) bus.DeadLetter {
 	reason := fmt.Sprintf("%s:%d: ", progress.Name, o.line)
 	if o.fault.column != "" {
 		reason += fmt.Sprintf("column %s, value %q: ", o.fault.column, o.fault.value)
 	}
 	details := map[string]any{
 		"mapping": progress.Mapping, "file": progress.File, "name": progress.Name,
-		"row": int64(o.number), "line": int64(o.line),
+		"pass": int64(progress.Pass), "row": int64(o.number), "line": int64(o.line),
 	}
 	if o.fault.column != "" {
 		details["column"], details["value"] = o.fault.column, o.fault.value
 	}
 	return bus.DeadLetter{
-		Origin: Origin, Reason: reason + o.fault.reason, Attempts: 1, Time: now, Payload: o.row, Details: details,
+		Origin: Origin, Reason: reason + o.fault.reason, Attempts: 1, Payload: o.row, Details: details,
 	}
 }
 
@@ -154,10 +154,9 @@ func (i *Importer) buried(ctx context.Context, progress *client.ImportProgress) 
 		for n := range letters {
 			after = letters[n].Seq
 			d := letters[n].Details
-			if d["mapping"] != progress.Mapping || d["file"] != progress.File || letters[n].Time.Before(progress.Started.Time) {
-				continue
+			if d["mapping"] == progress.Mapping && d["file"] == progress.File && whole(d["pass"]) == progress.Pass {
+				rows[whole(d["row"])] = true
 			}
-			rows[rowNumber(d["row"])] = true
 		}
 		if len(letters) < buriedPage {
 			return rows, nil
@@ -165,7 +164,8 @@ func (i *Importer) buried(ctx context.Context, progress *client.ImportProgress) 
 	}
 }
 
-func rowNumber(v any) uint64 {
+// whole reads a number of a dead letter's details, which have been JSON since.
+func whole(v any) uint64 {
 	switch v := v.(type) {
 	case int64:
 		return uint64(v)

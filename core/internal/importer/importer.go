@@ -114,7 +114,7 @@ func (i *Importer) Restart(ctx context.Context, mapping, hash string) (*client.I
 		return nil, err
 	}
 	progress := i.fresh(mapping, hash)
-	progress.Name = old.Name
+	progress.Name, progress.Pass = old.Name, old.Pass+1
 	return progress, i.store(ctx, progress, revision)
 }
 
@@ -252,7 +252,7 @@ func key(mapping, hash string) string { return "import." + mapping + "." + hash 
 
 func (i *Importer) fresh(mapping, hash string) *client.ImportProgress {
 	now := client.Time{Time: i.o.Now()}
-	return &client.ImportProgress{Mapping: mapping, File: hash, Next: 1, Started: now, Updated: now}
+	return &client.ImportProgress{Mapping: mapping, File: hash, Pass: 1, Next: 1, Started: now, Updated: now}
 }
 
 func (i *Importer) load(ctx context.Context, mapping, hash string) (*client.ImportProgress, uint64, error) {

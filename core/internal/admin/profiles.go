@@ -1,0 +1,125 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/record"
+	"github.com/tributary-bus/tributary/core/internal/store"
+	"github.com/tributary-bus/tributary/sdk"
+)
+
+// getProfile reads a profile from the bus, by an id it had or by kind:value.
+func (a *API) getProfile(w http.ResponseWriter, r *http.Request) error {
+	profile, err := a.findProfile(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, profile.AppendJSON(nil))
+	return nil
+}
+
+// profileEvents returns a profile's events, the latest first.
+func (a *API) profileEvents(w http.ResponseWriter, r *http.Request) error {
+	query := r.URL.Query()
+	for name := range query {
+		if name != "limit" && name != "cursor" {
+			return invalid(name, "no such parameter; want limit or cursor")
+		}
+	}
+	limit, err := number(query.Get("limit"), "limit", store.MaxLimit)
+	if err != nil {
+		return err
+	}
+	profile, err := a.findProfile(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	filter, err := compile(store.Events, eventsOf(profile))
+	if err != nil {
+		return err
+	}
+	return a.page(w, r, store.Query{
+		Kind: store.Events, Filter: filter, Sort: "-time", Limit: int(limit), Cursor: query.Get("cursor"),
+	})
+}
+
+// eventsOf is the condition for the events of a profile, under each of its ids.
+func eventsOf(profile *sdk.Profile) string {
+	if len(profile.IDs) <= 1 {
+		return "event.profile == " + strconv.Quote(profile.ID)
+	}
+	quoted := make([]string, len(profile.IDs))
+	for i, id := range profile.IDs {
+		quoted[i] = strconv.Quote(id)
+	}
+	return "event.profile in [" + strings.Join(quoted, ", ") + "]"
+}
+
+// findProfile resolves an id or kind:value.
+func (a *API) findProfile(ctx context.Context, name string) (*sdk.Profile, error) {
+	id := name
+	if kind, value, ok := strings.Cut(name, ":"); ok {
+		holder, err := a.holder(ctx, kind, value)
+		if err != nil {
+			return nil, err
+		}
+		if id = holder; id == "" {
+			return nil, notFound("there is no profile with %s %q", kind, value)
+		}
+	}
+	text, _, err := a.o.Profiles.GetDocument(ctx, id)
+	if errors.Is(err, bus.ErrNotFound) {
+		return nil, notFound("there is no profile %q", name)
+	}
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	doc, err := record.ParseDocument(text)
+	if err != nil {
+		return nil, err
+	}
+	if doc.State != record.StateLive {
+		return nil, notFound("there is no profile %q", name)
+	}
+	return doc.Profile, nil
+}
+
+// holder returns the profile that an identifier belongs to, empty where it is
+// nobody's.
+func (a *API) holder(ctx context.Context, kind, value string) (string, error) {
+	if kind != record.KindSessionID {
+		known, ok := a.o.Resources.Current().Kind(kind)
+		if !ok {
+			return "", invalid("id", "%q is no kind of identifier; want a profile id, or kind:value such as user:17850", kind)
+		}
+		value = known.Value(value)
+	}
+	identity, _, err := a.o.Profiles.GetIdentity(ctx, a.o.Profiles.IdentityKey(kind, value))
+	if errors.Is(err, bus.ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", unreachable(err)
+	}
+	return identity.Profile, nil
+}
+
+// unreachable is the answer where the bus does not.
+func unreachable(err error) *problem { return unavailable("read the bus: " + err.Error()) }
+
+// number reads a query parameter; an absent one is 0.
+func number(text, name string, most uint64) (uint64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || n < 1 || n > most {
+		return 0, invalid(name, "is %q; want a whole number from 1 to %d", text, most)
+	}
+	return n, nil
+}
