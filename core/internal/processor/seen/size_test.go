@@ -13,7 +13,7 @@ import (
 
 // TestDiskBytesPerID bounds the space on disk, at its highest: beside a merge that has not removed its inputs yet.
 func TestDiskBytesPerID(t *testing.T) {
-	const table, tables, limit = 1 << 14, 64, 27
+	const table, tables, limit = 1 << 14, 40, 27
 	dir := filepath.Join(t.TempDir(), "seen")
 	var recorded atomic.Int64
 	var peak atomic.Int64 // hundredths of bytes an id
@@ -31,6 +31,9 @@ func TestDiskBytesPerID(t *testing.T) {
 		recorded.Add(64)
 	}
 	settle(t, s)
+	if err := s.Close(); err != nil { // the last merge has removed its inputs
+		t.Fatal(err)
+	}
 	rest := float64(diskBytes(t, dir)) / float64(recorded.Load())
 	t.Logf("%.2f bytes an id at rest, %.2f at most", rest, float64(peak.Load())/100)
 	if rest > 19 {
@@ -80,7 +83,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	}}
 	s := mustOpen(t, t.TempDir(), time.Now, with)
 	ids := make([]ID, 1024)
-	for n := uint64(0); n < 6<<18; n += uint64(len(ids)) {
+	for n := uint64(0); n < 9<<17; n += uint64(len(ids)) {
 		for i := range ids {
 			ids[i] = idOf(n + uint64(i))
 		}
