@@ -63,6 +63,7 @@ type watch struct {
 	acceptBelow uint64
 	statDisk    func(dir string) (diskSpace, error)
 	now         func() time.Time
+	patience    time.Duration // with a question to the server
 	pressure    pressure
 
 	unavailable  atomic.Pointer[error]
@@ -93,7 +94,7 @@ type failure struct {
 
 func newWatch(b *Bus, space diskSpace) *watch {
 	w := &watch{
-		b: b, statDisk: statDisk, now: time.Now, failing: map[string]failure{},
+		b: b, statDisk: statDisk, now: time.Now, patience: askTimeout, failing: map[string]failure{},
 		reserve: b.options.DiskReserve, acceptBelow: uint64(b.ingestMax) / 100 * acceptPercent,
 		wake: make(chan struct{}, 1), stopc: make(chan struct{}),
 	}
@@ -142,15 +143,13 @@ func (w *watch) run() {
 
 // tick is what happens once a second.
 func (w *watch) tick(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, restartAfter)
-	defer cancel()
 	if err := w.look(ctx); err != nil && ctx.Err() == nil {
 		w.wrote(streamIngest, err)
 	}
 	if w.probeDue() {
 		w.probe(ctx)
 	}
-	if w.restartDue() {
+	if ctx.Err() == nil && w.restartDue() {
 		w.restart()
 	}
 }
@@ -172,7 +171,7 @@ func (w *watch) look(ctx context.Context) error {
 		w.belowReserve.Store(false)
 	}
 	counted := w.fresh.Load()
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, w.patience)
 	defer cancel()
 	state, err := w.b.state(ctx, streamIngest)
 	if err != nil {
@@ -291,9 +290,7 @@ func (w *watch) probe(ctx context.Context) {
 	x := exchange{subject: subjectProbe}
 	w.b.appends.do(ctx, appendTimeout, []*exchange{&x})
 	_, err := x.acknowledged()
-	if ctx.Err() == nil || err == nil {
-		w.wrote(streamIngest, err)
-	}
+	w.wrote(streamIngest, err)
 	w.mu.Lock()
 	w.probed = w.now()
 	w.mu.Unlock()

@@ -1,0 +1,235 @@
+package bus
+
+import (
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestDiskReserveHasHysteresis(t *testing.T) {
+	b := open(t, Options{})
+	w := b.watch
+	w.stop()
+	w.stopc = make(chan struct{})
+	var free atomic.Uint64
+	w.statDisk = func(string) (diskSpace, error) { return diskSpace{total: 1 << 40, free: free.Load()}, nil }
+	w.reserve = 1000
+	for _, step := range []struct {
+		free uint64
+		want error
+	}{{5000, nil}, {1000, nil}, {999, ErrReserve}, {1050, ErrReserve}, {1100, nil}, {1000, nil}} {
+		free.Store(step.free)
+		w.tick(t.Context())
+		if err := b.Accepting(); !errors.Is(err, step.want) {
+			t.Errorf("with %d bytes free: %v, want %v", step.free, err, step.want)
+		}
+		if h := b.Health(); h.DiskFree != step.free || (h.State == HealthDown) != (step.want != nil) {
+			t.Errorf("with %d bytes free: %+v", step.free, h)
+		}
+	}
+}
+
+func TestDiskReserveDefault(t *testing.T) {
+	for total, want := range map[uint64]uint64{100e9: 5e9, 10e9: 1e9, 0: 1e9} {
+		if w := newWatch(&Bus{}, diskSpace{total: total}); w.reserve != want {
+			t.Errorf("of a disk of %d bytes %d are reserved, want %d", total, w.reserve, want)
+		}
+	}
+	if w := newWatch(&Bus{options: Options{DiskReserve: 7}}, diskSpace{total: 100e9}); w.reserve != 7 {
+		t.Errorf("a reserve of 7 bytes became %d", w.reserve)
+	}
+}
+
+func TestServerIsRestartedWhenWritesFail(t *testing.T) {
+	b := open(t, Options{})
+	w := b.watch
+	w.stop()
+	w.stopc = make(chan struct{})
+	now := time.Now()
+	w.now = func() time.Time { return now }
+	w.patience = 50 * time.Millisecond
+	b.server.stop()
+	second := func() {
+		now = now.Add(time.Second)
+		w.tick(t.Context())
+	}
+	for range 5 {
+		second()
+	}
+	if n := b.Health().Restarts; n != 0 {
+		t.Fatalf("%d restarts within 5 s of a failure", n)
+	}
+	second()
+	second()
+	if n := b.Health().Restarts; n != 1 {
+		t.Fatalf("%d restarts after 7 s of failures, want 1", n)
+	}
+	w.tick(t.Context())
+	if err := b.Accepting(); err != nil {
+		t.Fatalf("after the restart: %v", err)
+	}
+	if err := b.Append(t.Context(), []Entry{{0, line1("a")}}); err != nil {
+		t.Fatal(err)
+	}
+	b.server.stop()
+	for range 50 {
+		second()
+	}
+	if n := b.Health().Restarts; n != 1 {
+		t.Errorf("%d restarts within a minute", n)
+	}
+	for range 20 {
+		second()
+	}
+	if n := b.Health().Restarts; n != 2 {
+		t.Errorf("%d restarts after a minute, want 2", n)
+	}
+}
+
+// What other streams refuse degrades, and brings the restart, while it is tried.
+func TestOtherStreamsThatFail(t *testing.T) {
+	b := open(t, Options{})
+	w := b.watch
+	w.stop()
+	w.stopc = make(chan struct{})
+	now := time.Now()
+	w.now = func() time.Time { return now }
+	w.wrote(streamEvents, ErrNoAck)
+	if h := b.Health(); h.State != HealthDegraded || !strings.Contains(h.Reason, streamEvents) || b.Accepting() != nil {
+		t.Errorf("health %+v", h)
+	}
+	now = now.Add(6 * time.Second)
+	if w.restartDue() {
+		t.Error("one failure restarts the server")
+	}
+	w.wrote(streamEvents, ErrNoAck)
+	if !w.restartDue() {
+		t.Error("failures over 6 s do not restart the server")
+	}
+	w.wrote(streamEvents, nil)
+	if h := b.Health(); h.State != HealthOK || h.Reason != "" {
+		t.Errorf("health %+v", h)
+	}
+	w.wrote(streamEvents, errors.New("of another kind"))
+	if h := b.Health(); h.State != HealthOK {
+		t.Errorf("health %+v", h)
+	}
+	w.restarted = time.Time{}
+	w.wrote(streamSeen, ErrNoAck)
+	now = now.Add(time.Minute)
+	if w.restartDue() || b.Health().State != HealthOK {
+		t.Error("what was given up long ago still counts")
+	}
+}
+
+func TestPressure(t *testing.T) {
+	half := true
+	var p pressure
+	p.init(2, func() bool { return half })
+	scarce := func(slow uint64) {
+		// As if since the last sample so many goroutines had waited long.
+		p.before = nil
+		p.scarce()
+		for i, low := range p.samples[0].Value.Float64Histogram().Buckets {
+			if low >= 2*scarceLatency.Seconds() {
+				p.before[i] -= slow
+				return
+			}
+		}
+		t.Fatal("no such bucket")
+	}
+	step := func(appends, slow, lag uint64) bool {
+		p.appends.Store(appends)
+		p.lag[1].Store(lag)
+		scarce(slow)
+		p.sample()
+		return p.busy()
+	}
+	if step(10, 1e9, 100) {
+		t.Error("busy without a backlog")
+	}
+	if step(10, 0, 100_000) {
+		t.Error("busy with CPU to spare")
+	}
+	if step(0, 1e9, 100_000) {
+		t.Error("busy without appends")
+	}
+	if !step(10, 1e9, 100_000) {
+		t.Error("not busy")
+	}
+	relieved := p.relief()
+	half = false
+	if step(10, 1e9, 100_000) {
+		t.Error("busy with INGEST more than half full")
+	}
+	select {
+	case <-relieved:
+	default:
+		t.Error("who yields is not told that it is over")
+	}
+	half = true
+	p.rate.Store(200_000)
+	p.ticks = 0
+	if step(10, 1e9, 100_000) {
+		t.Error("busy with less than a second of work")
+	}
+}
+
+func TestYield(t *testing.T) {
+	b := open(t, Options{})
+	p := &b.watch.pressure
+	took := func(worked time.Duration) time.Duration {
+		start := time.Now()
+		b.Yield(t.Context(), worked)
+		return time.Since(start)
+	}
+	if d := took(time.Hour); d > 50*time.Millisecond {
+		t.Errorf("yields for %v though nothing is busy", d)
+	}
+	p.isBusy.Store(true)
+	if d := took(2 * time.Millisecond); d < 18*time.Millisecond {
+		t.Errorf("after 2 ms of work it yields for %v, want 18 ms", d)
+	}
+	if d := took(time.Hour); d < maxYield || d > 4*maxYield {
+		t.Errorf("after much work it yields for %v, want %v", d, maxYield)
+	}
+	go func() {
+		time.Sleep(10 * time.Millisecond)
+		p.sample() // without appends: relief
+	}()
+	if d := took(time.Hour); d >= maxYield {
+		t.Errorf("it yields for %v though it was over before", d)
+	}
+	if b.Busy() {
+		t.Error("still busy")
+	}
+}
+
+func TestSamplingFollowsAppends(t *testing.T) {
+	b := open(t, Options{})
+	p := &b.watch.pressure
+	if err := b.Append(t.Context(), []Entry{{0, line1("a")}}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 2*time.Second, "sampling", func() bool { return p.sampling.Load() })
+	eventually(t, 2*time.Second, "an end of sampling", func() bool { return !p.sampling.Load() })
+}
+
+func TestMetrics(t *testing.T) {
+	b := open(t, Options{})
+	if err := b.Append(t.Context(), []Entry{{0, line1("a")}}); err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	b.Metrics(&text)
+	for _, want := range []string{
+		"tributary_bus_append_group_seconds_count 1\n", "tributary_bus_accepting 1\n",
+		`tributary_bus_stream_messages{stream="INGEST"} 1`, `tributary_bus_stream_bytes{stream="KV_profiles"} 0`, "tributary_bus_fsync_seconds_count",
+	} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("no %s in\n%s", want, &text)
+		}
+	}
+}
