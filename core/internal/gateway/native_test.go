@@ -180,11 +180,7 @@ func TestNativeValues(t *testing.T) {
 			if e.problem != nil {
 				t.Fatal(e.problem.message)
 			}
-			var ids []string
-			for _, id := range e.IDs {
-				ids = append(ids, id.Kind+"="+id.Value)
-			}
-			if got := strings.Join(ids, " "); got != c.ids {
+			if got := list(e.IDs); got != c.ids {
 				t.Errorf("ids %q, want %q", got, c.ids)
 			}
 		})

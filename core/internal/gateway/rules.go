@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"bytes"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -32,6 +34,39 @@ type kind struct {
 type computed struct {
 	kind  *kind
 	value *condition.Program
+	// part and name say, for a program that is nothing but a path, in which
+	// part of the event it reads, and the last name of the path, quoted.
+	part string
+	name []byte
+}
+
+// plainPath matches programs such as event.traits.contact.email.
+var plainPath = regexp.MustCompile(`^\s*event\.(properties|traits|context)(?:\.[A-Za-z_][A-Za-z0-9_]*)*\.([A-Za-z_][A-Za-z0-9_]*)\s*$`)
+
+func newComputed(k *kind, value *condition.Program) computed {
+	c := computed{kind: k, value: value}
+	if path := plainPath.FindStringSubmatch(value.Source()); path != nil {
+		c.part, c.name = path[1], sdk.AppendString(nil, path[2])
+	}
+	return c
+}
+
+// absent tells, without decoding anything, that the event has no such value.
+// Where it is false, nothing is known.
+func (c *computed) absent(e *event) bool {
+	var text []byte
+	switch c.part {
+	case "properties":
+		text = e.Properties
+	case "traits":
+		text = e.Traits
+	case "context":
+		text = e.Context
+	default:
+		return false
+	}
+	// A name may be written with escapes.
+	return !bytes.Contains(text, c.name) && bytes.IndexByte(text, '\\') < 0
 }
 
 const rankAnonymous = math.MaxInt32
@@ -45,7 +80,7 @@ func newRules(set *config.Set) *rules {
 	for i, identification := range set.Identifications() {
 		k := r.declare(identification.ID, i+1)
 		if identification.Event != nil {
-			r.computed = append(r.computed, computed{k, identification.Event})
+			r.computed = append(r.computed, newComputed(k, identification.Event))
 		}
 	}
 	r.declare(record.KindEmail, rankAnonymous-2)
@@ -78,13 +113,17 @@ func (r *rules) byStrength(a, b record.Identifier) int {
 // compute adds the identifiers that identifications read from the event. One
 // that fails to evaluate identifies nobody.
 func (r *rules) compute(e *event, received time.Time) {
-	if len(r.computed) == 0 {
-		return
-	}
-	public := e.Public(received)
-	vars := condition.Vars{Event: &public, Now: received}
-	for _, c := range r.computed {
-		value, err := c.value.Value(&vars)
+	var vars *condition.Vars
+	for i := range r.computed {
+		c := &r.computed[i]
+		if c.absent(e) {
+			continue
+		}
+		if vars == nil {
+			public := e.Public(received)
+			vars = &condition.Vars{Event: &public, Now: received}
+		}
+		value, err := c.value.Value(vars)
 		if err != nil || value == nil {
 			continue
 		}
