@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tributary-bus/tributary/sdk"
+	"github.com/tributary-bus/tributary/sdk/condition"
 )
 
 // A Store keeps documents and answers queries about them. All of its methods
@@ -78,8 +79,9 @@ type Keeper interface {
 	Close() error
 }
 
-// A Filter is a compiled condition.
-type Filter interface{ Source() string }
+// A Filter is a compiled condition over the kind that is asked for; nil matches
+// all documents.
+type Filter = *condition.Program
 
 // A Batch is what one call of Apply changes.
 type Batch struct {

@@ -1,0 +1,146 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/tributary-bus/tributary/core/internal/store"
+)
+
+// Get implements [store.Reader].
+func (s *Store) Get(ctx context.Context, kind store.Kind, id string) (doc store.Document, err error) {
+	if kind.Columns() == nil {
+		return doc, unknownKind(kind)
+	}
+	query := fmt.Sprintf("SELECT body FROM %s WHERE %s = ?", kind, strings.Join(key(kind), " = ? AND "))
+	err = s.use(ctx, "get "+string(kind)+" document "+id, func(f *file) error {
+		var body []byte
+		err := f.readers.QueryRowContext(ctx, query, keyArgs(kind, id)...).Scan(&body)
+		if errors.Is(err, sql.ErrNoRows) {
+			return store.ErrNotFound
+		}
+		if err == nil {
+			doc, err = store.NewDocument(kind, body)
+		}
+		return err
+	})
+	return doc, err
+}
+
+// Query implements [store.Reader].
+func (s *Store) Query(ctx context.Context, q store.Query) (page store.Page, err error) {
+	where, args, err := s.where(q.Kind, q.Filter)
+	if err != nil {
+		return page, err
+	}
+	limit := q.Limit
+	if limit == 0 {
+		limit = store.DefaultLimit
+	}
+	if limit < 0 || limit > store.MaxLimit {
+		return page, fmt.Errorf("%w: limit is %d, want 1 to %d", store.ErrInvalid, q.Limit, store.MaxLimit)
+	}
+	by, err := parseOrder(q.Kind, q.Sort)
+	if err != nil {
+		return page, err
+	}
+	var after *cursor
+	if q.Cursor != "" {
+		if after, err = parseCursor(q.Cursor, by); err != nil {
+			return page, err
+		}
+	}
+	query, orderArgs := by.sql(where, after)
+	args = append(orderArgs.before, append(args, orderArgs.after...)...)
+	var last cursor
+	err = s.rows(ctx, "query "+string(q.Kind), query, append(args, limit+1), func(rows *sql.Rows) error {
+		if len(page.Documents) == limit {
+			page.Cursor = last.text(by)
+			return nil
+		}
+		var body []byte
+		if err := rows.Scan(&body, &last.rank, &last.value); err != nil {
+			return err
+		}
+		doc, err := store.NewDocument(q.Kind, body)
+		if err != nil {
+			return err
+		}
+		last.id = doc.ID
+		page.Documents = append(page.Documents, doc)
+		return nil
+	})
+	if err != nil {
+		return store.Page{}, err
+	}
+	return page, nil
+}
+
+// Count implements [store.Reader].
+func (s *Store) Count(ctx context.Context, kind store.Kind, filter store.Filter) (n uint64, err error) {
+	where, args, err := s.where(kind, filter)
+	if err != nil {
+		return 0, err
+	}
+	err = s.rows(ctx, "count "+string(kind), fmt.Sprintf("SELECT count(*) FROM %s WHERE %s", kind, where), args,
+		func(rows *sql.Rows) error { return rows.Scan(&n) })
+	return n, err
+}
+
+// Scan implements [store.Reader]. It reads in steps, none of which keeps the
+// write-ahead log from being cleared for long.
+func (s *Store) Scan(ctx context.Context, kind store.Kind, filter store.Filter, each func(store.Document) error) error {
+	where, args, err := s.where(kind, filter)
+	if err != nil {
+		return err
+	}
+	query := fmt.Sprintf("SELECT rowid, body FROM %s WHERE (%s) AND rowid > ? ORDER BY rowid LIMIT %d", kind, where, step)
+	for after := int64(math.MinInt64); ; {
+		docs := make([]store.Document, 0, step)
+		err := s.rows(ctx, "scan "+string(kind), query, append(args[:len(args):len(args)], after), func(rows *sql.Rows) error {
+			var body []byte
+			if err := rows.Scan(&after, &body); err != nil {
+				return err
+			}
+			doc, err := store.NewDocument(kind, body)
+			docs = append(docs, doc)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, doc := range docs {
+			if err := each(doc); err != nil {
+				return err
+			}
+		}
+		if len(docs) < step {
+			return nil
+		}
+	}
+}
+
+// rows runs a query beside the writer and calls each for every row.
+func (s *Store) rows(ctx context.Context, doing, query string, args []any, each func(*sql.Rows) error) error {
+	return s.use(ctx, doing, func(f *file) error {
+		rows, err := f.readers.QueryContext(ctx, query, args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			if err := each(rows); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+}
+
+func unknownKind(kind store.Kind) error {
+	return fmt.Errorf("%w: unknown kind %q, want one of %v", store.ErrInvalid, kind, store.Kinds)
+}

@@ -1,0 +1,105 @@
+package sqlite
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tributary-bus/tributary/core/internal/store"
+)
+
+// What the file's header says: whose it is, and which tables it has.
+const (
+	applicationID = 0x54726962 // "Trib"
+	schemaVersion = 1
+)
+
+// Every table has the columns of its kind, exactly as the body has them (null
+// where it has none), the version, and the body. The statistics are fixed, not
+// gathered, so that every installation has the same query plans: a profile has
+// few events, a type many.
+var (
+	createSchema = fmt.Sprintf(`
+CREATE TABLE events (
+	id TEXT NOT NULL, source TEXT NOT NULL, type TEXT, session TEXT, profile TEXT,
+	time TEXT NOT NULL, received TEXT NOT NULL, version INTEGER NOT NULL, body TEXT NOT NULL,
+	UNIQUE (id, source)
+);
+CREATE INDEX events_profile ON events (profile, time) WHERE profile IS NOT NULL;
+CREATE INDEX events_type ON events (type, time);
+CREATE INDEX events_time ON events (time);
+CREATE INDEX events_received ON events (received);
+CREATE TABLE profiles (
+	id TEXT NOT NULL UNIQUE, created TEXT NOT NULL, updated TEXT NOT NULL,
+	version INTEGER NOT NULL, body TEXT NOT NULL
+);
+CREATE INDEX profiles_created ON profiles (created);
+CREATE INDEX profiles_updated ON profiles (updated);
+CREATE TABLE sessions (
+	id TEXT NOT NULL, profile TEXT NOT NULL, started TEXT NOT NULL, updated TEXT NOT NULL,
+	version INTEGER NOT NULL, body TEXT NOT NULL,
+	UNIQUE (id, profile)
+);
+CREATE INDEX sessions_profile ON sessions (profile, started);
+CREATE INDEX sessions_started ON sessions (started);
+CREATE INDEX sessions_updated ON sessions (updated);
+CREATE TABLE position (one INTEGER PRIMARY KEY CHECK (one = 1), value BLOB NOT NULL);
+ANALYZE;
+INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+	('events', 'sqlite_autoindex_events_1', '1000000 1 1'),
+	('events', 'events_profile', '1000000 50 1'),
+	('events', 'events_type', '1000000 20000 10'),
+	('events', 'events_time', '1000000 10'),
+	('events', 'events_received', '1000000 10'),
+	('profiles', 'sqlite_autoindex_profiles_1', '100000 1'),
+	('profiles', 'profiles_created', '100000 5'),
+	('profiles', 'profiles_updated', '100000 5'),
+	('sessions', 'sqlite_autoindex_sessions_1', '300000 1 1'),
+	('sessions', 'sessions_profile', '300000 5 1'),
+	('sessions', 'sessions_started', '300000 5'),
+	('sessions', 'sessions_updated', '300000 5');
+PRAGMA application_id = %d;
+PRAGMA user_version = %d;
+`, applicationID, schemaVersion)
+
+	dropSchema = `
+DROP TABLE IF EXISTS events;
+DROP TABLE IF EXISTS profiles;
+DROP TABLE IF EXISTS sessions;
+DROP TABLE IF EXISTS position;
+`
+)
+
+// key are the columns that a document of the kind is known by.
+func key(kind store.Kind) []string {
+	if scope := kind.Scope(); scope != "" {
+		return []string{"id", scope}
+	}
+	return []string{"id"}
+}
+
+// keyArgs are the values of the key columns of a document's id.
+func keyArgs(kind store.Kind, id string) []any {
+	field, scope := kind.Key(id)
+	if kind.Scope() != "" {
+		return []any{field, scope}
+	}
+	return []any{field}
+}
+
+// upsert inserts a document, or replaces an older version of it.
+func upsert(kind store.Kind) string {
+	columns := append(slices.Clone(kind.Columns()), "version", "body")
+	sets := make([]string, len(columns))
+	for i, name := range columns {
+		sets[i] = name + " = excluded." + name
+	}
+	return fmt.Sprintf("INSERT INTO %s (%s) VALUES (?%s) ON CONFLICT (%s) DO UPDATE SET %s WHERE excluded.version > %s.version",
+		kind, strings.Join(columns, ", "), strings.Repeat(", ?", len(columns)-1),
+		strings.Join(key(kind), ", "), strings.Join(sets, ", "), kind)
+}
+
+// remove deletes a document by its key, up to a version.
+func remove(kind store.Kind) string {
+	return fmt.Sprintf("DELETE FROM %s WHERE %s = ? AND version <= ?", kind, strings.Join(key(kind), " = ? AND "))
+}

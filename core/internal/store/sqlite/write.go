@@ -1,0 +1,225 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	driver "modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+
+	"github.com/tributary-bus/tributary/core/internal/store"
+	"github.com/tributary-bus/tributary/sdk"
+)
+
+// step is how many documents a transaction removes at most, so that others
+// come to write in between.
+const step = 1000
+
+// A writer is the one connection that writes. What it executes is not ended
+// half way by a context: watching one costs more than the statement.
+type writer struct {
+	conn     *sql.Conn
+	upserts  map[store.Kind]*sql.Stmt
+	removes  map[store.Kind]*sql.Stmt
+	position *sql.Stmt
+}
+
+// Apply implements [store.Writer].
+func (s *Store) Apply(ctx context.Context, batch store.Batch) (refused []store.Refused, err error) {
+	err = s.write(ctx, "apply batch", func(w *writer) error {
+		refused = refused[:0]
+		for i := range batch.Put {
+			reason, err := w.put(&batch.Put[i])
+			if err != nil {
+				return fmt.Errorf("put %s document %s: %w", batch.Put[i].Kind, batch.Put[i].ID, err)
+			}
+			if reason != "" {
+				refused = append(refused, store.Refused{Document: batch.Put[i], Reason: reason})
+			}
+		}
+		for _, d := range batch.Delete {
+			if err := w.remove(d); err != nil {
+				return fmt.Errorf("delete %s document %s: %w", d.Kind, d.ID, err)
+			}
+		}
+		if batch.Position == nil {
+			return nil
+		}
+		_, err := w.position.Exec(batch.Position)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return refused, nil
+}
+
+// Position implements [store.Writer].
+func (s *Store) Position(ctx context.Context) (position []byte, err error) {
+	err = s.use(ctx, "read position", func(f *file) error {
+		err := f.readers.QueryRowContext(ctx, "SELECT value FROM position").Scan(&position)
+		if errors.Is(err, sql.ErrNoRows) {
+			position, err = nil, nil
+		}
+		return err
+	})
+	return position, err
+}
+
+// Delete implements [store.Writer].
+func (s *Store) Delete(ctx context.Context, kind store.Kind, filter store.Filter) (deleted uint64, err error) {
+	where, args, err := s.where(kind, filter)
+	if err != nil {
+		return 0, err
+	}
+	return s.deleteWhere(ctx, kind, where, args)
+}
+
+// Expire implements [store.Keeper].
+func (s *Store) Expire(ctx context.Context, before time.Time) (uint64, error) {
+	day := sdk.FormatTime(before.UTC().Truncate(24 * time.Hour))
+	return s.deleteWhere(ctx, store.Events, "received < ?", []any{day})
+}
+
+// deleteWhere looks for documents beside the writer and removes them in steps.
+// What changed in between, so that it no longer matches, stays.
+func (s *Store) deleteWhere(ctx context.Context, kind store.Kind, where string, args []any) (deleted uint64, err error) {
+	doing := "delete " + string(kind)
+	find := fmt.Sprintf("SELECT rowid FROM %s WHERE (%s) AND rowid > ? ORDER BY rowid LIMIT %d", kind, where, step)
+	remove := fmt.Sprintf("DELETE FROM %s WHERE (%s) AND rowid IN (SELECT value FROM json_each(?))", kind, where)
+	for after := int64(math.MinInt64); ; {
+		var found []int64
+		err := s.rows(ctx, doing, find, append(args[:len(args):len(args)], after), func(rows *sql.Rows) error {
+			var row int64
+			if err := rows.Scan(&row); err != nil {
+				return err
+			}
+			found = append(found, row)
+			return nil
+		})
+		if err != nil || len(found) == 0 {
+			return deleted, err
+		}
+		after = found[len(found)-1]
+		list, err := json.Marshal(found)
+		if err != nil {
+			return deleted, err
+		}
+		err = s.write(ctx, doing, func(w *writer) error {
+			result, err := w.conn.ExecContext(context.WithoutCancel(ctx), remove, append(args[:len(args):len(args)], string(list))...)
+			if err != nil {
+				return err
+			}
+			n, err := result.RowsAffected()
+			deleted += uint64(n)
+			return err
+		})
+		if err != nil || len(found) < step {
+			return deleted, err
+		}
+	}
+}
+
+// write runs f in a transaction of the writer, which it waits for.
+func (s *Store) write(ctx context.Context, doing string, f func(*writer) error) error {
+	return s.use(ctx, doing, func(file *file) error {
+		var w *writer
+		select {
+		case w = <-file.writes:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		defer func() { file.writes <- w }()
+		return w.transact(func() error { return f(w) })
+	})
+}
+
+func (w *writer) transact(f func() error) error {
+	if err := w.exec("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	if err := f(); err != nil {
+		return errors.Join(err, w.rollback())
+	}
+	if err := w.exec("COMMIT"); err != nil {
+		return errors.Join(err, w.rollback())
+	}
+	return nil
+}
+
+// rollback ends the transaction where SQLite has not done so itself.
+func (w *writer) rollback() error {
+	err := w.exec("ROLLBACK")
+	var answer *driver.Error
+	if errors.As(err, &answer) && answer.Code()&0xff == lib.SQLITE_ERROR {
+		return nil // no transaction is active
+	}
+	return err
+}
+
+func (w *writer) exec(script string) error {
+	_, err := w.conn.ExecContext(context.Background(), script)
+	return err
+}
+
+// prepare compiles the statements that every batch needs.
+func (w *writer) prepare(ctx context.Context) (err error) {
+	w.upserts, w.removes = map[store.Kind]*sql.Stmt{}, map[store.Kind]*sql.Stmt{}
+	for _, kind := range store.Kinds {
+		if w.upserts[kind], err = w.conn.PrepareContext(ctx, upsert(kind)); err != nil {
+			return err
+		}
+		if w.removes[kind], err = w.conn.PrepareContext(ctx, remove(kind)); err != nil {
+			return err
+		}
+	}
+	w.position, err = w.conn.PrepareContext(ctx, "INSERT INTO position (one, value) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET value = excluded.value")
+	return err
+}
+
+func (w *writer) close() error { return w.conn.Close() }
+
+// put stores a document, or tells why it cannot be stored.
+func (w *writer) put(d *store.Document) (reason string, err error) {
+	names := d.Kind.Columns()
+	if names == nil || d.Version == 0 || d.Version > math.MaxInt64 {
+		return fmt.Sprintf("want a kind of %v and a version above 0, got %q and %d", store.Kinds, d.Kind, d.Version), nil
+	}
+	var room [12]any
+	args := room[:0]
+	for i := range names {
+		if text := d.Column(i); text != "" {
+			args = append(args, text)
+		} else {
+			args = append(args, nil)
+		}
+	}
+	args = append(args, int64(d.Version), string(d.Body))
+	_, err = w.upserts[d.Kind].Exec(args...)
+	var answer *driver.Error
+	if errors.As(err, &answer) {
+		switch answer.Code() & 0xff {
+		case lib.SQLITE_TOOBIG, lib.SQLITE_CONSTRAINT, lib.SQLITE_MISMATCH:
+			return answer.Error(), nil
+		}
+	}
+	return "", err
+}
+
+func (w *writer) remove(d store.Deletion) error {
+	statement := w.removes[d.Kind]
+	if statement == nil {
+		return fmt.Errorf("%w: unknown kind %q, want one of %v", store.ErrInvalid, d.Kind, store.Kinds)
+	}
+	version := int64(math.MaxInt64)
+	if d.Version > 0 && d.Version < math.MaxInt64 {
+		version = int64(d.Version)
+	}
+	_, err := statement.Exec(append(keyArgs(d.Kind, d.ID), version)...)
+	return err
+}
