@@ -62,6 +62,7 @@ type Processor struct {
 	log     *slog.Logger
 	metrics *counters
 
+	owning   []sync.Mutex // by partition: held while it is worked on
 	mu       sync.Mutex
 	standing []standing // by partition
 	seenSeq  uint64     // how far SEEN has been read
@@ -88,7 +89,7 @@ func New(ctx context.Context, o Options) (*Processor, error) {
 	}
 	n := &Processor{
 		options: o, bus: o.Bus, seen: set, sole: o.Sole, log: o.Log, metrics: newCounters(),
-		standing: make([]standing, o.Bus.Partitions()),
+		owning: make([]sync.Mutex, o.Bus.Partitions()), standing: make([]standing, o.Bus.Partitions()),
 	}
 	if !set.Intact() || !o.Sole {
 		if err := n.catchUpSeen(ctx); err != nil {
@@ -185,13 +186,17 @@ func (n *Processor) waitFor(ctx context.Context, end uint64) error {
 	}
 }
 
-// Run owns partitions until ctx ends; then it finishes the batches that are
+// Run owns partitions, all of them where no other node can, until ctx ends; then it finishes the batches that are
 // begun and makes a last checkpoint.
 func (n *Processor) Run(ctx context.Context) error {
 	var group errgroup.Group
 	group.Go(func() error { return n.checkpoints(ctx) })
-	for number := range n.standing {
-		group.Go(func() error { return n.own(ctx, number) })
+	if n.sole {
+		for number := range n.standing {
+			group.Go(func() error { return n.own(ctx, number) })
+		}
+	} else {
+		group.Go(func() error { return n.share(ctx) })
 	}
 	err := group.Wait()
 	return errors.Join(err, n.checkpoint(context.WithoutCancel(ctx)))
@@ -199,6 +204,8 @@ func (n *Processor) Run(ctx context.Context) error {
 
 // own works on one partition, again after each failure.
 func (n *Processor) own(ctx context.Context, number int) error {
+	n.owning[number].Lock()
+	defer n.owning[number].Unlock()
 	wait := firstRetry
 	for ctx.Err() == nil {
 		begun := time.Now()

@@ -1,0 +1,63 @@
+package processor
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/record"
+)
+
+// BenchmarkFold measures the pure part: one typical event into a profile.
+func BenchmarkFold(b *testing.B) {
+	r := compile(b, shop)
+	c := command("order-completed", `{"total":22.5,"products":["a","b"],"currency":"EUR","shipping":{"city":"Oslo","zip":"0150"}}`)
+	claims := []claim{{Identifier: record.Identifier{Kind: record.KindUser, Value: "17850"}, holder: "p1"}}
+	doc := examine(r, nil, c).apply("p1", claims)
+	var buf []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		a := examine(r, doc, c)
+		doc = a.apply("p1", claims)
+		buf = a.processed().AppendJSON(buf[:0])
+	}
+}
+
+// BenchmarkProcess measures the whole processor on a real bus: events that
+// wait in the log, folded, committed, their effects completed.
+func BenchmarkProcess(b *testing.B) {
+	for _, durability := range []bus.Durability{bus.DurabilityProcess, bus.DurabilityFsync} {
+		b.Run(string(durability), func(b *testing.B) { benchmarkProcess(b, durability) })
+	}
+}
+
+func benchmarkProcess(b *testing.B, durability bus.Durability) {
+	dir := b.TempDir()
+	n := &node{t: b, dir: dir, bus: openBus(b, dir, durability), outcomes: map[string]record.Outcome{}}
+	defer func() { _ = n.bus.Close(context.Background()) }()
+	n.configure()
+	const perBatch, users = 100, 1000
+	for i := 0; i < b.N; i += perBatch {
+		batch := make([]*record.Command, 0, perBatch)
+		for j := i; j < min(i+perBatch, b.N); j++ {
+			batch = append(batch, n.adds(fmt.Sprint(j), fmt.Sprint("u", j%users), j%10, ""))
+		}
+		n.send(batch...)
+	}
+	p := process(b, n.bus, dir)
+	end, err := n.bus.IngestLast(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	if err := p.finish(b.Context(), end); err != nil {
+		b.Fatal(err)
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+	if err := p.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
