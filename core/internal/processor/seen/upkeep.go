@@ -127,11 +127,14 @@ func (s *Set) setAsideBad() error {
 	return err
 }
 
-// dropExpired removes the generations that have left the window.
+// dropExpired removes the generations that have left the window, but not one that is still to be written to.
 func (s *Set) dropExpired() error {
 	now := s.now()
 	s.mu.Lock()
 	n := expired(beginnings(s.gens), s.window, now)
+	if s.frozen != nil {
+		n = min(n, slices.Index(s.gens, s.frozen.gen))
+	}
 	dropped := slices.Clone(s.gens[:n])
 	s.gens = slices.Delete(s.gens, 0, n)
 	s.mu.Unlock()
