@@ -266,7 +266,7 @@ func (b *builder) field(of *node, name string, pos int) (*node, *Error) {
 	if of.op == nodePath {
 		return b.path(of, name, pos)
 	}
-	if of.typ&(tMap|tNull) == 0 {
+	if !of.typ.fits(tMap) {
 		return nil, b.fail(pos, "", "%s has no field %s", of.typ, name)
 	}
 	read := of.eval
@@ -298,7 +298,7 @@ func (b *builder) path(of *node, name string, pos int) (*node, *Error) {
 		}
 	}
 	t := pathType(variable, names)
-	if of.typ&(tMap|tNull) == 0 && of.typ != tAny {
+	if !of.typ.fits(tMap) && of.typ != tAny {
 		return nil, b.fail(pos, "", "%s.%s is %s and has no field %s", variable, sdk.Path(of.names), of.typ, name)
 	}
 	n := newNode(nodePath, t, nil, pathReader(variable, names, t))

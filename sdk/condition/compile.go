@@ -46,7 +46,7 @@ func CompileCondition(src string, scope Scope) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.root.typ&(tBool|tNull) == 0 {
+	if !p.root.typ.fits(tBool) {
 		return nil, errorAt(src, 0, "compare it with something, such as x == 5, or ask has(x)",
 			"a condition is true or false, this one is %s", p.root.typ)
 	}

@@ -78,7 +78,7 @@ var unaries = map[string]unary{
 
 func (b *builder) unary(name string, u unary, args []*node, pos int) (*node, *Error) {
 	x := args[0]
-	if x.typ&(u.takes|tNull) == 0 {
+	if !x.typ.fits(u.takes) {
 		return nil, b.fail(pos, "", "%s takes %s, not %s", name, u.takes, x.typ)
 	}
 	eval := x.eval
@@ -198,7 +198,7 @@ func (b *builder) method(c ast.CallExpr, name string, pos int) (*node, *Error) {
 		return b.matches(args, pos)
 	}
 	for _, a := range args {
-		if a.typ&(tString|tNull) == 0 {
+		if !a.typ.fits(tString) {
 			return nil, b.fail(a.pos, "string(x) makes a text", "%s takes texts, not %s", name, a.typ)
 		}
 	}
@@ -232,7 +232,7 @@ func testText(f *frame, name string, test textTest, a, b any) any {
 
 func (b *builder) matches(args []*node, pos int) (*node, *Error) {
 	const wayOut = `write x.matches("^a.*z$"), in the syntax of RE2`
-	if args[0].typ&(tString|tNull) == 0 {
+	if !args[0].typ.fits(tString) {
 		return nil, b.fail(args[0].pos, "string(x) makes a text", "matches takes a text, not %s", args[0].typ)
 	}
 	pattern, is := args[1].value.(string)
@@ -312,7 +312,7 @@ func (b *builder) calendar(name string, args []*node, pos int) (*node, *Error) {
 			return nil, b.fail(args[1].pos, `write a name such as "Europe/Paris", or "+02:00"`, "time zone: %v", err)
 		}
 	}
-	if args[0].typ&(tTime|tDuration|tNull) == 0 {
+	if !args[0].typ.fits(tTime | tDuration) {
 		return nil, b.fail(pos, "timestamp(x) makes a time", "%s asks a time, not %s", name, args[0].typ)
 	}
 	x, ask := args[0].eval, calendar[name]

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"pgregory.net/rapid"
@@ -29,6 +30,12 @@ func FuzzCompile(f *testing.F) {
 	}
 	v := testVars(f)
 	f.Fuzz(func(t *testing.T, source string) {
+		began := time.Now()
+		defer func() {
+			if took := time.Since(began); took > 3*time.Second {
+				t.Errorf("took %v", took)
+			}
+		}()
 		tpl, err := condition.CompileTemplate(source, fullScope)
 		checkError(t, source, err)
 		if err == nil {

@@ -30,7 +30,7 @@ func (b *builder) macro(c ast.CallExpr, name string, pos int) (*node, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	if list.typ&(tList|tMap|tNull) == 0 {
+	if !list.typ.fits(tList | tMap) {
 		return nil, b.fail(pos, "", "%s goes through a list, not through %s", name, list.typ)
 	}
 	if args[0].Kind() != ast.IdentKind {
@@ -52,7 +52,7 @@ func (b *builder) macro(c ast.CallExpr, name string, pos int) (*node, *Error) {
 	}
 	last := body[len(body)-1]
 	keep := body[0]
-	if name != "map" && last.typ&(tBool|tNull) == 0 || len(body) == 2 && keep.typ&(tBool|tNull) == 0 {
+	if name != "map" && !last.typ.fits(tBool) || len(body) == 2 && !keep.typ.fits(tBool) {
 		return nil, b.fail(keep.pos, "compare the element with something", "%s takes a condition, this is %s", name, keep.typ)
 	}
 	l := &looping{list: list.eval, slot: slot}

@@ -62,7 +62,7 @@ func (b *builder) logic(op string, args []*node) (*node, *Error) {
 		conditions = args[:1]
 	}
 	for _, a := range conditions {
-		if a.typ&(tBool|tNull) == 0 {
+		if !a.typ.fits(tBool) {
 			return nil, b.fail(a.pos, "compare it with something, such as x == 5, or ask has(x)",
 				"%s joins conditions, this is %s", symbols[op], a.typ)
 		}
@@ -204,7 +204,7 @@ func ordering(op string, a, b any) any {
 }
 
 func (b *builder) in(args []*node, pos int) (*node, *Error) {
-	if args[1].typ&(tList|tMap|tNull) == 0 {
+	if !args[1].typ.fits(tList | tMap) {
 		return nil, b.fail(pos, `write x in ["a", "b"], or x.contains("a") for a text`,
 			"in looks into a list or a map, not into %s", args[1].typ)
 	}
@@ -228,7 +228,7 @@ func (b *builder) index(args []*node, pos int) (*node, *Error) {
 	if name, is := at.value.(string); is && at.op == nodeConstant {
 		return b.field(of, name, pos)
 	}
-	if of.typ&(tList|tMap|tNull) == 0 || at.typ&(tInt|tString|tNull) == 0 {
+	if !of.typ.fits(tList|tMap) || !at.typ.fits(tInt|tString) {
 		return nil, b.fail(pos, `write list[0] or map["name"]`, "%s has no index that is %s", of.typ, at.typ)
 	}
 	x, i := of.eval, at.eval
@@ -257,7 +257,7 @@ func (b *builder) index(args []*node, pos int) (*node, *Error) {
 }
 
 func (b *builder) negate(args []*node, pos int) (*node, *Error) {
-	if args[0].typ&(tNumber|tDuration|tNull) == 0 {
+	if !args[0].typ.fits(tNumber | tDuration) {
 		return nil, b.fail(pos, "for a condition write !x", "- turns numbers, not %s", args[0].typ)
 	}
 	x := args[0].eval

@@ -48,8 +48,8 @@ func (s *search) refuse(n *node, wayOut, format string, args ...any) *Error {
 
 // condition lowers a node that is true or false.
 func (s *search) condition(n *node) (Predicate, *Error) {
-	if s.leaves++; s.leaves > maxLeaves {
-		return nil, s.refuse(n, "search for less at once", "it comes to more than %d comparisons", maxLeaves)
+	if err := s.grow(1, n); err != nil {
+		return nil, err
 	}
 	if v, known, err := s.value(n); err != nil {
 		return nil, err
@@ -94,6 +94,14 @@ func (s *search) condition(n *node) (Predicate, *Error) {
 	return Truth{Field: f}, nil
 }
 
+// grow counts parts of the predicate.
+func (s *search) grow(by int, n *node) *Error {
+	if s.leaves += by; s.leaves > maxLeaves {
+		return s.refuse(n, "search for less at once", "it comes to more than %d comparisons", maxLeaves)
+	}
+	return nil
+}
+
 func (s *search) junction(n *node) (Predicate, *Error) {
 	var parts []Predicate
 	for _, a := range n.args {
@@ -134,7 +142,31 @@ func (s *search) conditional(n *node) (Predicate, *Error) {
 	if !certain(parts[0]) {
 		return nil, s.refuse(n.args[0], "join the cases with && and ||", "the question before ? could fail for a field of another type")
 	}
+	// The question stands twice.
+	if err := s.grow(weight(parts[0]), n); err != nil {
+		return nil, err
+	}
 	return Or{And{parts[0], parts[1]}, And{Not{Of: parts[0]}, parts[2]}}, nil
+}
+
+// weight counts the parts of a predicate.
+func weight(p Predicate) int {
+	n := 1
+	switch x := p.(type) {
+	case And:
+		for _, p := range x {
+			n += weight(p)
+		}
+	case Or:
+		for _, p := range x {
+			n += weight(p)
+		}
+	case Not:
+		n += weight(x.Of)
+	case In:
+		n += len(x.Values)
+	}
+	return n
 }
 
 // certain tells whether a predicate cannot fail.
@@ -198,6 +230,9 @@ func (s *search) field(n *node) (Field, *Error) {
 		return f, nil
 	case n.op == "lower":
 		f, err := s.field(n.args[0])
+		if err == nil && f.Time {
+			return f, s.refuse(n, "compare the time itself", "a time has no lower case")
+		}
 		f.Lower = true
 		return f, err
 	case n.agg != nil:
@@ -413,11 +448,11 @@ func (s *search) in(x, list, n *node) (Predicate, *Error) {
 		return nil, err
 	}
 	elements, is := values.([]any)
-	switch {
-	case !is:
+	if !is {
 		return nil, s.refuse(n, `write a list: x in ["a", "b"]`, "in looks into a list")
-	case len(elements) > maxLeaves:
-		return nil, s.refuse(n, "search for less at once", "the list has more than %d elements", maxLeaves)
+	}
+	if err := s.grow(len(elements), n); err != nil {
+		return nil, err
 	}
 	in, null := In{Field: f}, false
 	for _, e := range elements {
@@ -498,6 +533,9 @@ func (s *search) loop(n *node) (Predicate, *Error) {
 	}
 	if len(values) == 0 {
 		return nil, s.refuse(n, `ask "x" in list, or ["x", "y"].exists(v, v in list)`, "the store does not loop over a field")
+	}
+	if err := s.grow(len(values), n); err != nil {
+		return nil, err
 	}
 	f, err := s.field(list)
 	if err != nil {

@@ -50,10 +50,14 @@ func (t typ) each(f func(typ)) {
 	}
 }
 
+// fits tells whether a value can be one of the types that are taken; null
+// always can.
+func (t typ) fits(takes typ) bool { return t == tNull || t&takes != 0 }
+
 // comparable tells whether a and b can be of one type, or a string beside a
 // time. Null compares with everything.
 func (t typ) comparable(o typ) bool {
-	if (t|o)&tNull != 0 {
+	if t == tNull || o == tNull || t&o&tNull != 0 {
 		return true
 	}
 	widen := func(t typ) typ {
@@ -68,9 +72,13 @@ func (t typ) comparable(o typ) bool {
 	return widen(t)&o != 0 || widen(o)&t != 0
 }
 
-// arithmetic gives the types of a op b; none where no pair of types has it.
+// arithmetic gives the types of a op b; none where no pair of types has it but
+// for null.
 func arithmetic(op string, a, b typ) typ {
 	var result typ
+	if a != tNull && b != tNull && (a|b)&tNull != 0 && arithmetic(op, a&^tNull, b&^tNull) == 0 {
+		return 0
+	}
 	a.each(func(x typ) {
 		b.each(func(y typ) { result |= arithmeticOf(op, x, y) })
 	})
