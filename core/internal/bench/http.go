@@ -1,0 +1,199 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+)
+
+// A httpLoad is requests that post events over keep-alive connections, as many
+// as the server answers, or as many as the rate says.
+type httpLoad struct {
+	events int     // in a request
+	rate   float64 // requests a second of all connections together; 0: no pause after an answer
+	// accepted tells whether an answer says that all events of its request
+	// were taken in.
+	accepted func(body []byte, events int) bool
+	// sent, unless nil, counts the events that were taken in, as it goes.
+	sent *atomic.Int64
+}
+
+var retryStatus = []byte(`"status":"retry"`)
+
+// allAccepted tells whether the product's answer says so of every event.
+func allAccepted(body []byte, events int) bool { return bytes.Count(body, acceptedStatus) == events }
+
+var acceptedStatus = []byte(`"status":"accepted"`)
+
+// on makes the load one on a server.
+func (h httpLoad) on(at server, over span) *load {
+	return &load{server: at, span: over, connect: func(ctx context.Context, i int, start time.Time) (sender, error) {
+		c, err := dialHTTP(ctx, at.address)
+		if err != nil {
+			return nil, err
+		}
+		text := requestText(at.address, "/v1/events", writeKey, eventsText(start, h.events))
+		return &httpSender{
+			conn: c, load: h, schedule: newSchedule(h.rate, i, over.connections, start),
+			request: newPayload(text, blocks.Add(1), users),
+		}, nil
+	}}
+}
+
+type httpSender struct {
+	conn     *httpConn
+	load     httpLoad
+	schedule *schedule
+	request  *payload
+}
+
+func (s *httpSender) net() net.Conn { return s.conn.conn }
+
+func (s *httpSender) send(w *window, r *loadResult) error {
+	for {
+		due := s.schedule.next()
+		if w.over(due) {
+			return nil
+		}
+		counts := w.counts(due)
+		a, err := s.conn.exchange(s.request.next())
+		if err != nil {
+			return err
+		}
+		if counts {
+			r.requests++
+			r.latency.record(time.Since(due))
+		}
+		events := s.load.events
+		if a.status != http.StatusOK || !s.load.accepted(a.body, events) {
+			r.fault(a.status == http.StatusServiceUnavailable || bytes.Contains(a.body, retryStatus), a.body)
+			continue
+		}
+		r.all += int64(events)
+		if s.load.sent != nil {
+			s.load.sent.Add(int64(events))
+		}
+	}
+}
+
+// An httpConn is one keep-alive connection that knows just enough of HTTP/1.1
+// to send bytes that were built ahead and to tell where an answer ends. It
+// costs a tenth of what net/http's client does, which matters where load and
+// server share the processors.
+type httpConn struct {
+	conn net.Conn
+	buf  []byte
+	read int // bytes of buf that are filled
+	used int // of these, the bytes of the answer returned last
+}
+
+// An answer is valid until the next exchange on its connection.
+type answer struct {
+	status int
+	body   []byte
+}
+
+const maxAnswer = 4 << 20
+
+// dialHTTP connects to host:port.
+func dialHTTP(ctx context.Context, address string) (*httpConn, error) {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return &httpConn{conn: conn, buf: make([]byte, 16<<10)}, nil
+}
+
+// exchange sends a request and reads its answer.
+func (c *httpConn) exchange(request []byte) (answer, error) {
+	if _, err := c.conn.Write(request); err != nil {
+		return answer{}, fmt.Errorf("send a request: %w", err)
+	}
+	c.read, c.used = copy(c.buf, c.buf[c.used:c.read]), 0
+	for {
+		a, size, err := parseAnswer(c.buf[:c.read])
+		if err != nil {
+			return answer{}, err
+		}
+		if size > 0 && size <= c.read {
+			c.used = size
+			return a, nil
+		}
+		if err := c.fill(size); err != nil {
+			return answer{}, err
+		}
+	}
+}
+
+// fill reads more, and makes room for an answer of the size, if that is known.
+func (c *httpConn) fill(size int) error {
+	if c.read == len(c.buf) || size > len(c.buf) {
+		if c.read > maxAnswer {
+			return errLargeAnswer
+		}
+		grown := make([]byte, max(size, 2*len(c.buf)))
+		copy(grown, c.buf[:c.read])
+		c.buf = grown
+	}
+	n, err := c.conn.Read(c.buf[c.read:])
+	c.read += n
+	if err != nil {
+		return fmt.Errorf("read an answer: %w", err)
+	}
+	return nil
+}
+
+var (
+	headerEnd     = []byte("\r\n\r\n")
+	statusLine    = []byte("HTTP/1.1 ")
+	contentLength = []byte("\r\nContent-Length: ")
+
+	errNoAnswer = errors.New("the server does not answer in HTTP/1.1")
+	errNoLength = errors.New("the server answers without a Content-Length")
+
+	errLargeAnswer = fmt.Errorf("the server answers with more than %d bytes", maxAnswer)
+)
+
+// parseAnswer reads the answer at the front of text. The size is that of the
+// whole answer, which may be more than there is yet, or 0 where the header is
+// not complete.
+func parseAnswer(text []byte) (a answer, size int, err error) {
+	if n := min(len(text), len(statusLine)); !bytes.Equal(text[:n], statusLine[:n]) {
+		return answer{}, 0, errNoAnswer
+	}
+	end := bytes.Index(text, headerEnd)
+	if end < 0 {
+		return answer{}, 0, nil
+	}
+	header := text[:end+2]
+	if len(header) < len(statusLine)+3 {
+		return answer{}, 0, errNoAnswer
+	}
+	if a.status, err = strconv.Atoi(string(header[len(statusLine) : len(statusLine)+3])); err != nil {
+		return answer{}, 0, errNoAnswer
+	}
+	at := bytes.Index(header, contentLength)
+	if at < 0 {
+		return answer{}, 0, errNoLength
+	}
+	digits, _, _ := bytes.Cut(header[at+len(contentLength):], []byte("\r\n"))
+	length, err := strconv.Atoi(string(digits))
+	if err != nil || length < 0 {
+		return answer{}, 0, errNoLength
+	}
+	if length > maxAnswer {
+		return answer{}, 0, errLargeAnswer
+	}
+	size = end + len(headerEnd) + length
+	if size <= len(text) {
+		a.body = text[size-length : size]
+	}
+	return a, size, nil
+}

@@ -1,0 +1,157 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	pipelineRate = 10_200 // events/s: a little more than the target
+	pipelineLoad = 60 * time.Second
+	perBatch     = 20
+	// A lag that grows by less than a hundredth of the rate is noise.
+	steadySlope = pipelineRate / 100
+)
+
+// A sample is how many events were taken in and cannot be queried yet.
+type sample struct {
+	at      time.Duration // since the load began to count
+	behind  float64
+	indexed float64 // that can be queried, since the load began
+}
+
+// pipeline sends at a fixed rate and watches whether the product keeps up.
+func pipeline(ctx context.Context, r *run) error {
+	r.setting = "fsync"
+	return r.withProduct(ctx, r.setting, func(p *product) error {
+		if err := p.prepare(ctx, users); err != nil {
+			return err
+		}
+		before, err := p.orders(ctx)
+		if err != nil {
+			return err
+		}
+		used, err := cpuOf(p.pid)
+		if err != nil {
+			return err
+		}
+		result, samples, err := paced(ctx, r, p)
+		if err != nil {
+			return err
+		}
+		settled, err := p.settle(ctx, settleLimit)
+		if err != nil {
+			return err
+		}
+		after, err := cpuOf(p.pid)
+		if err != nil {
+			return err
+		}
+		if err := checkOrders(ctx, p, before, []turn{{product: result}}); err != nil {
+			return err
+		}
+		peak, err := memoryOf(p.pid)
+		if err != nil {
+			return err
+		}
+		first, last := samples[0], samples[len(samples)-1]
+		sustained := (last.indexed - first.indexed) / (last.at - first.at).Seconds()
+		worst := slices.MaxFunc(samples, func(a, b sample) int { return int(a.behind - b.behind) }).behind
+		r.figure("offered", pipelineRate, "events/s", nil)
+		r.figure("accepted, folded and indexed", sustained, "events/s", atLeast(10_000))
+		r.figure("most behind", worst, "events", nil)
+		r.figure("most behind, at this rate", worst/pipelineRate, "s", nil)
+		r.figure("lag grows by", slope(samples[len(samples)/2:]), "events/s", atMost(steadySlope))
+		r.figure("all indexed after", settled.Seconds(), "s", nil)
+		r.figure("answer, median", milliseconds(result.latency.quantile(0.5)), "ms", nil)
+		r.figure("answer, 99 of 100", milliseconds(result.latency.quantile(0.99)), "ms", nil)
+		r.figure("answered 503", float64(result.refused), "", atMost(0))
+		r.figure("CPU of an event until indexed", microseconds(after-used, result.all), "µs", nil)
+		r.figure("peak memory", megabytes(peak.peak), "MB", atMost(250))
+		return nil
+	})
+}
+
+// paced sends at the rate and samples the lag every second.
+func paced(ctx context.Context, r *run, p *product) (result *loadResult, samples []sample, err error) {
+	base, err := p.indexed(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	var sent atomic.Int64
+	l := httpLoad{events: perBatch, rate: float64(pipelineRate) / perBatch, accepted: allAccepted, sent: &sent}.
+		on(p.server, r.span(16, pipelineLoad))
+	group, ctx := errgroup.WithContext(ctx)
+	over, end := context.WithCancel(ctx)
+	group.Go(func() (err error) {
+		defer end()
+		result, err = l.run(ctx)
+		return err
+	})
+	group.Go(func() (err error) {
+		samples, err = sampleLag(over, l.warmUp, func() (sample, error) {
+			// Not over: a question that is on its way is answered.
+			position, err := p.indexed(ctx)
+			indexed := float64(position - base)
+			return sample{behind: float64(sent.Load()) - indexed, indexed: indexed}, err
+		})
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return nil, nil, fmt.Errorf("load on the product: %w", err)
+	}
+	if result.failed > 0 {
+		return nil, nil, fmt.Errorf("%d requests were answered wrongly, such as: %s", result.failed, result.failure)
+	}
+	if len(samples) < 4 {
+		return nil, nil, fmt.Errorf("%d samples of the lag are too few; say a longer --duration", len(samples))
+	}
+	return result, samples, nil
+}
+
+// sampleLag looks every second, first after the warm-up, until ctx ends.
+func sampleLag(ctx context.Context, warmUp time.Duration, look func() (sample, error)) (samples []sample, err error) {
+	began := time.Now()
+	timer := time.NewTimer(warmUp)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return samples, nil
+		case <-timer.C:
+		}
+		at := time.Since(began) - warmUp
+		s, err := look()
+		if err != nil {
+			return nil, err
+		}
+		s.at = at
+		samples = append(samples, s)
+		timer.Reset(max(0, time.Duration(len(samples))*time.Second+warmUp-time.Since(began)))
+	}
+}
+
+// slope is by how many events a second the lag grew: that of the straight line
+// through the samples with the least squares.
+func slope(samples []sample) float64 {
+	var at, behind float64
+	for _, s := range samples {
+		at += s.at.Seconds() / float64(len(samples))
+		behind += s.behind / float64(len(samples))
+	}
+	var above, below float64
+	for _, s := range samples {
+		d := s.at.Seconds() - at
+		above += d * (s.behind - behind)
+		below += d * d
+	}
+	if below == 0 {
+		return 0
+	}
+	return above / below
+}
