@@ -39,8 +39,10 @@ type Result struct {
 // error leaves open whether the changes were made; applied again, they make no
 // difference where they were.
 func (r *Registry) Apply(ctx context.Context, changes []config.Change, o ApplyOptions) (Result, error) {
-	r.applying.Lock()
-	defer r.applying.Unlock()
+	if err := r.applying.lock(ctx); err != nil {
+		return Result{}, fmt.Errorf("wait for another apply: %w", err)
+	}
+	defer r.applying.unlock()
 	for {
 		before, seq, base := r.position()
 		if err := o.match(before, changes); err != nil {
@@ -54,7 +56,7 @@ func (r *Registry) Apply(ctx context.Context, changes []config.Change, o ApplyOp
 			return Result{before.Revision(), differences}, nil
 		}
 		if set != before {
-			conflict, err := r.append(ctx, set, differing(set, differences), seq, base)
+			conflict, err := r.write(ctx, set, differing(set, differences), seq, base)
 			if err != nil {
 				return Result{}, err
 			}
@@ -71,9 +73,9 @@ func (r *Registry) Apply(ctx context.Context, changes []config.Change, o ApplyOp
 	}
 }
 
-// append writes the change set. A conflict is another node's change, which
+// write appends the change set. A conflict is another node's change, which
 // this node knows afterwards.
-func (r *Registry) append(ctx context.Context, set *config.Set, changes []config.Change, seq, base uint64) (conflict bool, err error) {
+func (r *Registry) write(ctx context.Context, set *config.Set, changes []config.Change, seq, base uint64) (conflict bool, err error) {
 	whole := set.Revision()%wholeEvery == 0
 	if whole {
 		changes = nil

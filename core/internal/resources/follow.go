@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -132,7 +133,7 @@ func (r *Registry) learn(ctx context.Context, stored bus.StoredConfig) error {
 // reload makes the last set of all that the log holds current; it does nothing
 // where the log is empty.
 func (r *Registry) reload(ctx context.Context) error {
-	set, seq, base, err := r.read(ctx, 0)
+	set, seq, base, err := r.read(ctx, math.MaxUint64)
 	if err != nil || set == nil {
 		return err
 	}
@@ -158,12 +159,11 @@ func (r *Registry) rebuild(ctx context.Context, revision uint64) (*config.Set, e
 
 var errReached = errors.New("reached")
 
-// read makes a set of what the log holds: up to a revision or, where that is 0,
-// all of it. It also tells the sequence of the set's own message and of the
+// read makes a set of what the log holds up to a revision. It also tells the sequence of the set's own message and of the
 // last one before it that holds everything.
 func (r *Registry) read(ctx context.Context, revision uint64) (set *config.Set, seq, base uint64, err error) {
 	err = r.bus.Configs(ctx, 0, func(stored bus.StoredConfig) error {
-		if set != nil && revision != 0 && set.Revision() >= revision {
+		if set != nil && set.Revision() >= revision {
 			return errReached
 		}
 		m, err := parseChangeSet(stored.Data)

@@ -54,7 +54,7 @@ type Registry struct {
 	kick chan struct{}
 
 	// applying is held by one Apply at a time.
-	applying sync.Mutex
+	applying lock
 
 	mu     sync.Mutex
 	seq    uint64 // sequence of the change set of the current revision
@@ -64,7 +64,7 @@ type Registry struct {
 
 	// settling is held while effects are performed; settled is the set whose
 	// effects are complete, nil where that is unknown.
-	settling sync.Mutex
+	settling lock
 	settled  *config.Set
 }
 
@@ -81,7 +81,7 @@ const (
 // completed within two seconds, because the log is full, Run goes on with them.
 func Open(ctx context.Context, b Bus, defaults []config.Resource, log *slog.Logger) (*Registry, error) {
 	r := &Registry{
-		bus: b, log: log, kick: make(chan struct{}, 1),
+		bus: b, log: log, kick: make(chan struct{}, 1), applying: make(lock, 1), settling: make(lock, 1),
 		recent: map[uint64]*config.Set{}, learnt: make(chan struct{}),
 	}
 	if err := r.reload(ctx); err != nil {
@@ -211,3 +211,18 @@ func (r *Registry) wake() {
 	default:
 	}
 }
+
+// A lock is a mutex that can be given up waiting for: its holder may be waiting
+// for the bus.
+type lock chan struct{}
+
+func (l lock) lock(ctx context.Context) error {
+	select {
+	case l <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (l lock) unlock() { <-l }

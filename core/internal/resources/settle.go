@@ -12,8 +12,10 @@ import (
 // in their bucket, and a command in the log of each partition. It does nothing
 // where that was done, and may be repeated.
 func (r *Registry) settle(ctx context.Context) error {
-	r.settling.Lock()
-	defer r.settling.Unlock()
+	if err := r.settling.lock(ctx); err != nil {
+		return fmt.Errorf("wait for the effects of the last apply: %w", err)
+	}
+	defer r.settling.unlock()
 	set := r.Current()
 	if r.settled != nil && r.settled.Revision() >= set.Revision() {
 		return nil
