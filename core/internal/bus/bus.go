@@ -221,11 +221,11 @@ func (b *Bus) open(ctx context.Context) (err error) {
 	}
 	var want []jetstream.StreamConfig
 	if len(b.options.URLs) == 0 {
-		b.ingestMax = b.options.IngestMaxBytes
-		if b.ingestMax == 0 {
-			b.ingestMax = max(minShare, min(maxIngest, int64(space.free/10)))
+		bounds := budget{disk: space.total, ingest: b.options.IngestMaxBytes}
+		if bounds.ingest == 0 {
+			bounds.ingest = max(minShare, min(maxIngest, int64(space.free/10)))
 		}
-		want = definitions(budget{disk: space.total, ingest: b.ingestMax}, 1, b.options.EventsMaxAge)
+		want = definitions(bounds, 1, b.options.EventsMaxAge)
 		b.server, err = newEmbedded(b.options.Dir, b.options.Listen, b.node, storeLimit(want), b.log)
 		if err != nil {
 			return err
@@ -240,13 +240,17 @@ func (b *Bus) open(ctx context.Context) (err error) {
 		return err
 	}
 	if b.server != nil {
-		b.streams, err = settleStreams(ctx, b.js, want, false)
+		var have map[string]jetstream.StreamConfig
+		if have, err = existing(ctx, b.js); err == nil {
+			b.streams, err = settleStreams(ctx, b.js, have, want)
+		}
 	} else {
-		b.streams, b.ingestMax, err = settleExternal(ctx, b.js, b.options)
+		b.streams, err = settleExternal(ctx, b.js, b.options)
 	}
 	if err != nil {
 		return err
 	}
+	b.ingestMax = b.streams[streamIngest].CachedInfo().Config.MaxBytes
 	b.watch = newWatch(b, space)
 	if err := b.identify(ctx); err != nil {
 		return err

@@ -10,7 +10,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		removeNatsServer()
+		os.Exit(code)
+	}))
+}
 
 // open opens a bus of its own for the test, on a fresh directory unless the
 // options name one, and closes it at the end.

@@ -30,6 +30,8 @@ const (
 
 const (
 	maxPayload = 8 << 20
+	// startTimeout allows for recovering a large store.
+	startTimeout = 2 * time.Minute
 	// lameDuck bounds how long connections that others left open are kept
 	// while the server ends.
 	lameDuck = 2 * time.Second
@@ -106,13 +108,16 @@ func (e *embedded) start() error {
 	logger := &serverLog{log: e.log}
 	s.SetLoggerV2(logger, false, false, false)
 	s.Start()
-	if !s.ReadyForConnections(10 * time.Second) {
-		s.Shutdown()
-		s.WaitForShutdown()
-		if reason := logger.fatal(); reason != "" {
-			return fmt.Errorf("start the embedded NATS server: %s", reason)
+	for start := time.Now(); !s.ReadyForConnections(20 * time.Millisecond); {
+		reason := logger.fatal()
+		if reason == "" && time.Since(start) > startTimeout {
+			reason = fmt.Sprintf("it accepts no connection after %v", startTimeout)
 		}
-		return errors.New("start the embedded NATS server: it accepts no connection after 10 s")
+		if reason != "" {
+			s.Shutdown()
+			s.WaitForShutdown()
+			return fmt.Errorf("start the embedded NATS server on %s: %s", net.JoinHostPort(e.host, strconv.Itoa(e.port)), reason)
+		}
 	}
 	if !s.JetStreamEnabled() {
 		s.Shutdown()
@@ -140,6 +145,10 @@ func (e *embedded) stop() {
 	defer e.mu.Unlock()
 	if e.server == nil {
 		return
+	}
+	// The server takes a moment to see that our own connections are closed.
+	for start := time.Now(); e.server.NumClients() > 0 && time.Since(start) < lameDuck/20; {
+		time.Sleep(time.Millisecond)
 	}
 	if e.server.NumClients() > 0 {
 		e.server.LameDuckShutdown()

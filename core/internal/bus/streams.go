@@ -1,13 +1,9 @@
 package bus
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"golang.org/x/sync/errgroup"
 )
 
 // A budget is what the streams may take of the disk.
@@ -103,109 +99,4 @@ func storeLimit(list []jetstream.StreamConfig) int64 {
 		sum += c.MaxBytes
 	}
 	return sum
-}
-
-// settle creates the streams that are missing and changes those that differ.
-// Where keepBounds is set, what stands keeps its bounds, but for INGEST's.
-func settleStreams(ctx context.Context, js jetstream.JetStream, want []jetstream.StreamConfig, keepBounds bool) (map[string]jetstream.Stream, error) {
-	have := map[string]jetstream.StreamConfig{}
-	infos := js.ListStreams(ctx)
-	for info := range infos.Info() {
-		have[info.Config.Name] = info.Config
-	}
-	if err := infos.Err(); err != nil {
-		return nil, fmt.Errorf("list the streams: %w", err)
-	}
-	streams := make([]jetstream.Stream, len(want))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(4)
-	for i, c := range want {
-		group.Go(func() (err error) {
-			old, exists := have[c.Name]
-			if exists && keepBounds && c.Name != streamIngest {
-				c.MaxBytes = old.MaxBytes
-			}
-			switch {
-			case !exists:
-				if streams[i], err = js.CreateStream(ctx, c); err != nil {
-					return fmt.Errorf("create stream %s: %w", c.Name, err)
-				}
-			case differ(old, c):
-				c.Metadata = old.Metadata
-				if streams[i], err = js.UpdateStream(ctx, c); err != nil {
-					return fmt.Errorf("change stream %s to how this version uses it: %w", c.Name, err)
-				}
-			default:
-				if streams[i], err = js.Stream(ctx, c.Name); err != nil {
-					return fmt.Errorf("open stream %s: %w", c.Name, err)
-				}
-			}
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	byName := map[string]jetstream.Stream{}
-	for i, c := range want {
-		byName[c.Name] = streams[i]
-	}
-	return byName, nil
-}
-
-// differ compares what definitions sets.
-func differ(a, b jetstream.StreamConfig) bool {
-	if len(a.Subjects) != len(b.Subjects) {
-		return true
-	}
-	for i := range a.Subjects {
-		if a.Subjects[i] != b.Subjects[i] {
-			return true
-		}
-	}
-	perSubject := func(c jetstream.StreamConfig) int64 { return max(c.MaxMsgsPerSubject, 0) }
-	return a.MaxBytes != b.MaxBytes || a.MaxAge != b.MaxAge || perSubject(a) != perSubject(b) ||
-		a.Discard != b.Discard || a.Replicas != b.Replicas || a.AllowDirect != b.AllowDirect ||
-		a.AllowRollup != b.AllowRollup || a.DenyDelete != b.DenyDelete || a.AllowMsgTTL != b.AllowMsgTTL ||
-		a.AllowMsgSchedules != b.AllowMsgSchedules || a.Duplicates != b.Duplicates
-}
-
-// settleExternal fits the streams into what an external server allows, of
-// which only its refusal is known: a fresh stream's bounds are halved until
-// they are accepted.
-func settleExternal(ctx context.Context, js jetstream.JetStream, o Options) (map[string]jetstream.Stream, int64, error) {
-	ingest := o.IngestMaxBytes
-	if ingest == 0 {
-		ingest = maxIngest
-	}
-	disk := uint64(externalDisk)
-	if info, err := js.AccountInfo(ctx); err == nil && info.Limits.MaxStore > 0 {
-		disk = uint64(info.Limits.MaxStore) / uint64(o.Replicas)
-		if o.IngestMaxBytes == 0 {
-			ingest = min(ingest, int64(disk/10))
-		}
-	}
-	for {
-		b := budget{disk: disk, ingest: ingest}
-		streams, err := settleStreams(ctx, js, definitions(b, o.Replicas, o.EventsMaxAge), true)
-		if !insufficient(err) || disk < externalDisk>>8 {
-			return streams, b.ingest, err
-		}
-		disk /= 2
-		if o.IngestMaxBytes == 0 {
-			ingest = max(ingest/2, minShare)
-		}
-	}
-}
-
-const (
-	maxIngest    = 2 << 30
-	externalDisk = 64 << 30
-	// codeNoStorage refuses a stream whose bound exceeds what is left.
-	codeNoStorage = 10047
-)
-
-func insufficient(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api) && (api.ErrorCode == codeNoStorage || api.ErrorCode == codeNoResources)
 }

@@ -78,7 +78,7 @@ func (s *syncer) tail() error {
 		s.close()
 	}
 	if renewed {
-		return s.syncDir(s.blocks())
+		return s.syncDirs()
 	}
 	return nil
 }
@@ -123,10 +123,7 @@ func (s *syncer) all() error {
 		known[name] = info
 	}
 	if renewed || len(known) != len(s.known) {
-		if err := s.syncDir(s.blocks()); err != nil {
-			return err
-		}
-		if err := s.syncDir(s.dir); err != nil {
+		if err := s.syncDirs(); err != nil {
 			return err
 		}
 	}
@@ -201,6 +198,15 @@ func (s *syncer) syncPath(path string) error {
 		return fmt.Errorf("fsync %s: %w", path, err)
 	}
 	return nil
+}
+
+// syncDirs covers the directory of the blocks too, which a purge of everything
+// replaces.
+func (s *syncer) syncDirs() error {
+	if err := s.syncDir(s.blocks()); err != nil {
+		return err
+	}
+	return s.syncDir(s.dir)
 }
 
 func (s *syncer) syncDir(path string) error {
