@@ -58,7 +58,7 @@ func (s *httpSender) net() net.Conn { return s.conn.conn }
 func (s *httpSender) send(w *window, r *loadResult) error {
 	for {
 		due := s.schedule.next()
-		if w.over(due) {
+		if w.over(due) && r.requests > 0 {
 			return nil
 		}
 		counts := w.counts(due)
@@ -91,12 +91,14 @@ type httpConn struct {
 	buf  []byte
 	read int // bytes of buf that are filled
 	used int // of these, the bytes of the answer returned last
+	body []byte
 }
 
 // An answer is valid until the next exchange on its connection.
 type answer struct {
-	status int
-	body   []byte
+	status  int
+	body    []byte
+	chunked bool // the body was sent in chunks
 }
 
 const maxAnswer = 4 << 20
@@ -118,12 +120,15 @@ func (c *httpConn) exchange(request []byte) (answer, error) {
 	}
 	c.read, c.used = copy(c.buf, c.buf[c.used:c.read]), 0
 	for {
-		a, size, err := parseAnswer(c.buf[:c.read])
+		a, size, err := parseAnswer(c.buf[:c.read], c.body[:0])
 		if err != nil {
 			return answer{}, err
 		}
 		if size > 0 && size <= c.read {
 			c.used = size
+			if a.chunked {
+				c.body = a.body
+			}
 			return a, nil
 		}
 		if err := c.fill(size); err != nil {
@@ -151,20 +156,21 @@ func (c *httpConn) fill(size int) error {
 }
 
 var (
+	newLine       = []byte("\r\n")
 	headerEnd     = []byte("\r\n\r\n")
 	statusLine    = []byte("HTTP/1.1 ")
 	contentLength = []byte("\r\nContent-Length: ")
+	inChunks      = []byte("\r\nTransfer-Encoding: chunked\r\n")
 
-	errNoAnswer = errors.New("the server does not answer in HTTP/1.1")
-	errNoLength = errors.New("the server answers without a Content-Length")
-
+	errNoAnswer    = errors.New("the server does not answer in HTTP/1.1")
+	errNoLength    = errors.New("the server does not say how long its answer is")
 	errLargeAnswer = fmt.Errorf("the server answers with more than %d bytes", maxAnswer)
 )
 
 // parseAnswer reads the answer at the front of text. The size is that of the
-// whole answer, which may be more than there is yet, or 0 where the header is
-// not complete.
-func parseAnswer(text []byte) (a answer, size int, err error) {
+// whole answer, which may be more than there is yet, or 0 where it cannot be
+// told yet. A body in chunks is appended to scratch.
+func parseAnswer(text, scratch []byte) (a answer, size int, err error) {
 	if n := min(len(text), len(statusLine)); !bytes.Equal(text[:n], statusLine[:n]) {
 		return answer{}, 0, errNoAnswer
 	}
@@ -172,28 +178,65 @@ func parseAnswer(text []byte) (a answer, size int, err error) {
 	if end < 0 {
 		return answer{}, 0, nil
 	}
-	header := text[:end+2]
+	header := text[:end+len(newLine)]
 	if len(header) < len(statusLine)+3 {
 		return answer{}, 0, errNoAnswer
 	}
 	if a.status, err = strconv.Atoi(string(header[len(statusLine) : len(statusLine)+3])); err != nil {
 		return answer{}, 0, errNoAnswer
 	}
+	body := end + len(headerEnd)
 	at := bytes.Index(header, contentLength)
-	if at < 0 {
-		return answer{}, 0, errNoLength
+	switch {
+	case at >= 0:
+		digits, _, _ := bytes.Cut(header[at+len(contentLength):], newLine)
+		if size, err = parseLength(digits, 10); err == nil {
+			if size += body; size <= len(text) {
+				a.body = text[body:size]
+			}
+		}
+	case bytes.Contains(header, inChunks):
+		a.chunked = true
+		if a.body, size, err = parseChunks(text[body:], scratch); size > 0 {
+			size += body
+		}
+	default:
+		err = errNoLength
 	}
-	digits, _, _ := bytes.Cut(header[at+len(contentLength):], []byte("\r\n"))
-	length, err := strconv.Atoi(string(digits))
-	if err != nil || length < 0 {
-		return answer{}, 0, errNoLength
+	return a, size, err
+}
+
+// parseChunks appends what the chunks at the front of text hold. The size is
+// that of all of them, or 0 where the last one has not come yet. Trailers are
+// not expected.
+func parseChunks(text, to []byte) (body []byte, size int, err error) {
+	for at := 0; ; {
+		digits, rest, found := bytes.Cut(text[at:], newLine)
+		if !found {
+			return to, 0, nil
+		}
+		length, err := parseLength(digits, 16)
+		if err != nil {
+			return to, 0, err
+		}
+		if len(rest) < length+len(newLine) {
+			return to, 0, nil
+		}
+		to = append(to, rest[:length]...)
+		at += len(digits) + length + 2*len(newLine)
+		if length == 0 {
+			return to, at, nil
+		}
 	}
-	if length > maxAnswer {
-		return answer{}, 0, errLargeAnswer
+}
+
+func parseLength(digits []byte, base int) (int, error) {
+	n, err := strconv.ParseUint(string(digits), base, 63)
+	switch {
+	case errors.Is(err, strconv.ErrRange) || err == nil && n > maxAnswer:
+		return 0, errLargeAnswer
+	case err != nil:
+		return 0, errNoLength
 	}
-	size = end + len(headerEnd) + length
-	if size <= len(text) {
-		a.body = text[size-length : size]
-	}
-	return a, size, nil
+	return int(n), nil
 }

@@ -91,22 +91,34 @@ func TestLoadEndsWithTheServer(t *testing.T) {
 func TestParseAnswer(t *testing.T) {
 	const whole = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\nhello"
 	for cut := range len(whole) + 1 {
-		a, size, err := parseAnswer([]byte(whole[:cut]))
+		a, size, err := parseAnswer([]byte(whole[:cut]), nil)
 		headed := cut >= len(whole)-5
 		if err != nil || headed != (size == len(whole)) || (string(a.body) == "hello") != (cut == len(whole)) {
 			t.Errorf("%d bytes: body %q, size %d, %v", cut, a.body, size, err)
 		}
 	}
 	for text, want := range map[string]error{
-		"SSH-2.0-OpenSSH":                                        errNoAnswer,
-		"HTTP/1.1 2\r\n\r\n":                                     errNoAnswer,
-		"HTTP/1.1 abc\r\nContent-Length: 1\r\n\r\n":              errNoAnswer,
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5": errNoLength,
-		"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n":          errNoLength,
+		"SSH-2.0-OpenSSH":                               errNoAnswer,
+		"HTTP/1.1 2\r\n\r\n":                            errNoAnswer,
+		"HTTP/1.1 abc\r\nContent-Length: 1\r\n\r\n":     errNoAnswer,
+		"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n": errNoLength,
 	} {
-		if _, _, err := parseAnswer([]byte(text)); err != want {
+		if _, _, err := parseAnswer([]byte(text), nil); err != want {
 			t.Errorf("%q: %v, want %v", text, err, want)
 		}
+	}
+}
+
+func TestParseAnswerInChunks(t *testing.T) {
+	const whole = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nA\r\n, world. I\r\n0\r\n\r\n"
+	for cut := range len(whole) {
+		if _, size, err := parseAnswer([]byte(whole[:cut]), nil); size != 0 || err != nil {
+			t.Errorf("%d bytes: size %d, %v", cut, size, err)
+		}
+	}
+	a, size, err := parseAnswer([]byte(whole+"HTTP/1.1"), nil)
+	if string(a.body) != "hello, world. I" || size != len(whole) || err != nil {
+		t.Errorf("body %q, size %d, %v", a.body, size, err)
 	}
 }
 
@@ -115,7 +127,9 @@ func TestExchangeKeepsAnswersApart(t *testing.T) {
 	at := serving(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		answer := string(body) + large[:len(body)*10_000]
-		w.Header().Set("Content-Length", fmt.Sprint(len(answer)))
+		if !strings.HasPrefix(answer, "b") { // else it comes in chunks
+			w.Header().Set("Content-Length", fmt.Sprint(len(answer)))
+		}
 		io.WriteString(w, answer)
 	})
 	c, err := dialHTTP(t.Context(), at.address)
@@ -123,7 +137,7 @@ func TestExchangeKeepsAnswersApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.conn.Close()
-	for _, body := range []string{"a", "12345678", "bc", ""} {
+	for _, body := range []string{"a", "bc", "12345678", "b", "bcd", ""} {
 		a, err := c.exchange([]byte(requestText(at.address, "/", "k", body)))
 		if err != nil || a.status != 200 || string(a.body) != body+large[:len(body)*10_000] {
 			t.Errorf("%s: answer %d of %d bytes, %v", body, a.status, len(a.body), err)
@@ -134,10 +148,12 @@ func TestExchangeKeepsAnswersApart(t *testing.T) {
 func FuzzParseAnswer(f *testing.F) {
 	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
 	f.Add([]byte("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"))
+	f.Add([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"))
+	f.Add([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7fffffffffffffff\r\nok\r\n"))
 	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n"))
 	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775807\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		a, size, err := parseAnswer(text)
+		a, size, err := parseAnswer(text, nil)
 		if err == nil && (size < 0 || len(a.body) > size || size <= len(text) && size > 0 && len(a.body) > len(text)) {
 			t.Errorf("%q: %d bytes of body, size %d", text, len(a.body), size)
 		}

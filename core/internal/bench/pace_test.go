@@ -59,12 +59,12 @@ func TestScheduleWithoutARateNeverWaits(t *testing.T) {
 	}
 }
 
-func TestLagIsSampledEverySecond(t *testing.T) {
+func TestLagIsSampledAtIntervals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 6500*time.Millisecond)
 		defer cancel()
 		n := 0.0
-		samples, err := sampleLag(ctx, 2*time.Second, func() (sample, error) {
+		samples, err := sampleLag(ctx, 2*time.Second, time.Second, func() (sample, error) {
 			time.Sleep(300 * time.Millisecond) // the server takes its time
 			n++
 			return sample{behind: n}, nil

@@ -50,12 +50,9 @@ func TestPayloadTakesUsersInTurn(t *testing.T) {
 		p := newPayload(eventsText(time.Now(), 100), 7, users)
 		people := map[string]bool{}
 		for range users / 100 {
-			var events []sentEvent
-			if err := json.Unmarshal(p.next(), &events); err != nil {
-				t.Fatal(err)
-			}
-			for _, e := range events {
-				people[e.IDs["user"]] = true
+			text := p.next()
+			for _, e := range p.events {
+				people[string(text[e.people[0]:e.people[0]+len(userMark)])] = true
 			}
 		}
 		if len(people) != users {

@@ -18,10 +18,10 @@ const (
 	steadySlope = pipelineRate / 100
 )
 
-// A sample is how many events were taken in and cannot be queried yet.
+// A sample is how the product kept up at one time.
 type sample struct {
 	at      time.Duration // since the load began to count
-	behind  float64
+	behind  float64       // events taken in that cannot be queried yet, or profiles where those are more
 	indexed float64 // that can be queried, since the load began
 }
 
@@ -77,9 +77,10 @@ func pipeline(ctx context.Context, r *run) error {
 	})
 }
 
-// paced sends at the rate and samples the lag every second.
+// paced sends at the rate and samples the lag, every second where the load is
+// not a short one.
 func paced(ctx context.Context, r *run, p *product) (result *loadResult, samples []sample, err error) {
-	base, err := p.indexed(ctx)
+	base, _, err := p.indexed(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -94,11 +95,11 @@ func paced(ctx context.Context, r *run, p *product) (result *loadResult, samples
 		return err
 	})
 	group.Go(func() (err error) {
-		samples, err = sampleLag(over, l.warmUp, func() (sample, error) {
+		samples, err = sampleLag(over, l.warmUp, min(time.Second, l.duration/10), func() (sample, error) {
 			// Not over: a question that is on its way is answered.
-			position, err := p.indexed(ctx)
+			position, documents, err := p.indexed(ctx)
 			indexed := float64(position - base)
-			return sample{behind: float64(sent.Load()) - indexed, indexed: indexed}, err
+			return sample{behind: max(float64(sent.Load())-indexed, float64(documents)), indexed: indexed}, err
 		})
 		return err
 	})
@@ -114,8 +115,8 @@ func paced(ctx context.Context, r *run, p *product) (result *loadResult, samples
 	return result, samples, nil
 }
 
-// sampleLag looks every second, first after the warm-up, until ctx ends.
-func sampleLag(ctx context.Context, warmUp time.Duration, look func() (sample, error)) (samples []sample, err error) {
+// sampleLag looks at intervals, first after the warm-up, until ctx ends.
+func sampleLag(ctx context.Context, warmUp, every time.Duration, look func() (sample, error)) (samples []sample, err error) {
 	began := time.Now()
 	timer := time.NewTimer(warmUp)
 	defer timer.Stop()
@@ -132,7 +133,7 @@ func sampleLag(ctx context.Context, warmUp time.Duration, look func() (sample, e
 		}
 		s.at = at
 		samples = append(samples, s)
-		timer.Reset(max(0, time.Duration(len(samples))*time.Second+warmUp-time.Since(began)))
+		timer.Reset(max(0, time.Duration(len(samples))*every+warmUp-time.Since(began)))
 	}
 }
 

@@ -282,16 +282,24 @@ func (p *product) orders(ctx context.Context) (int64, error) {
 }
 
 // indexed is the place in the stream of processed events up to which they can
-// be queried. Each order takes one place.
-func (p *product) indexed(ctx context.Context) (uint64, error) {
+// be queried, of which each order takes one, and how many changed profiles can
+// not be queried as they are.
+func (p *product) indexed(ctx context.Context) (position, documents uint64, err error) {
 	status, err := p.client.Status(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("ask for the lag: %w", err)
+		return 0, 0, fmt.Errorf("ask for the lag: %w", err)
 	}
-	for _, lag := range slices.Backward(status.Lag) {
-		if lag.Stream == "EVENTS" {
-			return lag.Position, nil
+	found := false
+	for _, lag := range status.Lag {
+		switch lag.Stream {
+		case "EVENTS":
+			position, found = lag.Position, true
+		case "PROFILES":
+			documents = lag.End - lag.Position
 		}
 	}
-	return 0, errors.New("ask for the lag: nobody reads EVENTS")
+	if !found {
+		return 0, 0, errors.New("ask for the lag: nobody reads EVENTS")
+	}
+	return position, documents, nil
 }

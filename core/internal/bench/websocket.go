@@ -132,7 +132,7 @@ func (s *socket) send(w *window, r *loadResult) error {
 	var out []byte
 	for {
 		now := time.Now()
-		over := w.over(now)
+		over := w.over(now) && r.requests > 0
 		for !over && sent-answered < s.inFlight {
 			addOne(s.message.text[s.number : s.number+len(frameMark)])
 			out = append(out, s.message.next()...)
