@@ -154,7 +154,7 @@ func (w *watch) accepting() error {
 	if w.belowReserve.Load() {
 		return errReserve
 	}
-	if w.ingestBytes() >= w.acceptBelow {
+	if w.nearlyFull() {
 		return errFullForGateways
 	}
 	return nil

@@ -77,11 +77,11 @@ func (r *EventReader) Next(ctx context.Context, max int, wait time.Duration) ([]
 		m := r.queue[0]
 		if r.after > 0 && m.seq > r.after+1 {
 			gap, err := r.gap(ctx, m.seq)
-			if err != nil {
-				return events, err
-			}
-			if gap != nil && len(events) > 0 {
+			if (err != nil || gap != nil) && len(events) > 0 {
 				return events, nil // told by the next call
+			}
+			if err != nil {
+				return nil, err
 			}
 			r.after = m.seq - 1
 			if gap != nil {

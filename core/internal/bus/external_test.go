@@ -142,6 +142,7 @@ func TestExternalThatHangs(t *testing.T) {
 	if err := b.Append(t.Context(), []Entry{{0, line1("before")}}); err != nil {
 		t.Fatal(err)
 	}
+	impatient(b)
 	e.signal(syscall.SIGSTOP)
 	var group sync.WaitGroup
 	for range 8 {
@@ -175,6 +176,7 @@ func TestExternalThatHangs(t *testing.T) {
 func TestExternalThatIsKilled(t *testing.T) {
 	e := startExternal(t)
 	b := open(t, Options{Partitions: 1, URLs: []string{e.url()}})
+	impatient(b)
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	r := must(b.ReadIngest(ctx, 0, 0))

@@ -73,14 +73,11 @@ func (f *feed) fetch(ctx context.Context, maxMessages, maxBytes int, wait time.D
 	defer silence.Stop()
 	var list []stored
 	bytes := 0
-	take := func(m *nats.Msg) error {
-		got, err := f.receive(m)
-		if err != nil || got == nil {
-			return err
+	take := func(m *nats.Msg) {
+		if got := f.receive(m); got != nil {
+			list = append(list, *got)
+			bytes += len(got.data)
 		}
-		list = append(list, *got)
-		bytes += len(got.data)
-		return nil
 	}
 	for len(list) == 0 {
 		if err := f.prepare(ctx); err != nil {
@@ -88,9 +85,7 @@ func (f *feed) fetch(ctx context.Context, maxMessages, maxBytes int, wait time.D
 		}
 		select {
 		case m := <-f.in:
-			if err := take(m); err != nil {
-				return nil, err
-			}
+			take(m)
 		case <-f.lost:
 			f.drop()
 		case <-silence.C:
@@ -107,9 +102,7 @@ func (f *feed) fetch(ctx context.Context, maxMessages, maxBytes int, wait time.D
 	for len(list) < maxMessages && bytes < maxBytes {
 		select {
 		case m := <-f.in:
-			if err := take(m); err != nil {
-				return nil, err
-			}
+			take(m)
 			continue
 		default:
 		}
@@ -235,22 +228,19 @@ func (f *feed) create(ctx context.Context) error {
 
 // receive takes one message off the subscription: nil where it was none of the
 // stream, or one that was read before.
-func (f *feed) receive(m *nats.Msg) (*stored, error) {
+func (f *feed) receive(m *nats.Msg) *stored {
 	f.heard = time.Now()
 	if status := m.Header.Get("Status"); status != "" && len(m.Data) == 0 && m.Reply == "" {
 		if m.Subject == f.pull.reply || status == "503" { // else of a pull that was used up
 			f.status(status, m.Header.Get("Description"))
 		}
-		return nil, nil
+		return nil
 	}
 	meta, err := m.Metadata()
-	if err != nil {
-		return nil, fmt.Errorf("read %s: a message without its sequence: %w", f.stream, err)
-	}
 	f.delivered++
-	if meta.Sequence.Consumer != f.delivered {
+	if err != nil || meta.Sequence.Consumer != f.delivered {
 		f.drop()
-		return nil, nil
+		return nil
 	}
 	f.large = false
 	f.pull.messages--
@@ -260,10 +250,10 @@ func (f *feed) receive(m *nats.Msg) (*stored, error) {
 	}
 	f.pending = meta.NumPending
 	if meta.Sequence.Stream < f.next {
-		return nil, nil
+		return nil
 	}
 	f.next = meta.Sequence.Stream + 1
-	return &stored{seq: meta.Sequence.Stream, subject: m.Subject, header: m.Header, data: m.Data, time: meta.Timestamp}, nil
+	return &stored{seq: meta.Sequence.Stream, subject: m.Subject, header: m.Header, data: m.Data, time: meta.Timestamp}
 }
 
 // status acts on what the server says about the open pull.

@@ -193,6 +193,9 @@ func (w *watch) ingestBytes() uint64 {
 	return w.bytes.Load() + uint64(max(w.fresh.Load(), 0))
 }
 
+// nearlyFull is true where gateways are refused.
+func (w *watch) nearlyFull() bool { return w.ingestBytes() >= w.acceptBelow }
+
 func (w *watch) backlog() (messages, bytes uint64) { return w.messages.Load(), w.ingestBytes() }
 
 func (w *watch) ingestRange() (first, last uint64) { return w.first.Load(), w.last.Load() }
@@ -245,12 +248,12 @@ func (w *watch) samplePressure() {
 // wrote notes what became of a write. A stream that fails is probed every
 // second, and makes the embedded server restart if that goes on.
 func (w *watch) wrote(stream string, err error) {
-	bad := transport(err) || refusedWith(err, codeStoreFailed) || refusedWith(err, codeNoResources)
 	var r *refusal
-	if errors.As(err, &r) && full(r) || errors.Is(err, errClosed) {
-		bad = false // it works, but for want of room
+	if errors.As(err, &r) && full(r) {
+		err = nil // it works, but for want of room
 	}
-	if !bad && err != nil {
+	bad := transport(err) || refusedWith(err, codeStoreFailed) || refusedWith(err, codeNoResources)
+	if err != nil && (!bad || errors.Is(err, errClosed)) {
 		return
 	}
 	w.mu.Lock()

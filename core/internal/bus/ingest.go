@@ -47,8 +47,9 @@ const (
 
 // An appender gathers what arrives into groups and stores one at a time.
 type appender struct {
-	b    *Bus
-	wake chan struct{}
+	b       *Bus
+	timeout time.Duration
+	wake    chan struct{}
 
 	mu     sync.Mutex
 	queue  []*appendCall
@@ -70,7 +71,7 @@ type appendCall struct {
 
 func newAppender(b *Bus) *appender {
 	ctx, cancel := context.WithCancel(context.Background())
-	a := &appender{b: b, wake: make(chan struct{}, 1), ended: make(chan struct{}), cancel: cancel}
+	a := &appender{b: b, timeout: appendTimeout, wake: make(chan struct{}, 1), ended: make(chan struct{}), cancel: cancel}
 	go a.run(ctx)
 	return a
 }
@@ -121,7 +122,7 @@ func (a *appender) append(ctx context.Context, entries []Entry) error {
 	}
 	a.b.watch.appending()
 	a.signal()
-	timer := time.NewTimer(appendTimeout)
+	timer := time.NewTimer(a.timeout)
 	defer timer.Stop()
 	select {
 	case <-call.done:
@@ -175,7 +176,7 @@ func (a *appender) take() (calls []*appendCall, closed bool) {
 		call := a.queue[n]
 		n++
 		a.bytes -= call.bytes
-		if now.Sub(call.arrived) < appendTimeout {
+		if now.Sub(call.arrived) < a.timeout {
 			bytes += call.bytes
 			calls = append(calls, call)
 		}
@@ -203,7 +204,7 @@ func (a *appender) store(ctx context.Context, calls []*appendCall) {
 			byPartition[e.Partition] = append(byPartition[e.Partition], place{call, i})
 		}
 	}
-	deadline := max(appendTimeout-start.Sub(calls[0].arrived), 50*time.Millisecond)
+	deadline := max(a.timeout-start.Sub(calls[0].arrived), 50*time.Millisecond)
 	stored := false
 	for more := true; more; {
 		// One message a partition at a time: the next one must not be stored

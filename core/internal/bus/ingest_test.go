@@ -169,6 +169,7 @@ func TestAppendFailsInTimeWithoutAServerAndRecovers(t *testing.T) {
 	if err := b.Append(t.Context(), []Entry{{0, line1("before")}}); err != nil {
 		t.Fatal(err)
 	}
+	impatient(b)
 	b.server.stop()
 	for range 2 {
 		start := time.Now()
@@ -197,6 +198,7 @@ func TestAppendFailsInTimeWithoutAServerAndRecovers(t *testing.T) {
 
 func TestAppendIsRefusedWhenIngestIsFull(t *testing.T) {
 	b := open(t, Options{IngestMaxBytes: 1 << 20, Durability: DurabilityProcess})
+	impatient(b)
 	text := bytes.Repeat([]byte("z"), 10<<10)
 	var err error
 	for range 200 {
@@ -317,5 +319,33 @@ func TestLineStoresAPrefix(t *testing.T) {
 	}
 	if lost == 0 {
 		t.Error("no connection ended in time to lose a message: nothing was tested")
+	}
+}
+
+// A large command that finds no room is not overtaken by a small one.
+func TestCommandsKeepTheirOrderWhenIngestIsFull(t *testing.T) {
+	b := open(t, Options{IngestMaxBytes: 1 << 20, Durability: DurabilityProcess})
+	for b.Append(t.Context(), []Entry{{0, make([]byte, 50<<10)}}) == nil {
+	}
+	var group sync.WaitGroup
+	defer group.Wait()
+	before := must(b.IngestLast(t.Context()))
+	group.Go(func() {
+		large := append(bytes.Repeat([]byte("l"), 100<<10), '\n')
+		if err := b.PublishCommands(t.Context(), []record.Routed{{Partition: 1, Command: large}, {Partition: 1, Command: line1("small")}, {Partition: 2, Command: line1("other")}}); err != nil {
+			t.Error(err)
+		}
+	})
+	eventually(t, 5*time.Second, "the other partition's command", func() bool {
+		return must(b.IngestLastOf(t.Context(), 2)) > before
+	})
+	if last := must(b.IngestLastOf(t.Context(), 1)); last != 0 {
+		t.Errorf("the small command is at %d, though the large one found no room", last)
+	}
+	if err := b.PurgeIngest(t.Context(), before); err != nil {
+		t.Fatal(err)
+	}
+	if got := readLines(t, b, 1, 0, 2); len(got[0]) != 100<<10 || got[1] != "small" {
+		t.Errorf("partition 1 has %.10q", got)
 	}
 }

@@ -27,7 +27,7 @@ func (b *Bus) inOrder(ctx context.Context, o ordered) error {
 	wait := retryFirst
 	for len(todo) > 0 {
 		now, later := todo, []int(nil)
-		if b.options.Replicas > 1 {
+		if b.options.Replicas > 1 || o.stream == streamIngest && b.watch.nearlyFull() {
 			now, later = firstOfEach(todo, o.partition)
 		}
 		failed, why, err := b.publishOnce(ctx, o, now)
@@ -53,9 +53,10 @@ func (b *Bus) inOrder(ctx context.Context, o ordered) error {
 	return nil
 }
 
-// firstOfEach takes the first message of each partition. In a cluster the
-// server of the connection passes messages on, and one that is lost while the
-// stream's leader changes must not be followed by another.
+// firstOfEach takes the first message of each partition, where one message may
+// fail and the next be stored: in a cluster, whose servers pass messages on to
+// a leader that may change, and in a stream that may be full for a large one
+// and have room for a small one.
 func firstOfEach(todo []int, partition func(int) int) (first, rest []int) {
 	taken := map[int]bool{}
 	for _, i := range todo {
@@ -81,6 +82,9 @@ func (b *Bus) publishOnce(ctx context.Context, o ordered, todo []int) (again []i
 	for k, i := range todo {
 		_, err := list[k].acknowledged()
 		b.watch.wrote(o.stream, err)
+		if err == nil && o.stream == streamIngest {
+			b.watch.added(len(list[k].data))
+		}
 		if err != nil && !transport(err) && !refused(err) {
 			return nil, nil, err
 		}
