@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -71,7 +72,8 @@ func (e *envelope) open(body []byte, field func(name []byte) error) *problem {
 	return e.faults.problem
 }
 
-// id reads the id of an object such as {"id":"…"}; null has none.
+// id reads the id of an object such as {"id":"…"}, without spaces around it;
+// null has none.
 func (e *envelope) id(field string) (id string, err error) {
 	kind, err := e.object(func(name []byte) (err error) {
 		if string(name) != `"id"` {
@@ -80,6 +82,7 @@ func (e *envelope) id(field string) (id string, err error) {
 		id, err = e.text(field+".id", maxID)
 		return err
 	})
+	id = strings.TrimSpace(id)
 	if err == nil && kind != '{' && kind != 'n' {
 		e.faults.fail(fieldProblem(codeMalformed, field, "want an object with an id, got "+kindName(kind)))
 	}

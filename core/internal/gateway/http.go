@@ -125,7 +125,7 @@ func (g *Gateway) ingest(d dialect, w http.ResponseWriter, r *http.Request, b *b
 		return refused
 	}
 	if until == indexed && g.options.Indexed == nil {
-		return refuse(http.StatusBadRequest, codeInvalid, "wait=indexed needs a query store, and this process has none")
+		return errNoStore
 	}
 	waiter := g.waiters.register(len(b.events))
 	defer g.waiters.forget(waiter)
@@ -139,6 +139,8 @@ func (g *Gateway) ingest(d dialect, w http.ResponseWriter, r *http.Request, b *b
 	d.reply(g, w, r, b, form)
 	return nil
 }
+
+var errNoStore = refuse(http.StatusBadRequest, codeInvalid, "wait=indexed needs a query store, and this process has none")
 
 // wantsDocuments tells whether the caller wants profiles in place of their
 // ids, and may have them.

@@ -28,7 +28,8 @@ func (r *rates) admit(source *config.Source, n int, largest int, now time.Time) 
 	if source.Rate.PerSecond() == 0 || n == 0 {
 		return 0
 	}
-	reservation := r.of(source, largest).ReserveN(now, n)
+	limiter := r.of(source, largest)
+	reservation := limiter.ReserveN(now, min(n, limiter.Burst()))
 	if wait = reservation.DelayFrom(now); wait > 0 {
 		reservation.CancelAt(now)
 	}

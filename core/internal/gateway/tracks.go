@@ -100,10 +100,13 @@ func (t *tracks) take(list []track, size int) {
 	defer lease.end()
 	rules := g.current()
 	source, refused := rules.sourceOf(s.writeKey())
+	until := stages[list[0].wait]
 	switch err := g.options.Bus.Accepting(); {
 	case refused != nil:
 	case err != nil:
 		refused = unavailable(err.Error())
+	case until == indexed && g.options.Indexed == nil:
+		refused = errNoStore
 	case !lease.grow(size):
 		refused = unavailable("the gateway is busy with other requests")
 	}
@@ -121,7 +124,6 @@ func (t *tracks) take(list []track, size int) {
 		}
 		parsed, ends = append(parsed, one), append(ends, len(b.events))
 	}
-	until := stages[list[0].wait]
 	if until == stored {
 		defer b.release()
 		if refused := g.intake(context.Background(), source, rules, b, nil); refused != nil {

@@ -1,0 +1,151 @@
+package gateway
+
+import (
+	"bytes"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/tributary-bus/tributary/core/internal/record"
+	"github.com/tributary-bus/tributary/sdk"
+)
+
+func FuzzNative(f *testing.F) {
+	seed(f, typicalEvent(1), "["+typicalEvent(1)+","+typicalEvent(2)+"]", typicalEvent(1)+"\n"+typicalEvent(2)+"\r\n",
+		`{"id":"a","type":"sign-up","ids":{"user":17850,"email":"A@b.example"},"traits":{"email":"a@b.example","n":1e400},"profile_less":true,"tags":["x"],"writeKey":"k"}`,
+		`[{"type":"x"},{"type":"\u00e9"},7,null,{"type":"x","properties":{"a":{"b":[1,2,{"c":"\ud83d\ude00"}]}}}]`)
+	f.Fuzz(func(t *testing.T, body []byte) { checkDialect(t, nativeDialect{}, body) })
+}
+
+func FuzzTracardi(f *testing.F) {
+	seed(f, trackerPayload,
+		`{"source":{"id":"k"},"session":{"id":"s"},"events":[{"type":"page-view","properties":{"a":1},"context":{"b":2}}],"context":{"b":3},"options":{"async":true}}`,
+		`{"events":[{"type":"x","time":"2026-01-01"}],"request":{"headers":{"a":"b"}},"profile_less":true}`)
+	f.Fuzz(func(t *testing.T, body []byte) { checkDialect(t, tracardiDialect{}, body) })
+}
+
+func FuzzSegment(f *testing.F) {
+	seed(f, nodeBatch,
+		`{"messageId":"m","sentAt":"2026-01-01T00:00:00Z","context":{"library":{"name":"analytics-go"}},"batch":[{"type":"track","event":"Été  à Paris","userId":"1","timestamp":"2026-01-01T00:00:00.123Z"}]}`,
+		`{"batch":[{"type":"page","anonymousId":"a","context":{"segment":1,"se\u0067ment":2},"originalTimestamp":"0001-01-01T00:00:00Z"}],"sentAt":"9999-12-31T23:59:59Z"}`)
+	f.Fuzz(func(t *testing.T, body []byte) { checkDialect(t, segmentDialect{}, body) })
+}
+
+func FuzzCommand(f *testing.F) {
+	seed(f, `{"id":1,"connect":{"key":"shop-key","token":"t","session":"s"}}`, `{"id":2,"track":{"events":[{"type":"x"}],"wait":"processed"}}`,
+		`{"id":3,"subscribe":{"channel":"events","filter":"event.type == \"x\"","recover":{"epoch":"e","offset":12}}}`, `{"pong":{}}`, `{"id":4,"unsubscribe":{"channel":"events"}}`)
+	f.Fuzz(func(t *testing.T, line []byte) {
+		p := parser{nesting: 64, arena: new([]byte)}
+		c, refused := p.parseCommand(line)
+		if refused == nil && (commandFields[c.name] == "" && c.name != "pong" || c.id <= 0 && c.name != "pong") {
+			t.Errorf("%q is taken as %+v", line, c)
+		}
+		if refused != nil {
+			if _, err := sdk.ParseObject(errorFrame(c.id, refused)); err != nil {
+				t.Errorf("%q is answered %s: %v", line, errorFrame(c.id, refused), err)
+			}
+		}
+	})
+}
+
+func seed(f *testing.F, bodies ...string) {
+	for _, body := range bodies {
+		f.Add([]byte(body))
+		f.Add([]byte(strings.ToUpper(body)))
+		f.Add([]byte(body[:len(body)/2]))
+	}
+}
+
+// checkDialect holds that whatever is sent, each event is either refused with
+// a reason or can be stored, is read back as it was, and that the answer is
+// JSON.
+func checkDialect(t *testing.T, d dialect, body []byte) {
+	limits := testLimits
+	rules := fuzzRules(t)
+	b := newBatch(testNow, &limits)
+	before := bytes.Clone(body)
+	refused := d.parse(b, body, rules, &limits, nil)
+	if !bytes.Equal(before, body) {
+		t.Fatal("the body was changed")
+	}
+	if refused != nil {
+		if refused.status < 400 || refused.message == "" {
+			t.Fatalf("refused with %+v", refused)
+		}
+		if _, err := sdk.ParseValue(refused.appendJSON(nil)); err != nil {
+			t.Fatalf("refused with %s: %v", refused.appendJSON(nil), err)
+		}
+		return
+	}
+	b.name("shop")
+	for i := range b.events {
+		if e := &b.events[i]; e.status == accepted {
+			if e.Time.IsZero() {
+				e.Time = b.received
+			}
+			rules.compute(e, b.received)
+		}
+	}
+	if err := newRouter(nullBus{16}).route(t.Context(), b, rules, "shop"); err != nil {
+		t.Fatal(err)
+	}
+	(&Gateway{}).encode(b, nil)
+	stored := map[record.ID]*record.Event{}
+	for _, text := range b.commit.commands[:len(b.commit.partitions)] {
+		commands, err := record.ParseCommands(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range commands {
+			stored[commands[i].ID] = commands[i].Event
+		}
+	}
+	for i := range b.events {
+		e := &b.events[i]
+		if e.status == invalid && e.problem == nil || e.status != invalid && e.problem != nil {
+			t.Fatalf("event %d is %v with problem %+v", i, e.status, e.problem)
+		}
+		if e.status == accepted {
+			checkStored(t, &e.Event, stored[e.id], &limits)
+		}
+	}
+	if _, err := sdk.ParseValue(appendReply(nil, b.events, replyForm{waited: true})); err != nil {
+		t.Fatalf("the answer %s: %v", appendReply(nil, b.events, replyForm{waited: true}), err)
+	}
+}
+
+func checkStored(t *testing.T, sent, stored *record.Event, limits *Limits) {
+	t.Helper()
+	if stored == nil {
+		t.Fatalf("event %s is not stored", sent.ID)
+	}
+	for name, text := range map[string][]byte{"properties": stored.Properties, "traits": stored.Traits, "context": stored.Context} {
+		if _, err := sdk.ParseObject(text); err != nil {
+			t.Fatalf("%s are stored as %q: %v", name, text, err)
+		}
+	}
+	if n := len([]rune(stored.Type)); n == 0 || n > maxType {
+		t.Fatalf("type %q", stored.Type)
+	}
+	want, got := *sent, *stored
+	for _, e := range []*record.Event{&want, &got} {
+		for _, field := range []*[]byte{&e.Properties, &e.Traits, &e.Context} {
+			if len(*field) == 0 {
+				*field = nil
+			}
+		}
+		e.Time = e.Time.Round(0).UTC()
+	}
+	if !reflect.DeepEqual(want, got) {
+		t.Fatalf("stored %+v\nwant   %+v", got, want)
+	}
+}
+
+var cachedRules *rules
+
+func fuzzRules(t testing.TB) *rules {
+	if cachedRules == nil {
+		cachedRules = newRules(testSet(t))
+	}
+	return cachedRules
+}

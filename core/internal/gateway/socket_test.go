@@ -1,0 +1,388 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/live"
+	"github.com/tributary-bus/tributary/core/internal/record"
+	"github.com/tributary-bus/tributary/sdk"
+)
+
+// A client is the other end of a WebSocket.
+type client struct {
+	t    testing.TB
+	conn *websocket.Conn
+	rest [][]byte // lines of the last message that were not taken yet
+}
+
+func (f *fixture) dial(t testing.TB, query string, header ...string) *client {
+	t.Helper()
+	h := http.Header{}
+	for i := 0; i < len(header); i += 2 {
+		h.Set(header[i], header[i+1])
+	}
+	// Small buffers, so that a reader who stops is noticed soon.
+	dialer := websocket.Dialer{NetDialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			err = tcp.SetReadBuffer(4 << 10)
+		}
+		return conn, err
+	}}
+	conn, response, err := dialer.DialContext(t.Context(), "ws"+strings.TrimPrefix(f.server.URL, "http")+"/ws"+query, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	t.Cleanup(func() { _ = conn.Close() })
+	return &client{t: t, conn: conn}
+}
+
+func (c *client) send(lines ...string) {
+	c.t.Helper()
+	if err := c.conn.WriteMessage(websocket.TextMessage, []byte(strings.Join(lines, "\n"))); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// line returns the next line that is no ping.
+func (c *client) line() string {
+	c.t.Helper()
+	for len(c.rest) == 0 {
+		_ = c.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_, message, err := c.conn.ReadMessage()
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		c.rest = bytes.Split(message, []byte("\n"))
+	}
+	line := string(c.rest[0])
+	c.rest = c.rest[1:]
+	return line
+}
+
+func (c *client) expect(want ...string) {
+	c.t.Helper()
+	for _, w := range want {
+		if got := c.line(); got != w {
+			c.t.Errorf("got  %s\nwant %s", got, w)
+		}
+	}
+}
+
+// closed returns the code that the server ends the connection with.
+func (c *client) closed() int {
+	c.t.Helper()
+	for {
+		_ = c.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if _, _, err := c.conn.ReadMessage(); err != nil {
+			e, ok := err.(*websocket.CloseError)
+			if !ok {
+				c.t.Fatal(err)
+			}
+			return e.Code
+		}
+	}
+}
+
+const connected = `"limits":{"event":32768,"request":512000,"events":1000,"nesting":64},"ping":25}}`
+
+func TestSocketTracks(t *testing.T) {
+	f := newFixture(t, nil)
+	f.fold(t, applied)
+	c := f.dial(t, "")
+	c.send(`{"id":1,"connect":{"key":"shop-key","session":"s-9"}}`)
+	c.expect(`{"id":1,"connected":{"session":"s-9",` + connected)
+	c.send(`{"id":2,"track":{"events":[{"id":"a","type":"x"},{"id":"b"},{"id":"a","type":"x"}]}}`)
+	c.expect(`{"id":2,"ack":{"results":[{"id":"a","status":"accepted"},{"id":"b","status":"invalid","error":{"code":"invalid","message":"type: an event needs a type","details":[{"path":"type","message":"an event needs a type"}]}},{"id":"a","status":"duplicate"}]}}`)
+	profile := f.bus.DerivedProfile("user", "1", 0)
+	c.send(`{"id":3,"track":{"events":[{"id":"c","type":"x","ids":{"user":"1"},"session":"mine"}],"wait":"processed"}}`)
+	c.expect(`{"id":3,"ack":{"results":[{"id":"c","status":"accepted"}]}}`,
+		`{"id":3,"result":{"accepted":1,"results":[{"id":"c","status":"accepted","profile":"`+profile+`","session":"mine","valid":true,"response":{}}],"response":{}}}`)
+	// Several commands in one message, and an answer for each.
+	c.send(`{"id":4,"track":{"events":[{"id":"d","type":"x"}]}}`, ``, `{"pong":{}}`, `{"id":5,"track":{"events":[{"id":"e","type":"x"}]}}`)
+	c.expect(`{"id":4,"ack":{"results":[{"id":"d","status":"accepted"}]}}`, `{"id":5,"ack":{"results":[{"id":"e","status":"accepted"}]}}`)
+	sessions := map[string]string{}
+	for _, command := range f.commands(t) {
+		sessions[command.Event.ID] = command.Event.Session
+	}
+	if fmt.Sprint(sessions) != "map[a:s-9 c:mine d:s-9 e:s-9]" {
+		t.Errorf("sessions %v", sessions)
+	}
+}
+
+func TestSocketKeepsOrder(t *testing.T) {
+	f := newFixture(t, nil)
+	c := f.dial(t, "", "Authorization", "Bearer shop-key")
+	const n = 500
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := range n {
+			c.send(fmt.Sprintf(`{"id":%d,"track":{"events":[{"id":"e%d","type":"x","ids":{"user":"1"}}]}}`, i+1, i))
+		}
+	})
+	for i := range n {
+		c.expect(fmt.Sprintf(`{"id":%d,"ack":{"results":[{"id":"e%d","status":"accepted"}]}}`, i+1, i))
+	}
+	wg.Wait()
+	commands := f.commands(t)
+	if len(commands) != n {
+		t.Fatalf("%d commands, want %d", len(commands), n)
+	}
+	for i, command := range commands {
+		if want := fmt.Sprintf("e%d", i); command.Event.ID != want {
+			t.Fatalf("command %d is %s, want %s", i, command.Event.ID, want)
+		}
+	}
+}
+
+func TestSocketRefusals(t *testing.T) {
+	f := newFixture(t, func(o *Options) { o.Authorise = func(token string) bool { return token == "t" } })
+	for name, c := range map[string]struct {
+		lines []string
+		want  string // part of the last answer
+		code  int    // that the connection is closed with, 0: stays open
+	}{
+		"no JSON":            {[]string{`hello`}, `{"error":{"code":"malformed","message":"not valid JSON at line 1`, 0},
+		"no object":          {[]string{`[1]`}, `want a command as an object, got an array`, 0},
+		"goes on":            {[]string{`{"id":1,"pong":{}}{}`}, `the line goes on after its object`, 0},
+		"no command":         {[]string{`{"id":1}`}, `no command; want connect`, 0},
+		"two commands":       {[]string{`{"id":1,"pong":{},"connect":{}}`}, `one command a line, got pong and connect`, 0},
+		"unknown command":    {[]string{`{"id":1,"tack":{}}`}, `tack: unknown command; want connect`, 0},
+		"no id":              {[]string{`{"connect":{"key":"shop-key"}}`}, `connect needs an id above 0`, 0},
+		"id is a text":       {[]string{`{"id":"1","connect":{"key":"shop-key"}}`}, `id: want an integer`, 0},
+		"unknown field":      {[]string{`{"id":1,"connect":{"keys":"shop-key"}}`}, `{"id":1,"error":{"code":"unknown_field","message":"connect.keys: unknown field; connect has key token session"`, 0},
+		"command is a list":  {[]string{`{"id":1,"connect":[]}`}, `connect: want an object, got an array`, 0},
+		"without connect":    {[]string{`{"id":1,"track":{"events":[]}}`}, `{"id":1,"error":{"code":"unauthorized","message":"connect first`, 3501},
+		"unknown key":        {[]string{`{"id":1,"connect":{"key":"nobody"}}`}, `{"id":1,"error":{"code":"unauthorized","message":"unknown write key`, 3500},
+		"disabled":           {[]string{`{"id":1,"connect":{"key":"old-key"}}`}, `unknown write key`, 3500},
+		"unknown token":      {[]string{`{"id":1,"connect":{"token":"u"}}`}, `unknown token`, 3500},
+		"neither":            {[]string{`{"id":1,"connect":{}}`}, `connect needs a key`, 3500},
+		"unknown refresh":    {[]string{`{"id":1,"connect":{"key":"shop-key"}}`, `{"id":2,"refresh":{"token":"u"}}`}, `{"id":2,"error":{"code":"unauthorized"`, 0},
+		"token cannot send":  {[]string{`{"id":1,"connect":{"token":"t"}}`, `{"id":2,"track":{"events":[]}}`}, `{"id":2,"error":{"code":"unauthorized","message":"no write key`, 0},
+		"events is missing":  {[]string{`{"id":1,"connect":{"key":"shop-key"}}`, `{"id":2,"track":{}}`}, `track.events: want an array of events`, 0},
+		"events is one":      {[]string{`{"id":1,"connect":{"key":"shop-key"}}`, `{"id":2,"track":{"events":{"type":"x"}}}`}, `track.events: want an array of events`, 0},
+		"numbers":            {[]string{`{"id":1,"connect":{"key":"shop-key"}}`, `{"id":2,"track":{"events":[1]}}`}, `want an event as an object`, 0},
+		"unknown wait":       {[]string{`{"id":1,"connect":{"key":"shop-key"}}`, `{"id":2,"track":{"events":[{"type":"x"}],"wait":"done"}}`}, `track.wait: done is unknown`, 0},
+		"no store":           {[]string{`{"id":1,"connect":{"key":"shop-key"}}`, `{"id":2,"track":{"events":[{"type":"x"}],"wait":"indexed"}}`}, `wait=indexed needs a query store`, 0},
+		"too many events":    {[]string{`{"id":1,"connect":{"key":"shop-key"}}`, `{"id":2,"track":{"events":[` + strings.Repeat(`{"type":"x"},`, 1000) + `{}]}}`}, `{"id":2,"error":{"code":"too_large"`, 0},
+		"over the rate":      {[]string{`{"id":1,"connect":{"key":"slow-key"}}`, `{"id":2,"track":{"events":[` + strings.Repeat(`{"type":"x"},`, 999) + `{}]}}`, `{"id":3,"track":{"events":[{"type":"x"}]}}`}, `"temporary":true,"retry_after":3600}}`, 0},
+		"key cannot read":    {[]string{`{"id":1,"connect":{"key":"shop-key"}}`, `{"id":2,"subscribe":{"channel":"events"}}`}, `{"id":2,"error":{"code":"forbidden","message":"reading needs a token"`, 0},
+		"unknown channel":    {[]string{`{"id":1,"connect":{"token":"t"}}`, `{"id":2,"subscribe":{"channel":"profile:1"}}`}, `{"id":2,"error":{"code":"not_found","message":"there is no channel profile:1`, 0},
+		"never subscribed":   {[]string{`{"id":1,"connect":{"token":"t"}}`, `{"id":2,"unsubscribe":{"channel":"events"}}`}, `{"id":2,"error":{"code":"not_found","message":"not subscribed`, 0},
+		"nothing to read of": {[]string{`{"id":1,"connect":{"token":"t"}}`, `{"id":2,"subscribe":{"channel":"events"}}`}, `{"id":2,"error":{"code":"not_found"`, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn := f.dial(t, "")
+			last := ""
+			for _, line := range c.lines {
+				conn.send(line)
+				last = conn.line()
+			}
+			if !strings.Contains(last, c.want) {
+				t.Errorf("%s\nwant %s", last, c.want)
+			}
+			if c.code != 0 {
+				if code := conn.closed(); code != c.code {
+					t.Errorf("closed with %d, want %d", code, c.code)
+				}
+				return
+			}
+			conn.send(`{"id":99,"refresh":{"token":"t"}}`)
+			if last = conn.line(); !strings.Contains(last, `{"id":99,`) {
+				t.Errorf("the connection does not go on: %s", last)
+			}
+		})
+	}
+}
+
+func TestSocketHandshake(t *testing.T) {
+	f := newFixture(t, func(o *Options) { o.Authorise = func(token string) bool { return token == "t" } })
+	t.Run("key in the query", func(t *testing.T) {
+		c := f.dial(t, "?key=shop-key")
+		c.send(`{"id":1,"track":{"events":[{"id":"q","type":"x"}]}}`)
+		c.expect(`{"id":1,"ack":{"results":[{"id":"q","status":"accepted"}]}}`)
+	})
+	t.Run("wrong key in the query", func(t *testing.T) {
+		if code := f.dial(t, "?key=nobody").closed(); code != 3500 {
+			t.Errorf("closed with %d", code)
+		}
+	})
+	t.Run("another origin", func(t *testing.T) {
+		c := f.dial(t, "", "Origin", "https://evil.example")
+		c.send(`{"id":1,"connect":{"key":"web-key"}}`)
+		if line := c.line(); !strings.Contains(line, codeForbidden) {
+			t.Error(line)
+		}
+		if code := c.closed(); code != 3503 {
+			t.Errorf("closed with %d", code)
+		}
+	})
+	t.Run("no handshake", func(t *testing.T) {
+		if a := f.send(t, "GET", "/ws", ""); a.status != 400 || a.code() != codeMalformed {
+			t.Errorf("%d %s", a.status, a.text)
+		}
+	})
+	t.Run("too many", func(t *testing.T) {
+		f := newFixture(t, func(o *Options) { o.Limits.Connections = 1 })
+		c := f.dial(t, "?key=shop-key")
+		c.send(`{"id":1,"track":{"events":[]}}`)
+		c.expect(`{"id":1,"ack":{"results":[]}}`)
+		if code := f.dial(t, "?key=shop-key").closed(); code != 3013 {
+			t.Errorf("closed with %d", code)
+		}
+	})
+}
+
+// publish stores processed events as the processor does.
+func (f *fixture) publish(t testing.TB, partition int, c uint64, types ...string) {
+	t.Helper()
+	var messages []bus.EventMessage
+	for n, kind := range types {
+		p := record.ProcessedEvent{Event: sdk.Event{ID: fmt.Sprintf("%s-%d-%d", kind, c, n), Type: kind, Source: "shop", Time: testNow, Received: testNow, Valid: true,
+			Properties: sdk.RawObject([]byte(fmt.Sprintf(`{"n":%d}`, n)))}}
+		messages = append(messages, bus.EventMessage{Partition: partition, C: c, N: n, Type: kind, Data: p.AppendJSON(nil)})
+	}
+	if err := f.bus.PublishEvents(t.Context(), messages); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func newLiveFixture(t testing.TB, change func(o *Options)) *fixture {
+	return newFixture(t, func(o *Options) {
+		o.Live = live.New(o.Bus.(*bus.Bus), nil)
+		o.Authorise = func(token string) bool { return token == "t" }
+		if change != nil {
+			change(o)
+		}
+	})
+}
+
+func TestSocketSubscribes(t *testing.T) {
+	f := newLiveFixture(t, nil)
+	f.publish(t, 0, 1, "before")
+	c := f.dial(t, "?token=t")
+	c.send(`{"id":1,"subscribe":{"channel":"events","filter":"event.properties.n >"}}`)
+	if line := c.line(); !strings.Contains(line, `{"id":1,"error":{"code":"invalid","message":"subscribe.filter: `) {
+		t.Error(line)
+	}
+	c.send(`{"id":2,"subscribe":{"channel":"events","filter":"event.properties.n == 1","recover":{"epoch":"x","offset":0}}}`)
+	c.expect(`{"id":2,"subscribed":{"channel":"events","recovered":false}}`)
+	c.send(`{"id":3,"subscribe":{"channel":"events"}}`)
+	if line := c.line(); !strings.Contains(line, `{"id":3,"error":{"code":"invalid","message":"already subscribed`) {
+		t.Error(line)
+	}
+	f.publish(t, 0, 2, "zero", "one", "two")
+	line := c.line()
+	if !strings.Contains(line, `{"push":{"channel":"events","offset":3,"data":{"id":"one-2-1","type":"one"`) {
+		t.Errorf("pushed %s", line)
+	}
+	c.send(`{"id":4,"unsubscribe":{"channel":"events"}}`)
+	c.expect(`{"id":4,"unsubscribed":{"channel":"events"}}`)
+	if n := f.options.Live.Count(); n != 0 {
+		t.Errorf("%d subscriptions are left", n)
+	}
+	c.send(`{"id":5,"subscribe":{"channel":"events"}}`)
+	c.expect(`{"id":5,"subscribed":{"channel":"events"}}`)
+	f.publish(t, 0, 3, "again")
+	if line := c.line(); !strings.Contains(line, `"id":"again-3-0"`) {
+		t.Errorf("pushed %s", line)
+	}
+}
+
+func TestSocketSlowReader(t *testing.T) {
+	f := newLiveFixture(t, func(o *Options) { o.Limits.WriteQueue = 64 << 10 })
+	slow, quick := f.dial(t, "?token=t"), f.dial(t, "?token=t")
+	for _, c := range []*client{slow, quick} {
+		c.send(`{"id":1,"subscribe":{"channel":"events"}}`)
+		c.expect(`{"id":1,"subscribed":{"channel":"events"}}`)
+	}
+	got := 0
+	for c := uint64(1); f.options.Live.Count() == 2; c++ {
+		if c > 10_000 {
+			t.Fatal("a reader that does not read is never given up")
+		}
+		types := make([]string, 200)
+		for i := range types {
+			types[i] = "flood"
+		}
+		f.publish(t, 0, c, types...)
+		for range types {
+			if line := quick.line(); !strings.Contains(line, `"data":{"id":"flood-`+fmt.Sprint(c)+"-") {
+				t.Fatalf("the other reader got %s", line)
+			}
+			got++
+		}
+	}
+	if code := slow.closed(); code != 3008 {
+		t.Errorf("closed with %d, want 3008", code)
+	}
+	if got == 0 {
+		t.Error("the other reader got nothing")
+	}
+}
+
+func TestSocketDrain(t *testing.T) {
+	f := newLiveFixture(t, nil)
+	var clients []*client
+	for range 10 {
+		c := f.dial(t, "?key=shop-key")
+		c.send(`{"id":1,"track":{"events":[{"type":"x","id":"d"}]}}`)
+		c.line()
+		clients = append(clients, c)
+	}
+	done := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		done <- f.Drain(ctx)
+	}()
+	for _, c := range clients {
+		if code := c.closed(); code != 3001 {
+			t.Errorf("closed with %d, want 3001", code)
+		}
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSocketWaitsAtDrain(t *testing.T) {
+	f := newFixture(t, nil)
+	c := f.dial(t, "?key=shop-key")
+	c.send(`{"id":1,"track":{"events":[{"type":"x","id":"d"}],"wait":"processed"}}`)
+	c.expect(`{"id":1,"ack":{"results":[{"id":"d","status":"accepted"}]}}`)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- f.Drain(ctx) }()
+	c.expect(`{"id":1,"result":{"accepted":1,"results":[{"id":"d","status":"accepted"}],"response":{},"waited":false}}`)
+	if code := c.closed(); code != 3001 {
+		t.Errorf("closed with %d, want 3001", code)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSocketUnavailable(t *testing.T) {
+	faulty := &faultyBus{accepting: bus.ErrFull}
+	f := newFixture(t, func(o *Options) {
+		faulty.Bus = o.Bus.(*bus.Bus)
+		o.Bus = faulty
+	})
+	c := f.dial(t, "?key=shop-key")
+	c.send(`{"id":1,"track":{"events":[{"type":"x"}]}}`)
+	c.expect(`{"id":1,"error":{"code":"unavailable","message":"` + bus.ErrFull.Error() + `","temporary":true,"retry_after":1}}`)
+}

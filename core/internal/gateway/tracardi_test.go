@@ -1,0 +1,148 @@
+package gateway
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/record"
+	"github.com/tributary-bus/tributary/sdk"
+)
+
+// trackerPayload is what Tracardi's JavaScript client sends.
+const trackerPayload = `{"source":{"id":"shop-key"},"session":{"id":"s-1"},"profile":{"id":null},
+	"context":{"page":{"url":"https://x.example/"},"utm":{"source":"mail"}},"properties":{"theme":"dark"},"request":{},
+	"events":[
+		{"id":"e-1","type":"page-view","time":{"insert":"2026-02-01T10:00:00Z"},"properties":{"title":"Home"},"context":{"page":{"url":"https://x.example/home"}},"tags":["web"],"options":{"save":true}},
+		{"type":"purchase","time":{"create":"2026-02-01T10:00:01Z","insert":"2026-02-01T10:00:09Z"}},
+		{"type":"now"}],
+	"options":{"saveSession":true,"debugger":false},"profile_less":false,"debug":false}`
+
+func TestTrack(t *testing.T) {
+	f := newFixture(t, nil)
+	f.fold(t, applied)
+	a := f.send(t, "POST", "/track", trackerPayload)
+	profile := f.bus.DerivedProfile("session", "s-1", 0)
+	if a.status != 200 || a.header.Get("X-Process-Time") == "" {
+		t.Fatalf("%d %s", a.status, a.text)
+	}
+	want := `,"ux":[],"response":{},"profile":{"id":"` + profile + `"},"session":{"id":"s-1"},"errors":[],"warnings":[]}`
+	if !strings.HasPrefix(a.text, `{"task":"`) || !strings.HasSuffix(a.text, want) {
+		t.Errorf("%s, want it to end with %s", a.text, want)
+	}
+	commands := f.commands(t)
+	if len(commands) != 3 {
+		t.Fatalf("%d commands, want 3", len(commands))
+	}
+	context := `{"page":{"url":"https://x.example/home"},"session":{"theme":"dark"},"utm":{"source":"mail"}}`
+	for i, want := range []struct{ id, kind, time, context string }{
+		{"e-1", "page-view", "2026-02-01T10:00:00Z", context},
+		{"", "purchase", "2026-02-01T10:00:01Z", `{"session":{"theme":"dark"},"page":{"url":"https://x.example/"},"utm":{"source":"mail"}}`},
+		{"", "now", "", ""},
+	} {
+		e := commands[i].Event
+		if want.id != "" && e.ID != want.id || e.Type != want.kind || e.Session != "s-1" || commands[i].Profile != profile || e.Source != "shop" {
+			t.Errorf("command %+v %+v", commands[i], e)
+		}
+		if want.time != "" && e.Time.Format(time.RFC3339) != want.time {
+			t.Errorf("%s happened %v, want %s", want.kind, e.Time, want.time)
+		}
+		if want.context != "" && string(e.Context) != want.context {
+			t.Errorf("%s: context %s, want %s", want.kind, e.Context, want.context)
+		}
+	}
+}
+
+func TestTrackReplies(t *testing.T) {
+	f := newFixture(t, func(o *Options) { o.Limits.Wait = time.Second })
+	f.fold(t, func(c *record.Command) *record.Outcome {
+		o := applied(c)
+		switch c.Event.Type {
+		case "broken":
+			o.Valid, o.Profile, o.Errors = false, "", []sdk.FieldError{{Path: "properties.a", Message: "want a number"}}
+		case "unanswered":
+			return nil
+		}
+		return o
+	})
+	for name, c := range map[string]struct {
+		path, body, header string
+		status             int
+		contains           string
+	}{
+		"no events":      {"/track", `{"source":{"id":"shop-key"},"events":[]}`, "", 200, "null"},
+		"events missing": {"/track", `{"source":{"id":"shop-key"}}`, "", 200, "null"},
+		"no source":      {"/track", `{"events":[{"type":"x"}]}`, "", 401, codeUnauthorized},
+		"header":         {"/track", `{"events":[{"type":"x"}]}`, "shop-key", 200, `"errors":[]`},
+		"strange header": {"/track", `{"source":{"id":"shop-key"},"events":[{"type":"x"}]}`, "a-token", 200, `"errors":[]`},
+		"unknown source": {"/track", `{"source":{"id":"nobody"},"events":[{"type":"x"}]}`, "", 401, codeUnauthorized},
+		"disabled":       {"/track", `{"source":{"id":"old-key"},"events":[{"type":"x"}]}`, "", 401, codeUnauthorized},
+		"source's id":    {"/track", `{"source":{"id":"shop"},"events":[{"type":"x"}]}`, "", 401, codeUnauthorized},
+		"keyless":        {"/track", `{"source":{"id":"hook"},"events":[{"type":"x"}]}`, "", 200, `"errors":[]`},
+		"no JSON":        {"/track", `{`, "", 422, codeMalformed},
+		"no object":      {"/track", `[]`, "", 422, codeMalformed},
+		"session":        {"/track", `{"source":{"id":"shop-key"},"session":"s","events":[{"type":"x"}]}`, "", 422, "session: want an object with an id"},
+		"events":         {"/track", `{"source":{"id":"shop-key"},"events":{}}`, "", 422, "events: want an array"},
+		"only numbers":   {"/track", `{"source":{"id":"shop-key"},"events":[1]}`, "", 422, "want an event as an object"},
+		"empty type":     {"/track", `{"source":{"id":"shop-key"},"events":[{"type":""},{"type":"x"}]}`, "", 226, `"errors":["event 0: type: an event needs a type"]`},
+		"schema":         {"/track", `{"source":{"id":"shop-key"},"events":[{"type":"broken","id":"b"}]}`, "", 226, `"profile":null,"session":null,"errors":["event b: properties.a: want a number"]`},
+		"late":           {"/track", `{"source":{"id":"shop-key"},"events":[{"type":"unanswered"}]}`, "", 200, `"warnings":["the events are stored, but`},
+		"async":          {"/track", `{"source":{"id":"shop-key"},"session":{"id":"s"},"events":[{"type":"unanswered"}],"options":{"async":true}}`, "", 200, `"profile":{"id":"` + f.bus.DerivedProfile("session", "s", 0) + `"},"session":{"id":"s"},"errors":[],"warnings":[]`},
+		"profile_less":   {"/track", `{"source":{"id":"shop-key"},"session":{"id":"s"},"events":[{"type":"x"}],"profile_less":true}`, "", 200, `"profile":null,"session":{"id":"s"}`},
+		"in the query":   {"/track?profile_less=true", `{"source":{"id":"shop-key"},"session":{"id":"s"},"events":[{"type":"x"}]}`, "", 200, `"profile":null,"session":{"id":"s"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var header []string
+			if c.header != "" {
+				header = []string{"Authorization", "Bearer " + c.header}
+			}
+			a := f.send(t, "POST", c.path, c.body, header...)
+			if a.status != c.status || !strings.Contains(a.text, c.contains) {
+				t.Errorf("%d %s, want %d %s", a.status, a.text, c.status, c.contains)
+			}
+		})
+	}
+}
+
+// hold makes a profile the holder of an identifier.
+func (f *fixture) hold(t *testing.T, kind, value string, identity record.Identity) {
+	t.Helper()
+	if _, err := f.bus.CreateIdentity(t.Context(), f.bus.IdentityKey(kind, value), identity); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (f *fixture) exist(t *testing.T, profile string) {
+	t.Helper()
+	document := record.Document{State: record.StateLive, C: 1, Profile: &sdk.Profile{ID: profile}}
+	if _, err := f.bus.PutDocuments(t.Context(), []bus.DocumentPut{{Profile: profile, Data: document.AppendJSON(nil)}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTrackIdentity(t *testing.T) {
+	f := newFixture(t, nil)
+	f.fold(t, applied)
+	f.exist(t, "p-known")
+	f.hold(t, "session", "s-known", record.Identity{Profile: "p-of-session"})
+	fresh := f.bus.DerivedProfile("session", "s-new", 0)
+	for name, c := range map[string]struct{ session, profile, want string }{
+		"new session, no profile":     {"s-new", "", fresh},
+		"new session, known profile":  {"s-new2", "p-known", "p-known"},
+		"new session, forged profile": {"s-new", "p-forged", fresh},
+		"known session, no profile":   {"s-known", "", "p-of-session"},
+		"known session wins":          {"s-known", "p-known", "p-of-session"},
+		"no session, known profile":   {"", "p-known", "p-known"},
+		"spaces around ids":           {"  ", " p-known ", "p-known"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			body := `{"source":{"id":"shop-key"},"session":{"id":"` + c.session + `"},"profile":{"id":"` + c.profile + `"},"events":[{"type":"x"}]}`
+			a := f.send(t, "POST", "/track", body)
+			profile, _ := a.body["profile"].(map[string]any)
+			if a.status != 200 || profile["id"] != c.want {
+				t.Errorf("%d %s, want profile %s", a.status, a.text, c.want)
+			}
+		})
+	}
+}
