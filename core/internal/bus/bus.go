@@ -57,6 +57,9 @@ type Options struct {
 	// Fatal is called once when fsync fails, after which nothing can be
 	// promised any more: it logs and ends the process.
 	Fatal func(error)
+	// Synced is told each file and directory that was made durable, after it
+	// was: tests of a power cut keep what such a one would leave. It may be nil.
+	Synced func(path string)
 }
 
 // A Bus is an open bus. Its methods may be called concurrently.

@@ -73,6 +73,9 @@ func (d *durable) fsync(f *os.File) error {
 	start := time.Now()
 	err := f.Sync()
 	d.b.metrics.fsync(time.Since(start))
+	if err == nil && d.b.options.Synced != nil {
+		d.b.options.Synced(f.Name())
+	}
 	return err
 }
 
