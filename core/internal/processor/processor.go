@@ -91,10 +91,13 @@ func New(ctx context.Context, o Options) (*Processor, error) {
 		options: o, bus: o.Bus, seen: set, sole: o.Sole, log: o.Log, metrics: newCounters(),
 		owning: make([]sync.Mutex, o.Bus.Partitions()), standing: make([]standing, o.Bus.Partitions()),
 	}
-	if !set.Intact() || !o.Sole {
-		if err := n.catchUpSeen(ctx); err != nil {
-			return nil, errors.Join(err, set.Close())
-		}
+	if !set.Intact() {
+		err = set.Rebuild(func() error { return n.catchUpSeen(ctx) })
+	} else if !o.Sole {
+		err = n.catchUpSeen(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, set.Close())
 	}
 	return n, nil
 }
