@@ -229,7 +229,7 @@ func (c *checker) compile(n *node, path string, scope condition.Scope, as compil
 	}
 	source, ok := n.scalar.(string)
 	if !ok {
-		source = string(appendCanonical(nil, n))
+		source = string(canonical(n))
 	}
 	program, err := as(source, scope)
 	if err != nil {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"reflect"
@@ -110,7 +111,7 @@ func (s *settings) file(name string, text []byte) {
 	nodes, err := readText(name, text)
 	if err != nil {
 		problem := &Problem{Origin: Origin{File: name}, Message: err.Error()}
-		if p, ok := err.(*positioned); ok {
+		if p := new(positioned); errors.As(err, &p) {
 			problem.Origin.Line, problem.Message = p.line, p.message
 		}
 		s.problems = append(s.problems, problem)
@@ -170,7 +171,7 @@ func plainText(n *node) string {
 	if text, ok := n.scalar.(string); ok {
 		return text
 	}
-	return string(appendCanonical(nil, n))
+	return string(canonical(n))
 }
 
 const envPrefix = "TRIBUTARY_"

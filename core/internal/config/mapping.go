@@ -142,6 +142,8 @@ func (c *checker) branchOf(n *node, path string, scope condition.Scope) *branch 
 }
 
 // A FieldProblem is what went wrong with one field of a mapping for one record.
+//
+//nolint:errname // it is a finding, like Problem
 type FieldProblem struct {
 	Path string // such as event.properties.total
 	Err  error

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"errors"
 	"reflect"
 	"testing"
 	"time"
@@ -91,7 +92,7 @@ func TestMapNamesTheField(t *testing.T) {
 		}
 	}
 	_, err := list("{type: a, properties: {a: {b: ['double(row.text)']}}}").Map(map[string]any{"text": "abc"}, time.Now())
-	if p, ok := err.(interface{ Unwrap() []error }); !ok || p.Unwrap()[0].(*FieldProblem).Path != "event.properties.a.b[0]" {
+	if p := new(FieldProblem); !errors.As(err, &p) || p.Path != "event.properties.a.b[0]" {
 		t.Errorf("a run-time error: %v", err)
 	}
 }

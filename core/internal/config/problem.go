@@ -25,9 +25,11 @@ func (o Origin) String() string {
 }
 
 // A Problem is one thing that is wrong with a resource or a setting.
+//
+//nolint:errname // it is a finding, one of several; Problems is the error
 type Problem struct {
 	Origin Origin
-	// Kind and ID name the resource; empty where none was recognised.
+	// Kind and ID name the resource; empty where the text names none.
 	Kind, ID string
 	// Path is the field, such as spec.copy[1].op; empty for the whole.
 	Path    string
@@ -54,6 +56,8 @@ func (p *Problem) Error() string {
 
 // Problems is all that is wrong, in the order of the input. It is the error of
 // every function here that reads what people wrote.
+//
+//nolint:errname // the plural of Problem
 type Problems []*Problem
 
 // Error writes one problem a line.
@@ -74,14 +78,6 @@ func (p Problems) Unwrap() []error {
 	return list
 }
 
-// orNil keeps an empty list from becoming an error that is not nil.
-func (p Problems) orNil() error {
-	if len(p) == 0 {
-		return nil
-	}
-	return p
-}
-
 // meant is the end of a message about an unknown name: the known name that is
 // nearest, or all of them.
 func meant(name string, known []string) string {
@@ -97,7 +93,7 @@ func meant(name string, known []string) string {
 	return "want one of " + strings.Join(known, ", ")
 }
 
-// editDistance counts the single-byte changes, and swaps of neighbours, that
+// editDistance counts the changes of one byte, and swaps of two, that
 // turn a into b.
 func editDistance(a, b string) int {
 	before, row := make([]int, len(b)+1), make([]int, len(b)+1)

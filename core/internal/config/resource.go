@@ -81,7 +81,7 @@ const maxSpec = 512 << 10
 
 // resource reads a spec with the rules of its kind.
 func (c *checker) resource(r Resource, spec *node) (Resource, error) {
-	r.Spec = appendCanonical(nil, spec)
+	r.Spec = canonical(spec)
 	if len(r.Spec) > maxSpec {
 		c.fail(spec, "spec", "has %d bytes of JSON; at most %d are allowed", len(r.Spec), maxSpec)
 		return Resource{}, c.problems
@@ -137,8 +137,8 @@ func typeID(id string) string {
 	return ""
 }
 
-// appendCanonical appends n as compact JSON with sorted names.
-func appendCanonical(dst []byte, n *node) []byte { return sdk.AppendValue(dst, n.plain()) }
+// canonical is n as compact JSON with sorted names.
+func canonical(n *node) []byte { return sdk.AppendValue(nil, n.plain()) }
 
 func forgetLines(n *node) {
 	n.line = 0

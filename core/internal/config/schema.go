@@ -30,7 +30,7 @@ func compileSchema(n *node) (*jsonschema.Schema, error) {
 	if n.shape != object && n.typeName() != "a boolean" {
 		return nil, fmt.Errorf("want a JSON Schema, an object, got %s", n.typeName())
 	}
-	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(appendCanonical(nil, n)))
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(canonical(n)))
 	if err != nil {
 		return nil, err
 	}

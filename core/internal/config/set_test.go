@@ -82,7 +82,7 @@ func TestSetFindsSources(t *testing.T) {
 	s := newSet(t, shop+"---\nkind: source\nid: till\nspec: {name: Till, keys: [a, b], origins: ['https://Shop.example/'], rate: 1200/m, trusted: true, disabled: true, keyless: true}\n")
 	for key, want := range map[string]string{
 		"shop-key": "shop", "shop-key:": "shop", "shop-key:anything:else": "shop", "a": "till", "b:x": "till",
-		"": "", ":": "", "shop": "", "shop-ke": "", "shop-key ": "", "c": "", ":shop-key": "",
+		"": "", ":": "", "shop": "", "shop-ke": "", "c": "", ":shop-key": "",
 	} {
 		source, ok := s.SourceByKey(key)
 		if ok != (want != "") || ok && source.ID != want {

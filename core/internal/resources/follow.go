@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/config"
@@ -15,18 +14,11 @@ import (
 
 // Run follows what other nodes apply and completes effects that failed, until
 // the context ends. What goes wrong is tried again.
-func (r *Registry) Run(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		return r.retrying(ctx, "the configuration cannot be followed; it is tried again", r.follow)
-	})
-	group.Go(func() error {
-		return r.retrying(ctx, "a configuration has not arrived everywhere; it is tried again", r.settleAll)
-	})
-	if err := group.Wait(); ctx.Err() == nil {
-		return err
-	}
-	return nil
+func (r *Registry) Run(ctx context.Context) {
+	var work sync.WaitGroup
+	work.Go(func() { r.retrying(ctx, "the configuration cannot be followed; it is tried again", r.follow) })
+	work.Go(func() { r.retrying(ctx, "a configuration has not arrived everywhere; it is tried again", r.settleAll) })
+	work.Wait()
 }
 
 const (
@@ -36,13 +28,13 @@ const (
 
 // retrying calls what until the context ends. A failure is logged once until
 // it succeeds again for longer than the longest pause.
-func (r *Registry) retrying(ctx context.Context, failure string, what func(context.Context) error) error {
+func (r *Registry) retrying(ctx context.Context, failure string, what func(context.Context) error) {
 	pause, told := retryFirst, false
 	for {
 		began := time.Now()
 		err := what(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return
 		}
 		if time.Since(began) > retryMost {
 			pause, told = retryFirst, false
@@ -55,7 +47,7 @@ func (r *Registry) retrying(ctx context.Context, failure string, what func(conte
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return nil
+			return
 		case <-timer.C:
 		}
 		pause = min(2*pause, retryMost)
@@ -69,7 +61,7 @@ func (r *Registry) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer reader.Close()
+	defer reader.Close() //nolint:contextcheck // it is closed because the context has ended
 	for {
 		stored, err := reader.Next(ctx)
 		if err != nil {

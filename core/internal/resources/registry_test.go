@@ -54,13 +54,11 @@ func open(t testing.TB, b Bus) *Registry {
 // run runs the registry until the end of the test.
 func run(t *testing.T, r *Registry) {
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- r.Run(ctx) }()
+	var work sync.WaitGroup
+	work.Go(func() { r.Run(ctx) })
 	t.Cleanup(func() {
 		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("run: %v", err)
-		}
+		work.Wait()
 	})
 }
 
