@@ -78,46 +78,58 @@ func (n *Processor) checkpoint(ctx context.Context) error {
 	return nil
 }
 
+// Processed is up to where the log has been processed by every partition, and
+// where it ends.
+func (n *Processor) Processed(ctx context.Context) (done, end uint64, err error) {
+	if end, err = n.bus.IngestLast(ctx); err != nil {
+		return 0, 0, fmt.Errorf("read the end of the log: %w", err)
+	}
+	done = end
+	for number := range n.standing {
+		position, err := n.committed(ctx, number)
+		if err != nil {
+			return 0, 0, err
+		}
+		last, err := n.bus.IngestLastOf(ctx, number)
+		if err != nil {
+			return 0, 0, fmt.Errorf("read the end of partition %d: %w", number, err)
+		}
+		// A partition with nothing unread stands at the log's end.
+		switch {
+		case last > position.Seq && position.Done == record.AllDone:
+			done = min(done, position.Seq)
+		case last >= position.Seq && position.Done != record.AllDone && position.Seq > 0:
+			done = min(done, position.Seq-1)
+		case last > position.Seq:
+			done = 0
+		}
+	}
+	return done, end, nil
+}
+
 // purgeIngest cuts the log below the first message that some partition has not
-// committed. A partition with nothing unread stands at the log's end.
+// committed.
 func (n *Processor) purgeIngest(ctx context.Context) error {
+	n.mu.Lock()
+	purged := n.purged
+	n.mu.Unlock()
 	end, err := n.bus.IngestLast(ctx)
 	if err != nil {
 		return fmt.Errorf("read the end of the log: %w", err)
 	}
-	n.mu.Lock()
-	purged := n.purged
-	n.mu.Unlock()
 	if end == purged {
 		return nil
 	}
-	below := end + 1
-	for number := range n.standing {
-		position, err := n.committed(ctx, number)
-		if err != nil {
-			return err
-		}
-		last, err := n.bus.IngestLastOf(ctx, number)
-		if err != nil {
-			return fmt.Errorf("read the end of partition %d: %w", number, err)
-		}
-		if last > position.Seq || last == position.Seq && position.Done != record.AllDone {
-			from := position.Seq
-			if position.Done == record.AllDone {
-				from++
-			}
-			below = min(below, from)
-		}
+	done, _, err := n.Processed(ctx)
+	if err != nil || done <= purged {
+		return err
 	}
-	if below <= purged {
-		return nil
-	}
-	if err := n.bus.PurgeIngest(ctx, below); err != nil {
+	if err := n.bus.PurgeIngest(ctx, done+1); err != nil {
 		return fmt.Errorf("purge the log: %w", err)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.purged = below - 1
+	n.purged = done
 	return nil
 }
 
