@@ -58,6 +58,7 @@ type batch struct {
 	// key is the write key that the body named, empty where it named none.
 	key    string
 	async  bool // the body says that its sender does not wait
+	shared int  // bytes that were added to events because they share them
 	commit commit
 	// keep is true where the bus may still read what it was given, so that
 	// the room is not used again.
@@ -86,8 +87,8 @@ func (b *batch) release() {
 		return
 	}
 	clear(b.events[:cap(b.events)])
-	b.events, b.arena, b.key, b.async, b.out = b.events[:0], b.arena[:0], "", false, b.out[:0]
-	b.body = b.body[:0]
+	b.events, b.arena, b.body, b.out = b.events[:0], b.arena[:0], b.body[:0], b.out[:0]
+	b.key, b.async, b.shared = "", false, 0
 	b.commit.reset()
 	b.parser.forget()
 	batches.Put(b)

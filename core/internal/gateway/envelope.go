@@ -88,3 +88,20 @@ func (e *envelope) id(field string) (id string, err error) {
 	}
 	return id, err
 }
+
+// share gives an event what it has in common with the others of its envelope,
+// as far as that does not make it, or all of them together, too large.
+func (b *batch) share(e *event, size int, context []byte, limits *Limits) {
+	if len(context) == 0 {
+		return
+	}
+	if size += len(context); size > limits.Event {
+		e.fail(tooLarge(size, limits.Event))
+		return
+	}
+	if b.shared += len(context); b.shared > limits.Inflated {
+		e.fail(&problem{code: codeTooLarge, message: "the context that the events share makes them too large together"})
+		return
+	}
+	e.Context = merged(context, e.Context)
+}

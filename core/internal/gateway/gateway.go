@@ -65,6 +65,7 @@ type Options struct {
 type Gateway struct {
 	options Options
 	limits  Limits
+	pace    pace
 	log     *slog.Logger
 	now     func() time.Time
 	router  *router
@@ -82,7 +83,7 @@ type Gateway struct {
 
 // New returns a gateway that takes its answers from the bus from now on.
 func New(o Options) (*Gateway, error) {
-	g := &Gateway{options: o, limits: o.Limits.withDefaults(), log: o.Log, now: o.Now, router: newRouter(o.Bus)}
+	g := &Gateway{options: o, limits: o.Limits.withDefaults(), pace: usualPace, log: o.Log, now: o.Now, router: newRouter(o.Bus)}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}

@@ -186,3 +186,20 @@ func TestNativeValues(t *testing.T) {
 		})
 	}
 }
+
+// What is broken must not be read again and again.
+func TestBrokenBodiesAreCheap(t *testing.T) {
+	const lines = 60_000
+	body := []byte(strings.Repeat(`{"a":[`+"\n", lines))
+	limits := testLimits
+	limits.Events = lines + 1
+	b := newBatch(testNow, &limits)
+	s := b.stream(body, 0, &limits, func(e *event, text []byte) (int, error) { return b.native(e, nil, text) })
+	s.lines()
+	if s.wasted > 6*len(body) {
+		t.Errorf("%d bytes are read of %d", s.wasted, len(body))
+	}
+	if len(b.events) == 0 || len(b.events) > 100 || s.refusal() == nil {
+		t.Errorf("%d events, refusal %v", len(b.events), s.refusal())
+	}
+}

@@ -30,15 +30,18 @@ var (
 	closeForbidden    = closing{3503, "origin not allowed"}
 )
 
+// A pace says how long the server waits for a WebSocket client.
+type pace struct {
+	ping    time.Duration // between pings
+	pong    time.Duration // for anything from the client after a ping
+	connect time.Duration // for a key or a token
+	write   time.Duration // for one write to be taken
+	last    time.Duration // for a slow reader to read why it is closed
+}
+
+var usualPace = pace{ping: 25 * time.Second, pong: 10 * time.Second, connect: 10 * time.Second, write: 10 * time.Second, last: 5 * time.Second}
+
 const (
-	pingEvery  = 25 * time.Second
-	pongWithin = 10 * time.Second
-	// connectWithin is how long a connection may be there without a key.
-	connectWithin = 10 * time.Second
-	// writeWithin bounds one write, lastWriteWithin what a slow reader gets
-	// to read the reason why it is closed.
-	writeWithin     = 10 * time.Second
-	lastWriteWithin = 5 * time.Second
 	// frameOverhead is what a frame may hold beside its events.
 	frameOverhead = 16 << 10
 	maxFilter     = 4 << 10
@@ -173,12 +176,12 @@ func frame(id int64, name string, room int) []byte {
 	return append(dst, `":{`...)
 }
 
-func connectedFrame(id int64, session string, l *Limits) []byte {
+func connectedFrame(id int64, session string, l *Limits, ping time.Duration) []byte {
 	dst := frame(id, "connected", 160)
 	dst = append(dst, `"session":`...)
 	dst = appendTextOrNull(dst, session)
 	return fmt.Appendf(dst, `,"limits":{"event":%d,"request":%d,"events":%d,"nesting":%d},"ping":%d}}`,
-		l.Event, l.Request, l.Events, l.Nesting, int(pingEvery/time.Second))
+		l.Event, l.Request, l.Events, l.Nesting, int(ping/time.Second))
 }
 
 func channelFrame(id int64, name, channel string, more string) []byte {

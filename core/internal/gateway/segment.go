@@ -48,7 +48,9 @@ func (segmentDialect) parse(b *batch, body []byte, rules *rules, limits *Limits,
 		return &refusal{status: http.StatusBadRequest, problem: *fault}
 	}
 	s := b.stream(events, 0, limits, func(e *event, text []byte) (int, error) {
-		return b.segmentEvent(e, rules, text, sent, shared)
+		n, err := b.segmentEvent(e, rules, text, sent)
+		b.share(e, n, shared, limits)
+		return n, err
 	})
 	s.array()
 	if s.over {
@@ -66,7 +68,7 @@ type segmentCall struct {
 
 // segmentEvent reads one event of the kin. Fields that say nothing about it
 // are left out.
-func (b *batch) segmentEvent(e *event, rules *rules, text []byte, sent time.Time, shared []byte) (int, error) {
+func (b *batch) segmentEvent(e *event, rules *rules, text []byte, sent time.Time) (int, error) {
 	p := &b.parser
 	p.begin(text)
 	c := segmentCall{sent: sent}
@@ -95,7 +97,7 @@ func (b *batch) segmentEvent(e *event, rules *rules, text []byte, sent time.Time
 		e.fail(&problem{code: codeInvalid, message: "an event needs a userId or an anonymousId"})
 	}
 	e.Time = c.happened(b.received)
-	e.Context = withField(merged(shared, e.Context), "segment", c.appendJSON(nil))
+	e.Context = withField(e.Context, "segment", c.appendJSON(nil))
 	return n, nil
 }
 

@@ -168,3 +168,39 @@ func TestTypeName(t *testing.T) {
 		}
 	}
 }
+
+func TestSharedContext(t *testing.T) {
+	shared := `{"a":"` + strings.Repeat("x", 20<<10) + `"}`
+	event := `{"type":"page","userId":"1","context":{"b":1}}`
+	events := strings.TrimSuffix(strings.Repeat(event+",", 250), ",")
+	for name, c := range map[string]struct {
+		d    dialect
+		body string
+	}{
+		"Segment":  {segmentDialect{}, `{"context":` + shared + `,"batch":[` + events + `]}`},
+		"Tracardi": {tracardiDialect{}, `{"context":` + shared + `,"events":[` + events + `]}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBatch(testNow, &testLimits)
+			if refused := c.d.parse(b, []byte(c.body), newRules(testSet(t)), &testLimits, nil); refused != nil {
+				t.Fatal(refused.message)
+			}
+			total := 0
+			for i := range b.events {
+				total += len(b.events[i].Context)
+			}
+			if b.events[0].problem != nil || b.events[249].problem == nil || total > testLimits.Inflated+1<<20 {
+				t.Errorf("%d events hold %d bytes of context; %+v, %+v", len(b.events), total, b.events[0].problem, b.events[249].problem)
+			}
+			limits := testLimits
+			limits.Event = 20 << 10
+			b = newBatch(testNow, &limits)
+			if refused := c.d.parse(b, []byte(c.body), newRules(testSet(t)), &limits, nil); refused != nil {
+				t.Fatal(refused.message)
+			}
+			if p := b.events[0].problem; p == nil || p.code != codeTooLarge {
+				t.Errorf("an event that is too large with what it shares: %+v", p)
+			}
+		})
+	}
+}

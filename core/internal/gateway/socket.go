@@ -77,7 +77,7 @@ func (s *socket) end(why closing) {
 	past := time.Unix(1, 0)
 	if why == closeSlow {
 		// The writer may be stuck in a write.
-		_ = s.conn.NetConn().SetWriteDeadline(time.Now().Add(lastWriteWithin))
+		_ = s.conn.NetConn().SetWriteDeadline(time.Now().Add(s.g.pace.last))
 	}
 	_ = s.conn.NetConn().SetReadDeadline(past) // wakes the reader
 }
@@ -95,7 +95,7 @@ func (s *socket) refuse(id int64, r *refusal) { s.send(errorFrame(id, r)) }
 
 // read takes commands in until the connection ends.
 func (s *socket) read() {
-	timer := time.AfterFunc(connectWithin, func() { s.end(closeNotConnected) })
+	timer := time.AfterFunc(s.g.pace.connect, func() { s.end(closeNotConnected) })
 	defer timer.Stop()
 	for !s.connected {
 		if !s.readMessage() {
@@ -195,7 +195,7 @@ func (s *socket) admit(id int64, key, token string) bool {
 	}
 	s.connected = true
 	if id > 0 {
-		s.send(connectedFrame(id, s.session, &s.g.limits))
+		s.send(connectedFrame(id, s.session, &s.g.limits, s.g.pace.ping))
 	}
 	return true
 }
@@ -257,7 +257,7 @@ const frameBytes = 64 << 10
 func (s *socket) write() {
 	defer close(s.written)
 	pinged := time.Time{}
-	timer := time.NewTimer(pingEvery)
+	timer := time.NewTimer(s.g.pace.ping)
 	defer timer.Stop()
 	var spare [][]byte
 	for {
@@ -274,13 +274,13 @@ func (s *socket) write() {
 			case pinged.IsZero():
 				pinged = time.Now()
 				s.send(pingFrame)
-				timer.Reset(pongWithin)
+				timer.Reset(s.g.pace.pong)
 			case read.Before(pinged):
 				s.end(closeNoPong)
-				timer.Reset(pingEvery)
+				timer.Reset(s.g.pace.ping)
 			default:
 				pinged = time.Time{}
-				timer.Reset(pingEvery - pongWithin)
+				timer.Reset(s.g.pace.ping - s.g.pace.pong)
 			}
 		case <-s.flush:
 			if s.writeFrames(s.queue.Take(spare)) {
@@ -305,7 +305,7 @@ func (s *socket) writeFrames(frames [][]byte) bool {
 		if why := s.why.Load(); why != nil && *why == closeSlow {
 			return true // there is no more to write than that
 		}
-		_ = s.conn.SetWriteDeadline(time.Now().Add(writeWithin)) // never fails
+		_ = s.conn.SetWriteDeadline(time.Now().Add(s.g.pace.write)) // never fails
 		if s.conn.WriteMessage(websocket.TextMessage, message) != nil {
 			return false
 		}
@@ -318,5 +318,5 @@ func (s *socket) writeClose() {
 	if w := s.why.Load(); w != nil {
 		why = *w
 	}
-	_ = s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(why.code, why.reason), time.Now().Add(lastWriteWithin))
+	_ = s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(why.code, why.reason), time.Now().Add(s.g.pace.last))
 }

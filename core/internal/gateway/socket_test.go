@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -56,7 +57,7 @@ func (c *client) send(lines ...string) {
 	}
 }
 
-// line returns the next line that is no ping.
+// line returns the next line.
 func (c *client) line() string {
 	c.t.Helper()
 	for len(c.rest) == 0 {
@@ -385,4 +386,50 @@ func TestSocketUnavailable(t *testing.T) {
 	c := f.dial(t, "?key=shop-key")
 	c.send(`{"id":1,"track":{"events":[{"type":"x"}]}}`)
 	c.expect(`{"id":1,"error":{"code":"unavailable","message":"` + bus.ErrFull.Error() + `","temporary":true,"retry_after":1}}`)
+}
+
+func TestSocketPace(t *testing.T) {
+	f := newFixture(t, nil)
+	f.pace = pace{ping: 550 * time.Millisecond, pong: 500 * time.Millisecond, connect: 50 * time.Millisecond, write: time.Second, last: time.Second}
+	t.Run("no connect", func(t *testing.T) {
+		if code := f.dial(t, "").closed(); code != 3501 {
+			t.Errorf("closed with %d", code)
+		}
+	})
+	t.Run("no pong", func(t *testing.T) {
+		c := f.dial(t, "?key=shop-key")
+		c.expect(`{"ping":{}}`)
+		if code := c.closed(); code != 3012 {
+			t.Errorf("closed with %d", code)
+		}
+	})
+	t.Run("pongs", func(t *testing.T) {
+		c := f.dial(t, "?key=shop-key")
+		for range 3 {
+			c.expect(`{"ping":{}}`)
+			c.send(`{"pong":{}}`)
+		}
+		c.send(`{"id":1,"track":{"events":[]}}`)
+		if line := c.line(); !strings.Contains(line, `{"id":1,"ack"`) && line != `{"ping":{}}` {
+			t.Error(line)
+		}
+	})
+}
+
+// A client that goes away in the middle of its work leaves nothing behind.
+func TestSocketGoesAway(t *testing.T) {
+	f := newLiveFixture(t, nil)
+	c := f.dial(t, "?key=shop-key&token=t")
+	c.send(`{"id":1,"subscribe":{"channel":"events"}}`, `{"id":2,"track":{"events":[{"id":"a","type":"x"}],"wait":"processed"}}`)
+	c.line()
+	if err := c.conn.NetConn().Close(); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for f.sockets.count() > 0 || f.options.Live.Count() > 0 {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections and %d subscriptions are left", f.sockets.count(), f.options.Live.Count())
+		}
+		runtime.Gosched()
+	}
 }

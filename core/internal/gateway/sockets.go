@@ -105,7 +105,7 @@ func (s *sockets) cut() {
 // that counts, and its source's origins are looked at when it is given.
 func serveSocket(g *Gateway, w http.ResponseWriter, r *http.Request) {
 	upgrader := websocket.Upgrader{
-		HandshakeTimeout: connectWithin, ReadBufferSize: 1024, WriteBufferSize: 1024, WriteBufferPool: &g.sockets.writes,
+		HandshakeTimeout: g.pace.connect, ReadBufferSize: 1024, WriteBufferSize: 1024, WriteBufferPool: &g.sockets.writes,
 		CheckOrigin: func(*http.Request) bool { return true },
 		Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
 			refuse(status, codeMalformed, "no WebSocket handshake: "+reason.Error()).write(w)
@@ -118,7 +118,7 @@ func serveSocket(g *Gateway, w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	s := newSocket(g, conn, r.Header.Get("Origin"))
 	if ok, why := g.sockets.add(s, g.limits.Connections); !ok {
-		_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(why.code, why.reason), time.Now().Add(writeWithin))
+		_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(why.code, why.reason), time.Now().Add(g.pace.last))
 		_ = conn.Close()
 		return
 	}

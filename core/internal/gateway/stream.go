@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -22,7 +23,12 @@ type stream struct {
 	read    int      // events that were JSON
 	broken  *problem // the first place that was not
 	over    bool     // more events than a request may hold
+	wasted  int      // bytes that were read and made no event
 }
+
+// maxWaste bounds, in lengths of the body, how much is read to find the next
+// event after a broken one.
+const maxWaste = 4
 
 func (b *batch) stream(body []byte, at int, limits *Limits, element func(*event, []byte) (int, error)) *stream {
 	return &stream{b: b, body: body, at: at, limits: limits, element: element, most: len(b.events) + limits.Events}
@@ -46,7 +52,10 @@ func (s *stream) lines() {
 			s.at += n
 			continue
 		}
-		s.at = nextLine(s.body, s.at)
+		if s.at = nextLine(s.body, s.at); s.wasted > maxWaste*len(s.body) {
+			s.fail("too much of the body is broken; what follows was not read")
+			return
+		}
 	}
 }
 
@@ -94,7 +103,9 @@ func (s *stream) event() (int, bool) {
 			s.broken = e.problem
 		}
 		// A repeated name or text that is not UTF-8 breaks one event only.
-		n = lenientLength(text)
+		var read int
+		n, read = lenientLength(text)
+		s.wasted += errorOffset(err) + read
 		if n == 0 {
 			return 0, false
 		}
@@ -129,13 +140,24 @@ func tooLarge(n, limit int) *problem {
 }
 
 // lenientLength returns the length of the JSON value at the front of text, by
-// its braces and quotes alone; 0 where it has no end.
-func lenientLength(text []byte) int {
+// its braces and quotes alone; 0 where it has no end. Beside it, how much of
+// the text was read to find out.
+func lenientLength(text []byte) (length, read int) {
 	dec := jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	if dec.SkipValue() != nil {
-		return 0
+	if err := dec.SkipValue(); err != nil {
+		return 0, errorOffset(err)
 	}
-	return int(dec.InputOffset())
+	n := int(dec.InputOffset())
+	return n, n
+}
+
+// errorOffset is how much of a text was read before it turned out to be no
+// JSON.
+func errorOffset(err error) int {
+	if s := (*jsontext.SyntacticError)(nil); errors.As(err, &s) {
+		return int(s.ByteOffset)
+	}
+	return 0
 }
 
 func spaces(text []byte, at int) int {

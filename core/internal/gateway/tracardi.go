@@ -61,7 +61,11 @@ func (tracardiDialect) parse(b *batch, body []byte, rules *rules, limits *Limits
 	if events == nil {
 		return nil
 	}
-	s := b.stream(events, 0, limits, b.tracardiEvent)
+	s := b.stream(events, 0, limits, func(e *event, text []byte) (int, error) {
+		n, err := b.tracardiEvent(e, text)
+		b.share(e, n, shared, limits)
+		return n, err
+	})
 	s.array()
 	if refused := s.refusal(); refused != nil {
 		if refused.status == http.StatusBadRequest {
@@ -73,7 +77,6 @@ func (tracardiDialect) parse(b *batch, body []byte, rules *rules, limits *Limits
 		e := &b.events[i]
 		e.Session, e.Profile, e.ProfileLess = session, profile, profileLess
 		e.bySession = true
-		e.Context = merged(shared, e.Context)
 	}
 	return nil
 }
