@@ -277,7 +277,6 @@ func (b *builder) field(of *node, name string, pos int) (*node, *Error) {
 		}
 		return normal(readField(v, name))
 	})
-	n.names = []string{name}
 	b.own(n, of)
 	return n, nil
 }

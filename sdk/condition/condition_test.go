@@ -5,6 +5,7 @@ import (
 	"math"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -47,7 +48,7 @@ func testVars(t testing.TB) *condition.Vars {
 	return &condition.Vars{
 		Event: &sdk.Event{
 			ID: "e1", Type: "order-completed", Source: "shop", Time: now.Add(-time.Minute), Received: now, Valid: true,
-			Properties: sdk.RawObject([]byte(`{"total":150.25,"items":3,"for":"x","a.b":1,"cats":["a","b"],"flag":false}`)),
+			Properties: sdk.RawObject([]byte(`{"total":150.25,"quantity":3,"for":"x","a.b":1,"cats":["a","b"],"flag":false}`)),
 			Tags:       []string{"ecommerce"},
 		},
 		Profile: testProfile(t),
@@ -228,7 +229,7 @@ func TestValue(t *testing.T) {
 		{`profile.traits.age / 2.0`, 20.5},
 		{`profile.traits.age % 2`, int64(1)},
 		{`profile.traits.huge + 1`, 12345678901234567891.0},
-		{`event.properties.total * event.properties.items`, 450.75},
+		{`event.properties.total * event.properties.quantity`, 450.75},
 		{`"a" + "b"`, "ab"},
 		{`[1] + [2]`, []any{int64(1), int64(2)}},
 		{`-profile.traits.age`, int64(-41)},
@@ -536,6 +537,28 @@ func TestNothingThere(t *testing.T) {
 			}
 		}
 	}
+}
+
+// One program serves many goroutines, each with documents of its own.
+func TestConcurrentUse(t *testing.T) {
+	p, err := condition.Compile(`profile.traits.list.exists(x, x == "two") && event.time > ago("2m") && count("order") == payload.n`, fullScope)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for n := range 8 {
+		v := testVars(t)
+		v.Payload = map[string]any{"n": n}
+		wg.Go(func() {
+			for range 500 {
+				if got, err := p.Bool(v); got != (n == 4) || err != nil {
+					t.Errorf("with %d it is %v, %v", n, got, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestAggregates(t *testing.T) {

@@ -3,6 +3,7 @@ package condition
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -121,10 +122,7 @@ func parseDecimal(s string) (d decimal, ok bool) {
 	return d, true
 }
 
-func isRange(err error) bool {
-	e, ok := err.(*strconv.NumError)
-	return ok && e.Err == strconv.ErrRange
-}
+func isRange(err error) bool { return errors.Is(err, strconv.ErrRange) }
 
 func (d decimal) sign() int {
 	switch {

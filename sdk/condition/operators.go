@@ -136,7 +136,7 @@ func (b *builder) comparison(op string, args []*node, pos int) (*node, *Error) {
 		}
 	}
 	l, r := args[0], args[1]
-	if !l.typ.comparable(r.typ) {
+	if !l.typ.comparesWith(r.typ) {
 		return nil, b.fail(pos, "compare values of one type; double(x), int(x), string(x) and timestamp(x) convert",
 			"%s never compares with %s", l.typ, r.typ)
 	}

@@ -54,9 +54,9 @@ func (t typ) each(f func(typ)) {
 // always can.
 func (t typ) fits(takes typ) bool { return t == tNull || t&takes != 0 }
 
-// comparable tells whether a and b can be of one type, or a string beside a
+// comparesWith tells whether a and b can be of one type, or a string beside a
 // time. Null compares with everything.
-func (t typ) comparable(o typ) bool {
+func (t typ) comparesWith(o typ) bool {
 	if t == tNull || o == tNull || t&o&tNull != 0 {
 		return true
 	}

@@ -38,12 +38,12 @@ func TestWhereUsesIndices(t *testing.T) {
 		t.Fatal(err)
 	}
 	for source, plan := range map[string]string{
-		`event.type == "a"`:                                              "by_type (type=?)",
-		`event.type == "a" && event.time > ago("1d")`:                    "by_type (type=? AND time>?)",
-		`event.type in ["a", "b"] && event.properties.total > 5`:         "by_type (type=?)",
-		`event.profile == "p" && event.time < now`:                       "by_profile (profile=? AND time>? AND time<?)",
+		`event.type == "a"`:                                               "by_type (type=?)",
+		`event.type == "a" && event.time > ago("1d")`:                     "by_type (type=? AND time>?)",
+		`event.type in ["a", "b"] && event.properties.total > 5`:          "by_type (type=?)",
+		`event.profile == "p" && event.time < now`:                        "by_profile (profile=? AND time>? AND time<?)",
 		`event.received >= "2026-03-01" && event.received < "2026-04-01"`: "by_received (received>? AND received<?)",
-		`event.type == "a" || event.profile == "p"`:                      "MULTI-INDEX OR",
+		`event.type == "a" || event.profile == "p"`:                       "MULTI-INDEX OR",
 	} {
 		expression, args, err := where(compilePredicate(t, source, condition.EventScope), "body", eventColumns)
 		if err != nil {
@@ -65,6 +65,7 @@ func TestWhereUsesIndices(t *testing.T) {
 		if err := rows.Err(); err != nil {
 			t.Fatal(err)
 		}
+		rows.Close()
 		if got := strings.Join(steps, "; "); !strings.Contains(got, plan) {
 			t.Errorf("%s: the plan is %s, want %s; SQL %s", source, got, plan, expression)
 		}
@@ -160,7 +161,7 @@ func BenchmarkWhere(b *testing.B) {
 		p.Traits["email"], p.Traits["city"], p.Traits["total"] = fmt.Sprintf("user%d@Example.com", i), "Lisbon", 12.5+float64(i%977)
 		p.Counters["orders"] = int64(i % 40)
 		p.Stats.FirstSeen, p.Stats.LastSeen = searchTime, searchTime.Add(-time.Duration(i)*time.Minute)
-		if _, err := tx.Exec("INSERT INTO documents VALUES (?)", p.AppendJSON(nil)); err != nil {
+		if _, err := tx.Exec("INSERT INTO documents VALUES (?)", string(p.AppendJSON(nil))); err != nil {
 			b.Fatal(err)
 		}
 	}
