@@ -56,8 +56,10 @@ type Reader interface {
 	// the interval that begin at multiples of it since 1970 in UTC. Empty
 	// buckets are left out, and so are documents without a time at the path.
 	Histogram(ctx context.Context, query HistogramQuery) ([]Bucket, error)
-	// Terms counts the matching documents by the values at a path, the most
-	// frequent first, equal counts by value. Of a list every element counts.
+	// Terms counts the matching documents by the values at a path: strings,
+	// numbers and booleans, and those among the elements of a list. The most
+	// frequent come first; of equally frequent ones numbers, then strings, then
+	// booleans, each in ascending order.
 	Terms(ctx context.Context, query TermsQuery) ([]Term, error)
 	// Scan calls each for every matching document once, in no promised order,
 	// and stops at its first error. Documents that come or change meanwhile may

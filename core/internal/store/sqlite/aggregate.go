@@ -102,7 +102,7 @@ func (s *Store) Terms(ctx context.Context, q store.TermsQuery) (terms []store.Te
 			SELECT CASE each.type WHEN 'real' THEN 'integer' ELSE each.type END AS type, each.atom AS value, found.doc AS doc
 			FROM (SELECT rowid AS doc, body FROM %s WHERE %s) AS found, json_each(found.body, ?) AS each
 			WHERE each.type IN ('integer', 'real', 'text', 'true', 'false') AND json_type(found.body, ?) <> 'object')
-			GROUP BY type, value ORDER BY n DESC, type, value LIMIT ?`, q.Kind, where)
+			GROUP BY type, value ORDER BY n DESC, CASE type WHEN 'integer' THEN 1 WHEN 'text' THEN 2 ELSE 3 END, value LIMIT ?`, q.Kind, where)
 	}
 	err = s.rows(ctx, "terms of "+string(q.Kind), query, append(args, size), func(rows *sql.Rows) error {
 		var kind string

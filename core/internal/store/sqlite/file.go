@@ -48,9 +48,14 @@ func openFile(ctx context.Context, path string) (_ *file, err error) {
 	}
 	f := &file{path: path, writes: make(chan *writer, 1)}
 	defer func() {
-		if err != nil {
-			err = errors.Join(f.explain(ctx, "open store "+path, err), f.close())
+		if err == nil {
+			return
 		}
+		var answer *driver.Error
+		if errors.As(err, &answer) && answer.Code() == lib.SQLITE_ERROR { // no such table, or column
+			err = fmt.Errorf("%w: %s: %w; %s", store.ErrBroken, path, err, rebuildInstead)
+		}
+		err = errors.Join(f.explain(ctx, "open store", err), f.close())
 	}()
 	f.db, err = sql.Open("sqlite", dsn(path, writerCache, "synchronous(NORMAL)", "page_size(8192)", "wal_autocheckpoint(8000)", "journal_size_limit(67108864)"))
 	if err != nil {
@@ -97,15 +102,18 @@ func dsn(path string, cache int, pragmas ...string) string {
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}).String()
 }
 
+const rebuildInstead = "`tributary store rebuild` puts it aside and makes a new one from the bus, or set store.sqlite.path to another file"
+
 // inspect looks at the header of what lies at the path, and changes nothing.
 // It tells whether a new store is to be made there.
 func inspect(path string) (fresh bool, err error) {
 	const (
-		header         = 100
-		magic          = "SQLite format 3\x00"
-		atUserVersion  = 60
-		atApplication  = 68
-		rebuildInstead = "`tributary store rebuild` puts it aside and makes a new one from the bus, or set store.sqlite.path to another file"
+		header        = 100
+		magic         = "SQLite format 3\x00"
+		atPageSize    = 16
+		atPages       = 28
+		atUserVersion = 60
+		atApplication = 68
 	)
 	in, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -134,6 +142,16 @@ func inspect(path string) (fresh bool, err error) {
 	}
 	if got := binary.BigEndian.Uint32(b[atUserVersion:]); got != schemaVersion {
 		return false, fmt.Errorf("open store: %w: %s has schema version %d, this Tributary reads %d; %s", store.ErrBroken, path, got, schemaVersion, rebuildInstead)
+	}
+	// While there is a log it may hold what the file itself does not have yet.
+	if log, err := os.Stat(path + "-wal"); err != nil || log.Size() == 0 {
+		pageSize, pages := int64(binary.BigEndian.Uint16(b[atPageSize:])), int64(binary.BigEndian.Uint32(b[atPages:]))
+		if pageSize == 1 {
+			pageSize = 1 << 16
+		}
+		if info.Size() < pageSize*pages {
+			return false, fmt.Errorf("open store: %w: %s is cut: %d bytes of %d; %s", store.ErrBroken, path, info.Size(), pageSize*pages, rebuildInstead)
+		}
 	}
 	return false, nil
 }
@@ -179,7 +197,7 @@ func (f *file) explain(ctx context.Context, doing string, err error) error {
 	switch answer.Code() & 0xff {
 	case lib.SQLITE_CORRUPT, lib.SQLITE_NOTADB:
 		f.broken.Store(true)
-		return fmt.Errorf("%s: %w: %w: %s: %w; `tributary store rebuild` makes a new one from the bus", doing, store.ErrUnavailable, store.ErrBroken, f.path, err)
+		return fmt.Errorf("%s: %w: %w: %s: %w; %s", doing, store.ErrUnavailable, store.ErrBroken, f.path, err, rebuildInstead)
 	case lib.SQLITE_IOERR, lib.SQLITE_CANTOPEN, lib.SQLITE_READONLY, lib.SQLITE_PERM, lib.SQLITE_PROTOCOL:
 		f.broken.Store(true)
 		fallthrough

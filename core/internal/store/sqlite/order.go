@@ -141,7 +141,7 @@ func parseCursor(text string, o order) (*cursor, error) {
 			return nil, wrong
 		}
 	}
-	if err != nil {
+	if err != nil || c.text(o) != text {
 		return nil, wrong
 	}
 	return c, nil

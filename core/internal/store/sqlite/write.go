@@ -182,7 +182,22 @@ func (w *writer) prepare(ctx context.Context) (err error) {
 	return err
 }
 
-func (w *writer) close() error { return w.conn.Close() }
+// close lets go of the statements too: SQLite keeps a connection open until the
+// last of its statements is gone.
+func (w *writer) close() error {
+	var errs []error
+	for _, kind := range store.Kinds {
+		for _, statement := range []*sql.Stmt{w.upserts[kind], w.removes[kind]} {
+			if statement != nil {
+				errs = append(errs, statement.Close())
+			}
+		}
+	}
+	if w.position != nil {
+		errs = append(errs, w.position.Close())
+	}
+	return errors.Join(append(errs, w.conn.Close())...)
+}
 
 // put stores a document, or tells why it cannot be stored.
 func (w *writer) put(d *store.Document) (reason string, err error) {

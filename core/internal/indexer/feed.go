@@ -1,0 +1,217 @@
+package indexer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/store"
+)
+
+// The two streams that are read.
+const (
+	feedEvents = iota
+	feedDocuments
+)
+
+const (
+	// batchSize is how many messages a transaction holds at most.
+	batchSize = 1000
+	// longestRest is how long messages may gather before a transaction.
+	longestRest = 20 * time.Millisecond
+	// restFactor is how many times as long as a transaction took the next one
+	// is waited for, where there is not enough for a full one: few messages a
+	// second go in at once, many go in together.
+	restFactor = 4
+	// quietAfter is how long nothing must come until all counts as read.
+	quietAfter = time.Second
+)
+
+// readEvents indexes EVENTS from the position on.
+func (x *Indexer) readEvents(ctx context.Context) error {
+	at := x.at()
+	reader, err := x.bus.ReadEvents(ctx, at.Events, at.Marks)
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	split := newSplitter()
+	var docs []store.Document
+	return x.read(ctx, feedEvents, x.bus.EventsLast, func(wait time.Duration) (int, time.Duration, error) {
+		events, err := reader.Next(ctx, batchSize, wait)
+		var gap *bus.GapError
+		if errors.As(err, &gap) {
+			// What is missing is no longer kept; the documents of those events
+			// are in the store only if it had them before.
+			x.log.Warn("events were dropped from the bus before they were indexed", "after", gap.After, "first", gap.First)
+			return 0, 0, nil
+		}
+		if err != nil || len(events) == 0 {
+			return 0, 0, err
+		}
+		began := time.Now()
+		x.held[feedEvents].CompareAndSwap(0, events[0].Time.UnixNano())
+		docs = docs[:0]
+		for i := range events {
+			e := &events[i]
+			if docs, err = split.event(e.Data, docs); err != nil {
+				details := map[string]any{"stream": "events", "sequence": int64(e.Seq), "type": e.Type,
+					"partition": int64(e.Partition), "c": int64(e.C), "n": int64(e.N)}
+				if err := x.deadLetter(ctx, err.Error(), e.Data, details); err != nil {
+					return 0, 0, err
+				}
+			}
+		}
+		err = x.apply(ctx, feedEvents, store.Batch{Put: latest(docs)}, func(p *position) {
+			for i := range events {
+				e := &events[i]
+				p.Events = e.Seq
+				if e.Partition >= 0 && e.Partition < len(p.Marks) {
+					p.Marks[e.Partition] = bus.Mark{C: e.C, N: e.N}
+				}
+			}
+		})
+		return len(events), time.Since(began), err
+	})
+}
+
+// readDocuments indexes PROFILES from the position on.
+func (x *Indexer) readDocuments(ctx context.Context) error {
+	reader, err := x.bus.ReadDocuments(ctx, x.at().Documents)
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	split := newSplitter()
+	return x.read(ctx, feedDocuments, x.bus.DocumentsLast, func(wait time.Duration) (int, time.Duration, error) {
+		changes, err := reader.Next(ctx, batchSize, wait)
+		if err != nil || len(changes) == 0 {
+			return 0, 0, err
+		}
+		began := time.Now()
+		x.held[feedDocuments].CompareAndSwap(0, changes[0].Time.UnixNano())
+		var batch store.Batch
+		// From the end: of a profile's changes the last one counts.
+		seen := make(map[string]struct{}, len(changes))
+		for i := len(changes) - 1; i >= 0; i-- {
+			change := &changes[i]
+			if _, newer := seen[change.Profile]; newer {
+				continue
+			}
+			seen[change.Profile] = struct{}{}
+			doc, live, err := store.Document{}, false, error(nil)
+			if !change.Deleted {
+				doc, live, err = split.document(change.Data)
+			}
+			switch {
+			case err != nil:
+				details := map[string]any{"stream": "profiles", "sequence": int64(change.Seq), "profile": change.Profile}
+				if err := x.deadLetter(ctx, err.Error(), change.Data, details); err != nil {
+					return 0, 0, err
+				}
+			case live:
+				batch.Put = append(batch.Put, doc)
+			default:
+				batch.Delete = append(batch.Delete, store.Deletion{Kind: store.Profiles, ID: change.Profile})
+			}
+		}
+		last := changes[len(changes)-1].Seq
+		err = x.apply(ctx, feedDocuments, batch, func(p *position) { p.Documents = last })
+		return len(changes), time.Since(began), err
+	})
+}
+
+// read calls next, which indexes one batch and tells how many messages it had
+// and how long it worked on them, until one fails. Small batches are given time
+// to gather.
+func (x *Indexer) read(ctx context.Context, feed int, last func(context.Context) (uint64, error), next func(wait time.Duration) (int, time.Duration, error)) error {
+	var end uint64 // of the stream, when last asked for
+	for {
+		began := time.Now()
+		n, worked, err := next(quietAfter)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			if time.Since(began) < quietAfter {
+				continue // repetitions
+			}
+			// Nothing came for as long as the stream has ended there.
+			x.quiet[feed].Store(end)
+			if end, err = last(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		x.bus.Yield(ctx, worked)
+		if n == batchSize {
+			continue
+		}
+		select {
+		case <-time.After(min(restFactor*worked, longestRest)):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// apply stores a batch together with the position after it.
+func (x *Indexer) apply(ctx context.Context, feed int, batch store.Batch, advance func(*position)) error {
+	x.applying.Lock()
+	defer x.applying.Unlock()
+	after := x.at()
+	advance(&after)
+	var err error
+	if batch.Position, err = after.encode(); err != nil {
+		return err
+	}
+	began := time.Now()
+	refused, err := x.store.Apply(ctx, batch)
+	if err != nil {
+		return err
+	}
+	x.metrics.batch(&batch, time.Since(began))
+	x.mu.Lock()
+	x.position = after
+	x.mu.Unlock()
+	x.held[feed].Store(0)
+	x.waiters.wake(&batch, after.Marks)
+	for i := range refused {
+		d := &refused[i].Document
+		details := map[string]any{"kind": string(d.Kind), "id": d.ID, "version": int64(d.Version)}
+		if err := x.deadLetter(ctx, refused[i].Reason, d.Body, details); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Origin names the indexer's dead letters.
+const Origin = "indexer"
+
+func (x *Indexer) deadLetter(ctx context.Context, reason string, payload []byte, details map[string]any) error {
+	x.metrics.dead.Inc()
+	x.log.Error("a document cannot be indexed and becomes a dead letter", "reason", reason, "details", details)
+	return x.bus.DeadLetter(ctx, bus.DeadLetter{Origin: Origin, Reason: reason, Attempts: 1, Payload: payload, Details: details})
+}
+
+// latest keeps, of the documents with the same id, the one with the highest
+// version; events come once.
+func latest(docs []store.Document) []store.Document {
+	at := map[string]int{}
+	kept := docs[:0]
+	for _, doc := range docs {
+		if doc.Kind != store.Events {
+			if i, again := at[doc.ID]; again {
+				if doc.Version > kept[i].Version {
+					kept[i] = doc
+				}
+				continue
+			}
+			at[doc.ID] = len(kept)
+		}
+		kept = append(kept, doc)
+	}
+	return kept
+}

@@ -1,0 +1,119 @@
+package indexer
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/tributary-bus/tributary/core/internal/record"
+	"github.com/tributary-bus/tributary/core/internal/store"
+)
+
+// A splitter takes documents out of what the streams carry, without decoding
+// more of it than the store needs.
+type splitter struct {
+	buffer  *bytes.Buffer
+	decoder *jsontext.Decoder
+}
+
+func newSplitter() *splitter {
+	s := &splitter{buffer: &bytes.Buffer{}}
+	s.decoder = jsontext.NewDecoder(s.buffer, jsontext.AllowDuplicateNames(true))
+	return s
+}
+
+// event splits a message of EVENTS: into the event, its session and the session
+// that it ended. The documents' bodies are parts of text.
+func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, error) {
+	first := len(docs)
+	err := s.members(text, func(name string) error {
+		kind := store.Sessions
+		switch name {
+		case "event":
+			kind = store.Events
+		case "session", "ended":
+		default:
+			return s.decoder.SkipValue()
+		}
+		doc, err := store.ReadDocument(kind, text, s.decoder)
+		if err != nil {
+			return err
+		}
+		docs = append(docs, doc)
+		return nil
+	})
+	if err != nil {
+		return docs[:first], fmt.Errorf("split event: %w", err)
+	}
+	if len(docs) == first || docs[first].Kind != store.Events {
+		return docs[:first], fmt.Errorf("split event: %w: it has no event", record.ErrMalformed)
+	}
+	return docs, nil
+}
+
+// document takes the profile out of a message of PROFILES. live is false where
+// there is none to be found any more: it was merged into another, or erased.
+func (s *splitter) document(text []byte) (doc store.Document, live bool, err error) {
+	var state string
+	var refused error
+	err = s.members(text, func(name string) error {
+		switch name {
+		case "state":
+			token, err := s.decoder.ReadToken()
+			if err != nil {
+				return err
+			}
+			if token.Kind() != '"' {
+				return fmt.Errorf("%w: its state is no string", record.ErrMalformed)
+			}
+			state = token.String()
+			return nil
+		case "profile":
+			// Only that of a live one has to be whole.
+			doc, refused = store.ReadDocument(store.Profiles, text, s.decoder)
+			return nil
+		}
+		return s.decoder.SkipValue()
+	})
+	if err == nil {
+		switch state {
+		case record.StateRedirect, record.StateErased:
+			return store.Document{}, false, nil
+		case record.StateLive:
+			if err = refused; err == nil && doc.Kind == "" {
+				err = fmt.Errorf("%w: it has no profile", record.ErrMalformed)
+			}
+		default:
+			err = fmt.Errorf("%w: state %q is unknown", record.ErrMalformed, state)
+		}
+	}
+	if err != nil {
+		return store.Document{}, false, fmt.Errorf("split document: %w", err)
+	}
+	return doc, true, nil
+}
+
+// members calls each with every name of the object that text is; each takes the
+// value.
+func (s *splitter) members(text []byte, each func(name string) error) error {
+	*s.buffer = *bytes.NewBuffer(text)
+	s.decoder.Reset(s.buffer, jsontext.AllowDuplicateNames(true))
+	if s.decoder.PeekKind() != '{' {
+		return fmt.Errorf("%w: it is no JSON object", record.ErrMalformed)
+	}
+	if _, err := s.decoder.ReadToken(); err != nil {
+		return err
+	}
+	for s.decoder.PeekKind() != '}' {
+		name, err := s.decoder.ReadToken()
+		if err != nil {
+			return err
+		}
+		if err := each(name.String()); err != nil {
+			return err
+		}
+	}
+	_, err := s.decoder.ReadToken()
+	return err
+}
