@@ -76,11 +76,13 @@ func (c *Client) Tail(ctx context.Context, s Subscription, each func(data jsonte
 func (c *Client) dial(ctx context.Context) (*websocket.Conn, error) {
 	target := c.base.JoinPath("ws")
 	target.Scheme = map[string]string{"http": "ws", "https": "wss"}[target.Scheme]
-	header := http.Header{}
-	if c.token != "" {
-		header.Set("Authorization", "Bearer "+c.token)
+	// The token follows in the first frame: in the handshake's header it would
+	// be taken for a write key.
+	dialer := *websocket.DefaultDialer
+	if transport, ok := c.http.Transport.(*http.Transport); ok {
+		dialer.TLSClientConfig = transport.TLSClientConfig
 	}
-	conn, response, err := websocket.DefaultDialer.DialContext(ctx, target.String(), header)
+	conn, response, err := dialer.DialContext(ctx, target.String(), nil)
 	if errors.Is(err, websocket.ErrBadHandshake) {
 		return nil, parseError(response)
 	}
@@ -93,9 +95,6 @@ func (c *Client) dial(ctx context.Context) (*websocket.Conn, error) {
 
 func (c *Client) tail(conn *websocket.Conn, s Subscription, each func(data jsontext.Value) error) error {
 	if err := write(conn, call{ID: 1, Connect: &connect{c.token}}); err != nil {
-		return err
-	}
-	if err := write(conn, call{ID: 2, Subscribe: &subscribe{s.Channel, s.Filter}}); err != nil {
 		return err
 	}
 	for {
@@ -122,6 +121,8 @@ func handle(conn *websocket.Conn, s Subscription, f *frame, each func(data jsont
 		return &Error{Status: http.StatusBadRequest, Code: f.Error.Code, Message: f.Error.Message}
 	case f.Ping != nil:
 		return write(conn, call{Pong: &struct{}{}})
+	case f.Connected != nil:
+		return write(conn, call{ID: 2, Subscribe: &subscribe{s.Channel, s.Filter}})
 	case f.Subscribed != nil && s.Ready != nil:
 		s.Ready()
 	case f.Push != nil:

@@ -36,7 +36,9 @@ type Options struct {
 	Letters   DeadLetters
 	// Accepting is nil while events can be accepted, else the reason.
 	Accepting func() error
-	// Status tells how the server stands; it must be cheap.
+	// Parts tells how each part is, at no cost worth counting: balancers ask
+	// often. Status tells all.
+	Parts  func(ctx context.Context) []client.Part
 	Status func(ctx context.Context) client.Status
 	// Metrics write their part of /metrics, in Prometheus' text format.
 	Metrics []func(io.Writer)
@@ -137,7 +139,7 @@ func (a *API) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/api/") && !a.Authorise(bearer(r)) {
 			refuse(http.StatusUnauthorized, codeUnauthorized,
-				"want the admin token as `Authorization: Bearer`; it is in the file admin-token of the data directory").write(w)
+				"want the admin token as `Authorization: Bearer`; it is in the file admin-token of the server's data directory").write(w)
 			return
 		}
 		handler, pattern := a.mux.Handler(r)

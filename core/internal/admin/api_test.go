@@ -88,13 +88,13 @@ func newRig(t *testing.T) *rig {
 			}
 			return nil
 		},
-		Status: func(context.Context) client.Status {
-			s := client.Status{Version: "test", Partitions: 2}
+		Parts: func(context.Context) []client.Part {
 			if p := r.part.Load(); p != nil {
-				s.Parts = append(s.Parts, *p)
+				return []client.Part{{Name: "bus", State: "ok"}, *p}
 			}
-			return s
+			return nil
 		},
+		Status:  func(context.Context) client.Status { return client.Status{Version: "test", Partitions: 2} },
 		Metrics: []func(io.Writer){r.bus.Metrics},
 		Log:     log,
 	})
@@ -407,6 +407,14 @@ func TestReadiness(t *testing.T) {
 	text, err := io.ReadAll(response.Body)
 	if err != nil || response.StatusCode != 200 || !strings.Contains(string(text), "tributary_") {
 		t.Errorf("metrics give %d %.200s (%v)", response.StatusCode, text, err)
+	}
+}
+
+func TestStatus(t *testing.T) {
+	r := newRig(t)
+	status, _, text := r.call("GET", "/api/v1/status", "")
+	if status != 200 || !strings.HasPrefix(text, `{"version":"test","pid":0,`) || !strings.Contains(text, `"partitions":2`) {
+		t.Errorf("status gives %d %s", status, text)
 	}
 }
 

@@ -27,7 +27,7 @@ func (a *API) readyz(w http.ResponseWriter, r *http.Request) error {
 		Reason string        `json:"reason,omitzero"`
 		Parts  []client.Part `json:"parts"`
 	}{Status: stateOK, Parts: []client.Part{}}
-	for _, part := range a.o.Status(r.Context()).Parts {
+	for _, part := range a.o.Parts(r.Context()) {
 		if part.State != stateOK {
 			ready.Status = stateDegraded
 			ready.Parts = append(ready.Parts, part)

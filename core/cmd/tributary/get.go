@@ -1,0 +1,96 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/spf13/cobra"
+	"github.com/tributary-bus/tributary/sdk/client"
+)
+
+func newGet(g *globals) *cobra.Command {
+	var output string
+	c := &cobra.Command{
+		Use:   "get KIND [ID]",
+		Short: "Show resources",
+		Long: `Show the resources of a kind, or one of them. As YAML or JSON they can be
+applied again.`,
+		Example: `  tributary get source
+  tributary get event-type order-completed
+  tributary get import -o yaml`,
+		Args: between(1, "KIND", "ID"),
+		RunE: func(c *cobra.Command, args []string) error {
+			from, err := g.connect()
+			if err != nil {
+				return err
+			}
+			if len(args) == 2 {
+				resource, err := from.Resource(c.Context(), args[0], args[1])
+				if err != nil {
+					return g.explain(err)
+				}
+				if !c.Flags().Changed("output") {
+					output = string(asYAML)
+				}
+				return printResources(c.OutOrStdout(), format(output), []client.Resource{*resource})
+			}
+			list, err := from.Resources(c.Context(), args[0])
+			if err != nil {
+				return g.explain(err)
+			}
+			return printResources(c.OutOrStdout(), format(output), list)
+		},
+	}
+	outputFlag(c, &output, asTable, asJSON, asYAML)
+	return c
+}
+
+func printResources(w io.Writer, f format, list []client.Resource) error {
+	switch f {
+	case asJSON:
+		documents := make([]client.Resource, len(list))
+		for i, r := range list {
+			documents[i] = client.Resource{Kind: r.Kind, ID: r.ID, Spec: r.Spec}
+		}
+		if len(documents) == 1 {
+			return writeValue(w, f, documents[0])
+		}
+		return writeValue(w, f, documents)
+	case asYAML:
+		for i, r := range list {
+			if i > 0 {
+				fmt.Fprintln(w, "---")
+			}
+			if err := writeValue(w, f, client.Resource{Kind: r.Kind, ID: r.ID, Spec: r.Spec}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	rows := make([][]string, len(list))
+	for i, r := range list {
+		rows[i] = []string{r.Kind, r.ID, strconv.FormatUint(r.Revision, 10)}
+	}
+	return table(w, []string{"KIND", "ID", "REVISION"}, rows)
+}
+
+func newDelete(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:     "delete KIND ID",
+		Short:   "Delete one resource",
+		Example: "  tributary delete source old-shop",
+		Args:    exactly("KIND", "ID"),
+		RunE: func(c *cobra.Command, args []string) error {
+			from, err := g.connect()
+			if err != nil {
+				return err
+			}
+			if err := from.DeleteResource(c.Context(), args[0], args[1]); err != nil {
+				return g.explain(err)
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "deleted    %s/%s\n", args[0], args[1])
+			return err
+		},
+	}
+}

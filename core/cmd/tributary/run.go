@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"github.com/tributary-bus/tributary/core/internal/config"
+)
+
+type runFlags struct {
+	config, http string
+	set          []string
+}
+
+func newRun(g *globals) *cobra.Command {
+	var f runFlags
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Run the whole product: server, streams and query store",
+		Long: `Run the whole product in this terminal: HTTP and WebSocket, streams (an embedded
+NATS, unless bus.urls names one), processing and the query store. Ctrl-C or
+SIGTERM ends it within 10 seconds and loses nothing; a second one ends it at
+once.
+
+Settings come from the file, over it from TRIBUTARY_* variables, over them from
+the flags.`,
+		Example: `  tributary run
+  tributary run --data /var/lib/tributary --http 0.0.0.0:8080 --set http.admin=127.0.0.1:8081
+  tributary run --config tributary.yaml --set log.format=json --set durability=process`,
+		Args: exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			settings, err := f.settings(g)
+			if err != nil {
+				return err
+			}
+			return serve(c.Context(), settings, c.OutOrStdout())
+		},
+	}
+	flags := c.Flags()
+	flags.StringVar(&f.config, "config", os.Getenv("TRIBUTARY_CONFIG"), "file with settings")
+	flags.StringVar(&f.http, "http", "", "address to listen on (default 127.0.0.1:8080)")
+	flags.StringArrayVar(&f.set, "set", nil, "a setting: `key=value`; may be given several times")
+	return c
+}
+
+// settings reads the configuration. What is wrong with it is a mistake of
+// whoever wrote it: exit code 2.
+func (f *runFlags) settings(g *globals) (*config.Config, error) {
+	set := f.set
+	if g.data != "" {
+		set = append(set, "data="+g.data)
+	}
+	if f.http != "" {
+		set = append(set, "http.addr="+f.http)
+	}
+	c, err := config.Load(f.config, os.Environ(), set)
+	if err != nil {
+		return nil, usagef("%v", err)
+	}
+	if c.Data == config.Default().Data {
+		if c.Data, err = g.dataDir(); err != nil {
+			return nil, err
+		}
+	}
+	c.Data, err = filepath.Abs(c.Data)
+	return &c, err
+}
+
+// serve runs the product until ctx ends or a part of it fails.
+func serve(ctx context.Context, c *config.Config, out io.Writer) (err error) {
+	log := newLog(c.Log)
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return fmt.Errorf("make the data directory: %w", err)
+	}
+	release, err := lock(c.Data)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	s, err := start(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	if err := s.announce(out); err != nil {
+		return errors.Join(err, s.stop())
+	}
+	select {
+	case <-ctx.Done():
+		log.Info("stopping")
+	case <-s.failed.Done():
+	}
+	return s.stop()
+}
+
+func newLog(c config.Log) *slog.Logger {
+	var level slog.Level
+	// The settings allow only what UnmarshalText reads.
+	_ = level.UnmarshalText([]byte(c.Level))
+	options := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, options))
+}

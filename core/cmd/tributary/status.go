@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/tributary-bus/tributary/core/internal/record"
+	"github.com/tributary-bus/tributary/sdk/client"
+)
+
+// The states of a part.
+const (
+	stateOK   = "ok"
+	stateDown = "down"
+)
+
+// lagWithin bounds the questions to the bus behind a status.
+const lagWithin = 2 * time.Second
+
+// status tells how the server stands. What cannot be told now is left out.
+func (s *server) status(ctx context.Context) client.Status {
+	ctx, cancel := context.WithTimeout(ctx, lagWithin)
+	defer cancel()
+	lag, err := s.lag(ctx)
+	parts := s.parts(ctx)
+	if err != nil {
+		parts = append(parts, client.Part{Name: "lag", State: stateDown, Reason: err.Error()})
+	}
+	messages, bytes := s.bus.IngestBacklog()
+	return client.Status{
+		Version: versionText(), PID: os.Getpid(), Started: client.Time{Time: s.started}, Node: s.bus.NodeID(),
+		Partitions: s.bus.Partitions(), Durability: s.config.Durability, Revision: s.resources.Current().Revision(),
+		Parts: parts, Lag: lag, Ingest: client.Backlog{Messages: messages, Bytes: bytes},
+	}
+}
+
+// parts tells how each part is.
+func (s *server) parts(ctx context.Context) []client.Part {
+	health := s.bus.Health()
+	stored := client.Part{Name: "store", State: stateOK}
+	if err := s.store.Health(ctx); err != nil {
+		stored.State, stored.Reason = stateDown, err.Error()
+	}
+	return []client.Part{{Name: "bus", State: health.State, Reason: health.Reason}, stored}
+}
+
+// seen lets the gateway ask the processor for events that it knows.
+type seen func(id record.ID) (bool, error)
+
+// Has implements [gateway.Seen].
+func (s seen) Has(id record.ID) (bool, error) { return s(id) }
+
+// processMetrics are those of the process as a whole.
+func processMetrics(w io.Writer) { metrics.WriteProcessMetrics(w) }

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tributary-bus/tributary/core/internal/indexer"
+	"github.com/tributary-bus/tributary/core/internal/record"
+	"github.com/tributary-bus/tributary/core/internal/store"
+	"github.com/tributary-bus/tributary/core/internal/store/sqlite"
+	"github.com/tributary-bus/tributary/sdk/client"
+)
+
+// openStore opens the query store and what fills it. A broken store does not
+// keep the server from taking events in: /readyz tells of it, and a rebuild
+// mends it.
+func (s *server) openStore(ctx context.Context) error {
+	opened, err := sqlite.Open(ctx, sqlite.Options{Path: s.config.StorePath(), Log: s.log})
+	if errors.Is(err, store.ErrBroken) && opened != nil {
+		s.log.Error("the query store is broken; events are taken in all the same, and `tributary store rebuild` makes a new one", "error", err)
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	s.store = opened
+	s.indexer, err = indexer.New(ctx, indexer.Options{
+		Bus: s.bus, Store: s.store, Retention: time.Duration(s.config.Store.Retention.Events), Log: s.log,
+	})
+	return err
+}
+
+// indexed waits until what an outcome says can be queried.
+func (s *server) indexed(ctx context.Context, o record.Outcome) error {
+	return s.indexer.WaitIndexed(ctx, o)
+}
+
+// rebuild drops the query store and fills it again. It goes on where its
+// caller hangs up.
+func (s *server) rebuild(ctx context.Context, progress func(done, total uint64)) error {
+	return s.indexer.Rebuild(ctx, progress)
+}
+
+// The consumers of the streams, in the order in which events pass them.
+const (
+	consumerProcessor = "processor"
+	consumerIndexer   = "indexer"
+)
+
+// lag is how far each consumer is behind.
+func (s *server) lag(ctx context.Context) ([]client.Lag, error) {
+	done, end, err := s.processor.Processed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	events, err := s.bus.EventsLast(ctx)
+	if err != nil {
+		return nil, err
+	}
+	documents, err := s.bus.DocumentsLast(ctx)
+	if err != nil {
+		return nil, err
+	}
+	atEvents, atDocuments := s.indexer.Reached()
+	return []client.Lag{
+		{Consumer: consumerProcessor, Stream: "INGEST", Position: done, End: end},
+		{Consumer: consumerIndexer, Stream: "EVENTS", Position: min(atEvents, events), End: events},
+		{Consumer: consumerIndexer, Stream: "PROFILES", Position: min(atDocuments, documents), End: documents},
+	}, nil
+}
+
+// catchUp gives the query store its share of the time to stop, to take in what
+// was processed.
+func (s *server) catchUp() {
+	ctx, cancel := context.WithTimeout(context.Background(), catchUpShare)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		behind, err := s.behind(ctx)
+		if err != nil {
+			s.log.Warn("the query store is not up to date; it catches up at the next start", "reason", err)
+			return
+		}
+		if behind == 0 {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			s.log.Info("the query store is behind; it catches up at the next start", "messages", behind)
+			return
+		}
+	}
+}
+
+// behind is how many messages the query store has not got.
+func (s *server) behind(ctx context.Context) (uint64, error) {
+	if err := s.store.Health(ctx); err != nil {
+		return 0, err
+	}
+	lag, err := s.lag(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("ask for the lag: %w", err)
+	}
+	var behind uint64
+	for _, l := range lag {
+		if l.Consumer == consumerIndexer {
+			behind += l.End - l.Position
+		}
+	}
+	return behind, nil
+}
