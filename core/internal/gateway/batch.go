@@ -23,7 +23,8 @@ type event struct {
 	// profile is whom the event is routed to; empty for an event about nobody.
 	profile   string
 	partition int
-	entry     int // index of the append's entry that carries it
+	entry     int                  // index of the append's entry that carries it
+	room      [2]record.Identifier // for the first of IDs
 	outcome   *record.Outcome
 }
 
@@ -102,7 +103,7 @@ func (b *batch) add() *event {
 		b.events = append(b.events, event{})
 	}
 	e := &b.events[len(b.events)-1]
-	e.first = -1
+	e.first, e.IDs = -1, e.room[:0]
 	return e
 }
 

@@ -134,7 +134,9 @@ func checkStored(t *testing.T, sent, stored *record.Event, limits *Limits) {
 				*field = nil
 			}
 		}
-		e.Time = e.Time.Round(0).UTC()
+		if e.Time = e.Time.Round(0).UTC(); len(e.IDs) == 0 {
+			e.IDs = nil
+		}
 	}
 	if !reflect.DeepEqual(want, got) {
 		t.Fatalf("stored %+v\nwant   %+v", got, want)

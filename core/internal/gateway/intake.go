@@ -18,11 +18,24 @@ const retryMessage = "not stored; send it again"
 // accepted (its bus has it for good), duplicate, invalid or to be sent again. The
 // waiter is for callers who wait; nil where nobody does.
 func (g *Gateway) intake(ctx context.Context, source *config.Source, rules *rules, b *batch, waiter *waiter) *refusal {
-	if wait := g.rates.admit(source, len(b.events), g.limits.Events, b.received); wait > 0 {
-		r := refuse(http.StatusTooManyRequests, codeTooMany, fmt.Sprintf("source %s may send %d events in %s", source.ID, source.Rate.Events, source.Rate.Per))
-		r.retryAfter = wait
-		return r
+	if refused := g.admit(source, b); refused != nil {
+		return refused
 	}
+	return g.take(ctx, source, rules, b, waiter)
+}
+
+// admit holds the source to its rate.
+func (g *Gateway) admit(source *config.Source, b *batch) *refusal {
+	wait := g.rates.admit(source, len(b.events), g.limits.Events, b.received)
+	if wait == 0 {
+		return nil
+	}
+	r := refuse(http.StatusTooManyRequests, codeTooMany, fmt.Sprintf("source %s may send %d events in %s", source.ID, source.Rate.Events, source.Rate.Per))
+	r.retryAfter = wait
+	return r
+}
+
+func (g *Gateway) take(ctx context.Context, source *config.Source, rules *rules, b *batch, waiter *waiter) *refusal {
 	b.name(source.ID)
 	for i := range b.events {
 		e := &b.events[i]

@@ -215,6 +215,13 @@ func TestSocketHandshake(t *testing.T) {
 		c.send(`{"id":1,"track":{"events":[{"id":"q","type":"x"}]}}`)
 		c.expect(`{"id":1,"ack":{"results":[{"id":"q","status":"accepted"}]}}`)
 	})
+	t.Run("token in the header", func(t *testing.T) {
+		c := f.dial(t, "", "Authorization", "Bearer t")
+		c.send(`{"id":1,"unsubscribe":{"channel":"events"}}`)
+		if line := c.line(); !strings.Contains(line, "not subscribed") {
+			t.Error(line)
+		}
+	})
 	t.Run("wrong key in the query", func(t *testing.T) {
 		if code := f.dial(t, "?key=nobody").closed(); code != 3500 {
 			t.Errorf("closed with %d", code)

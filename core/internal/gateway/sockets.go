@@ -124,6 +124,9 @@ func serveSocket(g *Gateway, w http.ResponseWriter, r *http.Request) {
 	}
 	defer g.sockets.remove(s)
 	key, token := headerKey(r.Header), query.Get("token")
+	if _, unknown := g.current().sourceOf(key); unknown != nil && s.authorised(key) {
+		key, token = "", key // a bearer token may be either
+	}
 	if key == "" {
 		key = query.Get("key")
 	}
