@@ -94,6 +94,16 @@ func (e *external) kill() {
 
 func (e *external) signal(s syscall.Signal) { e.cmd.Process.Signal(s) }
 
+// hang stops the server and waits until it stands still.
+func (e *external) hang() {
+	e.t.Helper()
+	e.signal(syscall.SIGSTOP)
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(e.cmd.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		e.t.Fatalf("the server does not stand still: %v, %v", status, err)
+	}
+}
+
 // onBoth runs a test against the embedded server and an external one.
 func onBoth(t *testing.T, f func(t *testing.T, b *Bus)) {
 	t.Run("embedded", func(t *testing.T) { f(t, open(t, Options{Partitions: 4})) })
@@ -143,7 +153,7 @@ func TestExternalThatHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 	impatient(b)
-	e.signal(syscall.SIGSTOP)
+	e.hang()
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {

@@ -249,10 +249,10 @@ func (a *appender) store(ctx context.Context, calls []*appendCall) {
 			}
 		}
 	}
+	a.b.metrics.group(len(calls), time.Since(start))
 	for _, call := range calls {
 		close(call.done)
 	}
-	a.b.metrics.group(len(calls), time.Since(start))
 }
 
 // message joins as many entries as fit one message, at least one.
