@@ -12,6 +12,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -85,6 +87,7 @@ func (p *product) spawn() {
 	p.log = &bytes.Buffer{}
 	p.cmd = exec.Command(binary, append([]string{"run", "--data", p.dir, "--http", "127.0.0.1:0"}, p.args...)...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	p.cmd.Env = environment()
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
@@ -99,6 +102,11 @@ func (p *product) spawn() {
 		_ = cmd.Process.Kill()
 		<-done
 	})
+}
+
+// environment is this process's, without what is meant for the tests alone.
+func environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "TRIBUTARY_") })
 }
 
 // ready waits until the product accepts events.
@@ -168,6 +176,7 @@ func (p *product) try(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(p.t.Context(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, append([]string{"--data", p.dir}, args...)...)
+	cmd.Env = environment()
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
@@ -300,4 +309,20 @@ func at(document map[string]any, path ...string) any {
 		v = m[name]
 	}
 	return v
+}
+
+// metric reads one of the product's metrics.
+func metric(t *testing.T, p *product, name string) float64 {
+	t.Helper()
+	for line := range strings.SplitSeq(string(p.api(http.MethodGet, "/metrics", "").body), "\n") {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			n, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return 0
 }

@@ -114,6 +114,7 @@ func TestImportSurvivesKills(t *testing.T) {
 		p.run("apply", "-f", retail)
 		imported := make(chan string, 1)
 		importing := exec.Command(binary, "--data", p.dir, "import", orders, "--mapping", "orders")
+		importing.Env = environment()
 		importing.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		go func() {
 			out, err := importing.CombinedOutput()
