@@ -127,6 +127,10 @@ func (f *fake) ingest(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
+	if late && f.behaviour == "ends" {
+		fmt.Fprintln(os.Stderr, "the roof falls in")
+		os.Exit(1)
+	}
 	status := "accepted"
 	if late && f.behaviour == "knows" {
 		status = "duplicate"
@@ -192,6 +196,7 @@ func TestRunFindsWhatIsWrong(t *testing.T) {
 		"loses": "can be queried",
 		"knows": `"status":"duplicate"`,
 		"dies":  "the disk is on fire",
+		"ends":  "the roof falls in",
 	} {
 		_, _, err := measure(t, behave, "ingest-single")
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "ingest-single: ") {

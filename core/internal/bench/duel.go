@@ -18,14 +18,15 @@ const (
 // A duel is the same load on a ceiling and on the product, in turns.
 type duel struct {
 	durability       string
-	perRequest       int // events
+	perRequest       int    // events
+	unit             string // of the rate: requests/s or events/s
 	target           *Target
 	ceiling, product func(server, span) *load
 }
 
-func httpDuel(durability string, perRequest int, target *Target) duel {
+func httpDuel(durability string, perRequest int, unit string, target *Target) duel {
 	return duel{
-		durability: durability, perRequest: perRequest, target: target,
+		durability: durability, perRequest: perRequest, unit: unit, target: target,
 		ceiling: httpLoad{events: perRequest, accepted: anyBody}.on,
 		product: httpLoad{events: perRequest, accepted: allAccepted}.on,
 	}
@@ -83,7 +84,7 @@ func (d duel) turn(ctx context.Context, r *run, c *ceilingProcess, p *product) (
 		return nil, err
 	}
 	if t.product, err = d.product(p.server, over).run(ctx); err != nil {
-		return nil, fmt.Errorf("load on the product: %w", err)
+		return nil, p.blame(fmt.Errorf("load on the product: %w", err))
 	}
 	if n := t.ceiling.failed + t.product.failed; n > 0 {
 		return nil, fmt.Errorf("%d requests were answered wrongly, such as: %s%s", n, t.ceiling.failure, t.product.failure)
@@ -131,13 +132,10 @@ func (d duel) report(r *run, p *product, all []turn) error {
 	if err != nil {
 		return err
 	}
-	unit, scale := "requests/s", 1.0
-	if d.perRequest > 1 {
-		unit, scale = "events/s", float64(d.perRequest)
-	}
+	scale := float64(d.perRequest) // of requests to events, which are the same where there is one in each
 	requests, bare := sum.product.requests, sum.ceiling.requests
-	r.ratio("accepted", scale*median(rates), unit, median(ratios), d.target)
-	r.figure("the ceiling", scale*median(ceilings), unit, nil)
+	r.ratio("accepted", scale*median(rates), d.unit, median(ratios), d.target)
+	r.figure("the ceiling", scale*median(ceilings), d.unit, nil)
 	r.figure("answer, median", milliseconds(sum.product.latency.quantile(0.5)), "ms", nil)
 	r.figure("answer, 99 of 100", milliseconds(sum.product.latency.quantile(0.99)), "ms", nil)
 	r.figure("answered 503", float64(sum.product.refused), "", atMost(0))
@@ -167,23 +165,23 @@ func microseconds(d time.Duration, n int64) float64 {
 func megabytes(bytes int64) float64 { return float64(bytes) / 1e6 }
 
 func ingestSingle(ctx context.Context, r *run) error {
-	if err := httpDuel("process", 1, ratioAtLeast(0.45)).run(ctx, r); err != nil {
+	if err := httpDuel("process", 1, "requests/s", ratioAtLeast(0.45)).run(ctx, r); err != nil {
 		return err
 	}
-	return httpDuel("fsync", 1, ratioAtLeast(0.30)).run(ctx, r)
+	return httpDuel("fsync", 1, "requests/s", ratioAtLeast(0.30)).run(ctx, r)
 }
 
 func ingestBatch(ctx context.Context, r *run) error {
-	if err := httpDuel("process", 100, atLeast(120_000)).run(ctx, r); err != nil {
+	if err := httpDuel("process", 100, "events/s", atLeast(120_000)).run(ctx, r); err != nil {
 		return err
 	}
-	return httpDuel("fsync", 100, atLeast(120_000)).run(ctx, r)
+	return httpDuel("fsync", 100, "events/s", atLeast(120_000)).run(ctx, r)
 }
 
 func overWebSocket(ctx context.Context, r *run) error {
 	const inFlight = 16
 	return duel{
-		durability: "fsync", perRequest: 1,
+		durability: "fsync", perRequest: 1, unit: "events/s",
 		ceiling: socketLoad{inFlight: inFlight}.on,
 		product: socketLoad{inFlight: inFlight, connect: true}.on,
 	}.run(ctx, r)

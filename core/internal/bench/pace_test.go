@@ -63,17 +63,21 @@ func TestLagIsSampledAtIntervals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 6500*time.Millisecond)
 		defer cancel()
-		n := 0.0
+		n, looks := 0.0, 0
 		samples, err := sampleLag(ctx, 2*time.Second, time.Second, func() (sample, error) {
 			time.Sleep(300 * time.Millisecond) // the server takes its time
+			if looks++; looks == 3 {
+				return sample{}, errNoLag
+			}
 			n++
 			return sample{behind: n}, nil
 		})
-		if err != nil || len(samples) != 5 {
-			t.Fatalf("%d samples, %v; want 5", len(samples), err)
+		if err != nil || len(samples) != 4 {
+			t.Fatalf("%d samples, %v; want 4", len(samples), err)
 		}
 		for i, s := range samples {
-			if s.at != time.Duration(i)*time.Second || s.behind != float64(i+1) {
+			at := []time.Duration{0, time.Second, 3 * time.Second, 4 * time.Second}[i]
+			if s.at != at || s.behind != float64(i+1) {
 				t.Errorf("sample %d is %+v", i, s)
 			}
 		}

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -22,7 +23,7 @@ const (
 type sample struct {
 	at      time.Duration // since the load began to count
 	behind  float64       // events taken in that cannot be queried yet, or profiles where those are more
-	indexed float64 // that can be queried, since the load began
+	indexed float64       // that can be queried, since the load began
 }
 
 // pipeline sends at a fixed rate and watches whether the product keeps up.
@@ -104,7 +105,7 @@ func paced(ctx context.Context, r *run, p *product) (result *loadResult, samples
 		return err
 	})
 	if err := group.Wait(); err != nil {
-		return nil, nil, fmt.Errorf("load on the product: %w", err)
+		return nil, nil, p.blame(fmt.Errorf("load on the product: %w", err))
 	}
 	if result.failed > 0 {
 		return nil, nil, fmt.Errorf("%d requests were answered wrongly, such as: %s", result.failed, result.failure)
@@ -115,9 +116,11 @@ func paced(ctx context.Context, r *run, p *product) (result *loadResult, samples
 	return result, samples, nil
 }
 
-// sampleLag looks at intervals, first after the warm-up, until ctx ends.
+// sampleLag looks at intervals, first after the warm-up, until ctx ends. Where
+// there is nothing to be seen it goes on without a sample.
 func sampleLag(ctx context.Context, warmUp, every time.Duration, look func() (sample, error)) (samples []sample, err error) {
 	began := time.Now()
+	looks := 0
 	timer := time.NewTimer(warmUp)
 	defer timer.Stop()
 	for {
@@ -128,12 +131,15 @@ func sampleLag(ctx context.Context, warmUp, every time.Duration, look func() (sa
 		}
 		at := time.Since(began) - warmUp
 		s, err := look()
-		if err != nil {
+		switch {
+		case err == nil:
+			s.at = at
+			samples = append(samples, s)
+		case !errors.Is(err, errNoLag):
 			return nil, err
 		}
-		s.at = at
-		samples = append(samples, s)
-		timer.Reset(max(0, time.Duration(len(samples))*every+warmUp-time.Since(began)))
+		looks++
+		timer.Reset(max(0, time.Duration(looks)*every+warmUp-time.Since(began)))
 	}
 }
 

@@ -266,10 +266,33 @@ func (p *product) settle(ctx context.Context, within time.Duration) (time.Durati
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	began := time.Now()
-	if err := p.client.Settle(ctx, nil); err != nil {
-		return 0, fmt.Errorf("wait until all is folded and indexed: %w", err)
+	for {
+		if err := p.client.Settle(ctx, nil); err != nil {
+			return 0, p.blame(fmt.Errorf("wait until all is folded and indexed: %w", err))
+		}
+		// A product that cannot tell its lag has not settled.
+		if _, _, err := p.indexed(ctx); err == nil {
+			return time.Since(began), nil
+		} else if !errors.Is(err, errNoLag) {
+			return 0, p.blame(err)
+		}
+		if err := wait(ctx, 100*time.Millisecond); err != nil {
+			return 0, errNoLag
+		}
 	}
-	return time.Since(began), nil
+}
+
+// blame adds to an error what the product said last, where it has ended. A
+// broken connection may be known a moment earlier than the end.
+func (p *product) blame(err error) error {
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case <-p.ended:
+		return fmt.Errorf("%w; the product ended (%s):\n%s", err, p.process.ProcessState, p.lastWords())
+	case <-timer.C:
+		return err
+	}
 }
 
 // orders is how many orders can be queried.
@@ -299,7 +322,11 @@ func (p *product) indexed(ctx context.Context) (position, documents uint64, err 
 		}
 	}
 	if !found {
-		return 0, 0, errors.New("ask for the lag: nobody reads EVENTS")
+		return 0, 0, errNoLag
 	}
 	return position, documents, nil
 }
+
+// errNoLag is what indexed returns while the product answers, but cannot tell
+// how far it is.
+var errNoLag = errors.New("the product does not tell its lag")
