@@ -115,7 +115,7 @@ func BenchmarkHandler(b *testing.B) {
 	body := []byte(typicalEvent(1))
 	reader := bytes.NewReader(body)
 	w := &discard{header: http.Header{}}
-	r := httptest.NewRequest("POST", "/v1/events", reader)
+	r := httptest.NewRequest(http.MethodPost, "/v1/events", reader)
 	r.Header.Set("Authorization", "Bearer shop-key")
 	h := g.Handler()
 	b.ReportAllocs()
@@ -157,7 +157,7 @@ func BenchmarkServer(b *testing.B) {
 						return
 					}
 					response, err := http.ReadResponse(in, nil)
-					if err != nil || response.StatusCode != 200 {
+					if err != nil || response.StatusCode != http.StatusOK {
 						b.Error(err)
 						return
 					}

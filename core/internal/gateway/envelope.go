@@ -67,7 +67,7 @@ func (e *envelope) open(body []byte, field func(name []byte) error) *problem {
 		return &problem{code: codeMalformed, message: "want an object, got " + kindName(kind)}
 	}
 	if at := spaces(body, e.offset()); at < len(body) {
-		return syntaxProblem(errText("the body goes on after its object"), body, at)
+		return syntaxProblem(textError("the body goes on after its object"), body, at)
 	}
 	return e.faults.problem
 }

@@ -46,7 +46,7 @@ func (g *Gateway) take(ctx context.Context, source *config.Source, rules *rules,
 			e.Time = b.received
 		}
 		rules.compute(e, b.received)
-		g.recognise(e)
+		g.recall(e)
 	}
 	if err := g.router.route(ctx, b, rules, source.ID); err != nil {
 		return unavailable("the bus does not answer: " + err.Error())
@@ -58,9 +58,9 @@ func (g *Gateway) take(ctx context.Context, source *config.Source, rules *rules,
 	return nil
 }
 
-// recognise marks an event that was folded before, as far as this node knows.
+// recall marks an event that was folded before, as far as this node knows.
 // Where that cannot be told, the fold finds out.
-func (g *Gateway) recognise(e *event) {
+func (g *Gateway) recall(e *event) {
 	if g.options.Seen == nil {
 		return
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/tributary-bus/tributary/core/internal/config"
 )
 
-// nativeFields lists the fields of an event for the one who misspelt one.
+// nativeFields lists the fields of an event for the one who got one wrong.
 const nativeFields = "an event has id, type, time, session, profile, profile_less, ids, properties, traits, context, tags"
 
 // native reads one event in the product's own form from the front of text and

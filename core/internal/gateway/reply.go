@@ -67,7 +67,7 @@ func appendResults(dst []byte, events []event, form replyForm) []byte {
 }
 
 // appendOutcome appends what a caller who waited learns of an event. Of a
-// duplicate that this node recognised by itself, all that it can tell is whom
+// duplicate that this node knows by itself, all that it can tell is whom
 // such an event is about now.
 func (e *event) appendOutcome(dst []byte, form replyForm) []byte {
 	profile, session := e.profile, e.Session

@@ -119,7 +119,7 @@ func (r *router) route(ctx context.Context, b *batch, rules *rules, source strin
 // fromCache routes by the cache alone, where it knows enough.
 func (r *router) fromCache(e *event, now time.Time) bool {
 	if e.bySession && e.Session != "" {
-		h, ok := r.cached(r.print(record.KindSessionID, e.Session), now)
+		h, ok := r.cached(r.fingerprint(record.KindSessionID, e.Session), now)
 		if !ok {
 			return false
 		}
@@ -128,7 +128,7 @@ func (r *router) fromCache(e *event, now time.Time) bool {
 		}
 	}
 	if e.Profile != "" {
-		h, ok := r.cached(r.print(kindProfile, e.Profile), now)
+		h, ok := r.cached(r.fingerprint(kindProfile, e.Profile), now)
 		if !ok {
 			return false
 		}
@@ -137,7 +137,7 @@ func (r *router) fromCache(e *event, now time.Time) bool {
 		}
 	}
 	for i := range e.IDs {
-		h, ok := r.cached(r.print(e.IDs[i].Kind, e.IDs[i].Value), now)
+		h, ok := r.cached(r.fingerprint(e.IDs[i].Kind, e.IDs[i].Value), now)
 		if !ok {
 			return false
 		}
@@ -146,7 +146,7 @@ func (r *router) fromCache(e *event, now time.Time) bool {
 		}
 	}
 	if e.Session != "" {
-		if h, _ := r.cached(r.print(record.KindSessionID, e.Session), now); h != "" {
+		if h, _ := r.cached(r.fingerprint(record.KindSessionID, e.Session), now); h != "" {
 			return r.send(e, h)
 		}
 	}
@@ -163,12 +163,12 @@ func (r *router) send(e *event, profile string) bool {
 // identifier of makes a new profile, whose id follows from the strongest one.
 func (r *router) settle(e *event, found map[fingerprint]*looked, source string, now time.Time) {
 	if e.bySession && e.Session != "" {
-		if h := r.holds(r.print(record.KindSessionID, e.Session), found, now); h != "" {
+		if h := r.holds(r.fingerprint(record.KindSessionID, e.Session), found, now); h != "" {
 			r.send(e, h)
 		}
 	}
 	if e.Profile != "" && e.profile == "" {
-		if h := r.holds(r.print(kindProfile, e.Profile), found, now); h != "" {
+		if h := r.holds(r.fingerprint(kindProfile, e.Profile), found, now); h != "" {
 			r.send(e, h)
 		}
 	}
@@ -178,7 +178,7 @@ func (r *router) settle(e *event, found map[fingerprint]*looked, source string, 
 		ids = append(ids, record.Identifier{Kind: record.KindSessionID, Value: e.Session})
 	}
 	for i := 0; i < len(ids) && e.profile == ""; i++ {
-		if h := r.holds(r.print(ids[i].Kind, ids[i].Value), found, now); h != "" {
+		if h := r.holds(r.fingerprint(ids[i].Kind, ids[i].Value), found, now); h != "" {
 			r.send(e, h)
 		}
 	}
@@ -188,24 +188,24 @@ func (r *router) settle(e *event, found map[fingerprint]*looked, source string, 
 			strongest = ids[0]
 		}
 		var gen uint64
-		if l := found[r.print(strongest.Kind, strongest.Value)]; l != nil {
+		if l := found[r.fingerprint(strongest.Kind, strongest.Value)]; l != nil {
 			gen = l.Gen
 		}
 		r.send(e, r.directory.DerivedProfile(strongest.Kind, strongest.Value, gen))
 	}
 	for _, id := range ids {
-		print := r.print(id.Kind, id.Value)
-		if l := found[print]; l != nil && r.holds(print, found, now) == "" {
-			r.put(print, l.key, e.profile, now.Add(routeTTL))
+		mark := r.fingerprint(id.Kind, id.Value)
+		if l := found[mark]; l != nil && r.holds(mark, found, now) == "" {
+			r.put(mark, l.key, e.profile, now.Add(routeTTL))
 		}
 	}
 }
 
-func (r *router) holds(print fingerprint, found map[fingerprint]*looked, now time.Time) string {
-	if h, _ := r.cached(print, now); h != "" {
+func (r *router) holds(mark fingerprint, found map[fingerprint]*looked, now time.Time) string {
+	if h, _ := r.cached(mark, now); h != "" {
 		return h
 	}
-	if l := found[print]; l != nil {
+	if l := found[mark]; l != nil {
 		return l.Profile
 	}
 	return ""
@@ -226,18 +226,18 @@ func (r *router) lookUp(ctx context.Context, b *batch, open []int) (map[fingerpr
 	var keys []bus.IdentityKey
 	var profiles []string
 	want := func(kind, value string) bool {
-		print := r.print(kind, value)
-		if _, ok := r.cached(print, b.received); ok {
+		mark := r.fingerprint(kind, value)
+		if _, ok := r.cached(mark, b.received); ok {
 			return false
 		}
-		if _, ok := found[print]; ok {
+		if _, ok := found[mark]; ok {
 			return false
 		}
 		l := &looked{}
-		found[print] = l
+		found[mark] = l
 		if kind != kindProfile {
 			l.key = r.directory.IdentityKey(kind, value)
-			asked, prints, keys = append(asked, l), append(prints, print), append(keys, l.key)
+			asked, prints, keys = append(asked, l), append(prints, mark), append(keys, l.key)
 		}
 		return true
 	}
@@ -294,22 +294,22 @@ func (r *router) lookUpProfiles(ctx context.Context, profiles []string, found ma
 		return err
 	}
 	for i, profile := range profiles {
-		print := r.print(kindProfile, profile)
+		mark := r.fingerprint(kindProfile, profile)
 		h := &holder{}
 		h.state.Store(&holderState{until: now.Add(strangerTTL)})
 		if exist[i] {
 			h.state.Store(&holderState{profile: profile, until: now.Add(routeTTL)})
-			found[print].Profile = profile
+			found[mark].Profile = profile
 		}
-		r.known.put(print, h)
+		r.known.put(mark, h)
 	}
 	return nil
 }
 
 // cached returns the holder that the cache knows; false where it knows
 // nothing, or nothing recent.
-func (r *router) cached(print fingerprint, now time.Time) (profile string, ok bool) {
-	h, ok := r.known.get(print)
+func (r *router) cached(mark fingerprint, now time.Time) (profile string, ok bool) {
+	h, ok := r.known.get(mark)
 	if !ok {
 		return "", false
 	}
@@ -320,14 +320,14 @@ func (r *router) cached(print fingerprint, now time.Time) (profile string, ok bo
 	return s.profile, true
 }
 
-func (r *router) put(print fingerprint, key bus.IdentityKey, profile string, until time.Time) {
+func (r *router) put(mark fingerprint, key bus.IdentityKey, profile string, until time.Time) {
 	h := &holder{}
 	h.state.Store(&holderState{profile: profile, until: until})
-	r.known.put(print, h)
+	r.known.put(mark, h)
 	r.byKey.put(key, h)
 }
 
-func (r *router) print(kind, value string) (f fingerprint) {
+func (r *router) fingerprint(kind, value string) (f fingerprint) {
 	for i, seed := range r.seeds {
 		var h maphash.Hash
 		h.SetSeed(seed)

@@ -154,7 +154,7 @@ func (s *socket) serve(line []byte) bool {
 	case "unsubscribe":
 		s.unsubscribe(c)
 	case "refresh":
-		s.mayRead = s.authorised(c.token)
+		s.mayRead = s.readsWith(c.token)
 		if !s.mayRead {
 			s.refuse(c.id, refuse(http.StatusUnauthorized, codeUnauthorized, "unknown token"))
 			break
@@ -182,7 +182,7 @@ func (s *socket) admit(id int64, key, token string) bool {
 		s.key.Store(&key)
 	}
 	if token != "" {
-		if s.mayRead = s.authorised(token); !s.mayRead {
+		if s.mayRead = s.readsWith(token); !s.mayRead {
 			s.refuse(id, refuse(http.StatusUnauthorized, codeUnauthorized, "unknown token"))
 			s.end(closeUnauthorized)
 			return false
@@ -200,7 +200,7 @@ func (s *socket) admit(id int64, key, token string) bool {
 	return true
 }
 
-func (s *socket) authorised(token string) bool {
+func (s *socket) readsWith(token string) bool {
 	return token != "" && s.g.options.Authorise != nil && s.g.options.Authorise(token)
 }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -88,8 +89,8 @@ func (c *client) closed() int {
 	for {
 		_ = c.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
 		if _, _, err := c.conn.ReadMessage(); err != nil {
-			e, ok := err.(*websocket.CloseError)
-			if !ok {
+			var e *websocket.CloseError
+			if !errors.As(err, &e) {
 				c.t.Fatal(err)
 			}
 			return e.Code

@@ -124,7 +124,7 @@ func serveSocket(g *Gateway, w http.ResponseWriter, r *http.Request) {
 	}
 	defer g.sockets.remove(s)
 	key, token := headerKey(r.Header), query.Get("token")
-	if _, unknown := g.current().sourceOf(key); unknown != nil && s.authorised(key) {
+	if _, unknown := g.current().sourceOf(key); unknown != nil && s.readsWith(key) {
 		key, token = "", key // a bearer token may be either
 	}
 	if key == "" {

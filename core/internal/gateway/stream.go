@@ -125,15 +125,15 @@ func (s *stream) event() (int, bool) {
 // fail adds a result for what could not be read at s.at.
 func (s *stream) fail(what string) {
 	e := s.b.add()
-	e.fail(syntaxProblem(errText(what), s.body, s.at))
+	e.fail(syntaxProblem(textError(what), s.body, s.at))
 	if s.broken == nil {
 		s.broken = e.problem
 	}
 }
 
-type errText string
+type textError string
 
-func (e errText) Error() string { return string(e) }
+func (e textError) Error() string { return string(e) }
 
 func tooLarge(n, limit int) *problem {
 	return &problem{code: codeTooLarge, message: fmt.Sprintf("an event of %d bytes is larger than the %d that are allowed", n, limit)}

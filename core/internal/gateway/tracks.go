@@ -21,7 +21,7 @@ type track struct {
 type tracks struct {
 	socket *socket
 	mu     sync.Mutex
-	room   sync.Cond // signalled when there is less
+	room   sync.Cond // woken when there is less
 	queue  []track
 	bytes  int
 	busy   bool

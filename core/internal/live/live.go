@@ -38,7 +38,7 @@ type Live struct {
 	source Source
 	log    *slog.Logger
 
-	// turn serialises those who start and stop the reader.
+	// turn is for those who start and stop the reader.
 	turn sync.Mutex
 	stop func() // stops the reader and waits for it; nil where there is none
 
@@ -126,7 +126,6 @@ func (l *Live) start(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		defer reader.Close()
 		l.run(reading, reader)
 	}()
 	l.stop = func() { cancel(); <-done }
@@ -140,6 +139,7 @@ const (
 )
 
 func (l *Live) run(ctx context.Context, reader *bus.EventReader) {
+	defer reader.Close() //nolint:contextcheck // it closes without one
 	for ctx.Err() == nil {
 		events, err := reader.Next(ctx, readBatch, readWait)
 		for i := range events {
