@@ -54,9 +54,9 @@ func parseOrder(kind store.Kind, sort string) (order, error) {
 // filter.
 type orderArgs struct{ before, after []any }
 
-// sql gives the query of a page; it selects body, rank and value, and its last
-// argument is the limit.
-func (o order) sql(where string, after *cursor) (string, orderArgs) {
+// sql gives the query of a page; it selects body, rank and value. The limit is a
+// part of the text, since SQLite plans by it.
+func (o order) sql(where string, after *cursor, limit int) (string, orderArgs) {
 	direction, beyond := "", ">"
 	if o.desc {
 		direction, beyond = " DESC", "<"
@@ -66,12 +66,15 @@ func (o order) sql(where string, after *cursor) (string, orderArgs) {
 	marks := strings.Repeat(", ?", len(keys))[2:]
 	var args orderArgs
 	if o.column {
-		if after != nil {
+		if after == nil {
+			// Holds for every document, and tells SQLite to begin in the index.
+			where = fmt.Sprintf("(%s) AND %s >= ''", where, o.path[0])
+		} else {
 			where = fmt.Sprintf("(%s) AND (%s, %s) %s (?, %s)", where, o.path[0], strings.Join(keys, ", "), beyond, marks)
 			args.after = append([]any{after.value}, keyArgs(o.kind, after.id)...)
 		}
-		return fmt.Sprintf("SELECT body, %d, %s FROM %s WHERE %s ORDER BY %s%s, %s LIMIT ?",
-			rankText, o.path[0], o.kind, where, o.path[0], direction, byKey), args
+		return fmt.Sprintf("SELECT body, %d, %s FROM %s WHERE %s ORDER BY %s%s, %s LIMIT %d",
+			rankText, o.path[0], o.kind, where, o.path[0], direction, byKey, limit), args
 	}
 	args.before = []any{o.json, o.json, o.json}
 	beyondCursor := "1"
@@ -84,8 +87,8 @@ func (o order) sql(where string, after *cursor) (string, orderArgs) {
 	SELECT body, %s,
 		CASE json_type(body, ?) WHEN 'integer' THEN %d WHEN 'real' THEN %[2]d WHEN 'text' THEN %d ELSE %d END AS rank,
 		CASE WHEN json_type(body, ?) IN ('integer', 'real', 'text') THEN json_extract(body, ?) END AS value
-	FROM %s WHERE %s) WHERE %s ORDER BY rank, value%s, %s LIMIT ?`,
-		strings.Join(keys, ", "), rankNumber, rankText, rankRest, o.kind, where, beyondCursor, direction, byKey), args
+	FROM %s WHERE %s) WHERE %s ORDER BY rank, value%s, %s LIMIT %d`,
+		strings.Join(keys, ", "), rankNumber, rankText, rankRest, o.kind, where, beyondCursor, direction, byKey, limit), args
 }
 
 // A cursor is the place of a document in an order.

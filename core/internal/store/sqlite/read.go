@@ -54,10 +54,10 @@ func (s *Store) Query(ctx context.Context, q store.Query) (page store.Page, err 
 			return page, err
 		}
 	}
-	query, orderArgs := by.sql(where, after)
+	query, orderArgs := by.sql(where, after, limit+1)
 	args = append(orderArgs.before, append(args, orderArgs.after...)...)
 	var last cursor
-	err = s.rows(ctx, "query "+string(q.Kind), query, append(args, limit+1), func(rows *sql.Rows) error {
+	err = s.rows(ctx, "query "+string(q.Kind), query, args, func(rows *sql.Rows) error {
 		if len(page.Documents) == limit {
 			page.Cursor = last.text(by)
 			return nil
