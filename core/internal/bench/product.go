@@ -266,20 +266,23 @@ func (p *product) settle(ctx context.Context, within time.Duration) (time.Durati
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	began := time.Now()
-	for {
-		if err := p.client.Settle(ctx, nil); err != nil {
+	// What one consumer does, another one has to read: twice nobody behind is
+	// the end.
+	for calm := 0; calm < 2; {
+		behind, err := p.behind(ctx)
+		switch {
+		case errors.Is(err, errNoLag) || err == nil && behind > 0:
+			calm = 0
+		case err != nil:
 			return 0, p.blame(fmt.Errorf("wait until all is folded and indexed: %w", err))
+		default:
+			calm++
 		}
-		// A product that cannot tell its lag has not settled.
-		if _, _, err := p.indexed(ctx); err == nil {
-			return time.Since(began), nil
-		} else if !errors.Is(err, errNoLag) {
-			return 0, p.blame(err)
-		}
-		if err := wait(ctx, 100*time.Millisecond); err != nil {
-			return 0, errNoLag
+		if err := wait(ctx, 50*time.Millisecond); err != nil {
+			return 0, fmt.Errorf("wait until all is folded and indexed: %d messages are left: %w", behind, err)
 		}
 	}
+	return time.Since(began), nil
 }
 
 // blame adds to an error what the product said last, where it has ended. A
@@ -304,29 +307,42 @@ func (p *product) orders(ctx context.Context) (int64, error) {
 	return n, nil
 }
 
+// lag tells how far the consumers are; it is never empty.
+func (p *product) lag(ctx context.Context) ([]client.Lag, error) {
+	status, err := p.client.Status(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask for the lag: %w", err)
+	}
+	if len(status.Lag) == 0 {
+		return nil, errNoLag
+	}
+	return status.Lag, nil
+}
+
+// errNoLag means that the product answers, but cannot tell how far it is.
+var errNoLag = errors.New("the product does not tell its lag")
+
+// behind is how many messages its consumers have not read.
+func (p *product) behind(ctx context.Context) (messages uint64, err error) {
+	lags, err := p.lag(ctx)
+	for _, lag := range lags {
+		messages += lag.End - lag.Position
+	}
+	return messages, err
+}
+
 // indexed is the place in the stream of processed events up to which they can
 // be queried, of which each order takes one, and how many changed profiles can
 // not be queried as they are.
 func (p *product) indexed(ctx context.Context) (position, documents uint64, err error) {
-	status, err := p.client.Status(ctx)
-	if err != nil {
-		return 0, 0, fmt.Errorf("ask for the lag: %w", err)
-	}
-	found := false
-	for _, lag := range status.Lag {
+	lags, err := p.lag(ctx)
+	for _, lag := range lags {
 		switch lag.Stream {
 		case "EVENTS":
-			position, found = lag.Position, true
+			position = lag.Position
 		case "PROFILES":
 			documents = lag.End - lag.Position
 		}
 	}
-	if !found {
-		return 0, 0, errNoLag
-	}
-	return position, documents, nil
+	return position, documents, err
 }
-
-// errNoLag is what indexed returns while the product answers, but cannot tell
-// how far it is.
-var errNoLag = errors.New("the product does not tell its lag")
