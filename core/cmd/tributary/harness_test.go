@@ -21,6 +21,9 @@ const underTest = "CLI_UNDER_TEST"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(underTest) != "" {
+		if dir := os.Getenv(shadowDir); dir != "" {
+			synced = keepShadow(dir)
+		}
 		os.Exit(execute(os.Args[1:]))
 	}
 	os.Exit(m.Run())

@@ -121,10 +121,13 @@ func (s *server) openBus(ctx context.Context) (err error) {
 	s.bus, err = bus.Open(ctx, bus.Options{
 		Dir: s.config.Data, Partitions: c.Partitions, URLs: c.URLs, Creds: c.Creds, Replicas: c.Replicas, Listen: c.Listen,
 		Durability: bus.Durability(s.config.Durability), DiskReserve: uint64(c.DiskReserve),
-		IngestMaxBytes: int64(c.IngestMaxBytes), EventsMaxAge: time.Duration(c.EventsMaxAge), Log: s.log,
+		IngestMaxBytes: int64(c.IngestMaxBytes), EventsMaxAge: time.Duration(c.EventsMaxAge), Log: s.log, Synced: synced,
 	})
 	return err
 }
+
+// synced is told what the streams made durable, by the test of a power cut.
+var synced func(path string)
 
 func (s *server) openProcessor(ctx context.Context) (err error) {
 	s.processor, err = processor.New(ctx, processor.Options{
