@@ -58,7 +58,9 @@ func (s *httpSender) net() net.Conn { return s.conn.conn }
 func (s *httpSender) send(w *window, r *loadResult) error {
 	for {
 		due := s.schedule.next()
-		if w.over(due) && r.requests > 0 {
+		// By the clock: what a server that is too slow for the rate still has
+		// to get by then is not sent.
+		if w.over(s.schedule.now()) && r.requests > 0 {
 			return nil
 		}
 		counts := w.counts(due)

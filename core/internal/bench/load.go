@@ -176,7 +176,8 @@ func (w *window) counts(due time.Time) bool {
 	return true
 }
 
-func (w *window) over(due time.Time) bool { return !due.Before(w.to) }
+// over tells whether nothing more is sent.
+func (w *window) over(now time.Time) bool { return !now.Before(w.to) }
 
 func (w *window) look() {
 	if w.atServer, w.err = cpuOf(w.server); w.err == nil {

@@ -55,6 +55,20 @@ func TestLoadCountsWhatTheServerTookIn(t *testing.T) {
 	}
 }
 
+func TestLoadDoesNotWaitForAServerThatIsTooSlowForTheRate(t *testing.T) {
+	var requests atomic.Int64
+	at := serving(t, func(w http.ResponseWriter, _ *http.Request) {
+		requests.Add(1)
+		<-time.After(20 * time.Millisecond)
+		io.WriteString(w, ceilingBody)
+	})
+	// 60,000 requests are due, of which each connection can have 3 answered.
+	r, err := httpLoad{events: 1, rate: 1_000_000, accepted: anyBody}.on(at, short(2)).run(t.Context())
+	if err != nil || r.requests == 0 || requests.Load() > 100 {
+		t.Errorf("%d requests sent, %d counted, %v", requests.Load(), r.requests, err)
+	}
+}
+
 func TestLoadTellsRefusedFromFailed(t *testing.T) {
 	for name, test := range map[string]struct {
 		status int
