@@ -83,6 +83,9 @@ func (c *Client) dial(ctx context.Context) (*websocket.Conn, error) {
 		dialer.TLSClientConfig = transport.TLSClientConfig
 	}
 	conn, response, err := dialer.DialContext(ctx, target.String(), nil)
+	if response != nil {
+		defer response.Body.Close()
+	}
 	if errors.Is(err, websocket.ErrBadHandshake) {
 		return nil, parseError(response)
 	}

@@ -51,8 +51,8 @@ it runs on, through its data directory (--data). Elsewhere say --server and
 	root.AddCommand(
 		newRun(g), newSend(g), newTail(g),
 		newApply(g), newValidate(), newGet(g), newDelete(g),
-		newProfiles(g), newImport(g), newDeadLetters(g), newStore(g), newBench(),
-		newVersion(),
+		newProfiles(g), newImport(g), newDeadLetters(g), newStore(g),
+		newBench(), newBenchCeiling(), newVersion(),
 	)
 	group(root)
 	for _, c := range root.Commands() {

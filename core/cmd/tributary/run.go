@@ -83,19 +83,20 @@ func serve(ctx context.Context, c *config.Config, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
+	stopping := context.WithoutCancel(ctx)
 	s, err := start(ctx, c, log)
 	if err != nil {
 		return err
 	}
 	if err := s.announce(out); err != nil {
-		return errors.Join(err, s.stop())
+		return errors.Join(err, s.stop(stopping))
 	}
 	select {
 	case <-ctx.Done():
 		log.Info("stopping")
 	case <-s.failed.Done():
 	}
-	return s.stop()
+	return s.stop(stopping)
 }
 
 func newLog(c config.Log) *slog.Logger {

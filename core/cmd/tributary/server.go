@@ -60,16 +60,16 @@ type worker struct {
 // start brings all parts up. It returns when events are accepted.
 func start(ctx context.Context, c *config.Config, log *slog.Logger) (*server, error) {
 	s := &server{config: c, log: log, started: time.Now(), workers: map[string]*worker{}}
-	s.group, s.failed = errgroup.WithContext(context.Background())
+	s.group, s.failed = errgroup.WithContext(context.WithoutCancel(ctx))
 	if err := s.start(ctx); err != nil {
-		return nil, errors.Join(err, s.stop())
+		return nil, errors.Join(err, s.stop(context.WithoutCancel(ctx)))
 	}
 	return s, nil
 }
 
 func (s *server) start(ctx context.Context) error {
 	// The addresses first: whoever finds one taken has waited for nothing.
-	if err := s.listen(); err != nil {
+	if err := s.listen(ctx); err != nil {
 		return err
 	}
 	var err error
@@ -93,21 +93,21 @@ func (s *server) start(ctx context.Context) error {
 		return err
 	}
 	s.openAdmin()
-	s.work("resources", func(ctx context.Context) error { s.resources.Run(ctx); return nil })
-	s.work("processor", s.processor.Run)
-	s.work("indexer", s.indexer.Run)
+	s.work(ctx, "resources", func(ctx context.Context) error { s.resources.Run(ctx); return nil })
+	s.work(ctx, "processor", s.processor.Run)
+	s.work(ctx, "indexer", s.indexer.Run)
 	return s.serve()
 }
 
 // listen takes the addresses of ingest and, where it has its own, of the
 // admin API.
-func (s *server) listen() error {
+func (s *server) listen(ctx context.Context) error {
 	addresses := []string{s.config.HTTP.Addr}
 	if s.config.HTTP.Admin != "" {
 		addresses = append(addresses, s.config.HTTP.Admin)
 	}
 	for _, address := range addresses {
-		l, err := net.Listen("tcp", address)
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 		if err != nil {
 			return fmt.Errorf("listen on %s: %w; say --http with another address", address, err)
 		}
@@ -149,9 +149,10 @@ func (s *server) learn(key bus.IdentityKey, profile string) {
 	}
 }
 
-// work runs a part until [server.halt]; its failure ends the process.
-func (s *server) work(name string, run func(context.Context) error) {
-	ctx, cancel := context.WithCancel(context.Background())
+// work runs a part until [server.halt], not until the context ends, so that the
+// parts end in their order; its failure ends the process.
+func (s *server) work(ctx context.Context, name string, run func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	w := &worker{stop: cancel, done: make(chan struct{})}
 	s.workers[name] = w
 	s.group.Go(func() error {
@@ -211,7 +212,7 @@ func (s *server) openGateway() (err error) {
 	l := &s.config.Limits
 	s.gateway, err = gateway.New(gateway.Options{
 		Bus: s.bus, Resources: s.resources, Seen: seen(s.processor.Seen), Indexed: s.indexed,
-		Live: live.New(s.bus, s.log), Authorise: func(token string) bool { return s.admin.Authorise(token) },
+		Live: live.New(s.bus, s.log), Authorise: func(token string) bool { return s.admin.Admits(token) },
 		Limits: gateway.Limits{
 			Event: int(l.Event), Request: int(l.Request), Inflated: int(l.Inflated), Events: l.Events, Nesting: l.Nesting,
 		},
@@ -248,7 +249,7 @@ const (
 
 // stop ends all parts, those that take in first, so that what was accepted is
 // finished. What the query store did not get is made up for at the next start.
-func (s *server) stop() error {
+func (s *server) stop(ctx context.Context) error {
 	s.draining.Store(true)
 	var problems []error
 	keep := func(doing string, err error) {
@@ -258,7 +259,7 @@ func (s *server) stop() error {
 	}
 	// It names this process: without it commands say that no server runs.
 	_ = os.Remove(filepath.Join(s.config.Data, serverFile))
-	drain, cancel := context.WithTimeout(context.Background(), drainShare)
+	drain, cancel := context.WithTimeout(ctx, drainShare)
 	defer cancel()
 	if s.gateway != nil {
 		keep("drain the gateway", s.gateway.Drain(drain))
@@ -274,7 +275,7 @@ func (s *server) stop() error {
 	}
 	s.halt("resources", "processor")
 	if s.indexer != nil && s.failed.Err() == nil {
-		s.catchUp()
+		s.catchUp(ctx)
 	}
 	s.halt("indexer")
 	problems = append(problems, s.group.Wait())
@@ -285,7 +286,7 @@ func (s *server) stop() error {
 		keep("close the query store", s.store.Close())
 	}
 	if s.bus != nil {
-		closing, cancel := context.WithTimeout(context.Background(), stopShare)
+		closing, cancel := context.WithTimeout(ctx, stopShare)
 		defer cancel()
 		keep("close the bus", s.bus.Close(closing))
 	}

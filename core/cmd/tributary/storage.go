@@ -73,8 +73,8 @@ func (s *server) lag(ctx context.Context) ([]client.Lag, error) {
 
 // catchUp gives the query store its share of the time to stop, to take in what
 // was processed.
-func (s *server) catchUp() {
-	ctx, cancel := context.WithTimeout(context.Background(), catchUpShare)
+func (s *server) catchUp(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, catchUpShare)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

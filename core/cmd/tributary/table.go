@@ -52,7 +52,7 @@ func write(w io.Writer, f format, text jsontext.Value) error {
 	return err
 }
 
-// writeValue writes what can be marshalled to JSON.
+// writeValue writes what JSON can hold.
 func writeValue(w io.Writer, f format, v any) error {
 	text, err := json.Marshal(v)
 	if err != nil {

@@ -120,8 +120,8 @@ func New(o Options) *API {
 	return a
 }
 
-// Authorise tells whether a token is the admin token, in constant time.
-func (a *API) Authorise(token string) bool {
+// Admits tells whether a token is the admin token, in constant time.
+func (a *API) Admits(token string) bool {
 	sum := sha256.Sum256([]byte(token))
 	return subtle.ConstantTimeCompare(sum[:], a.token[:]) == 1
 }
@@ -137,7 +137,7 @@ func Public(path string) bool { return path == "/healthz" || path == "/readyz" }
 // Handler serves the API.
 func (a *API) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/api/") && !a.Authorise(bearer(r)) {
+		if strings.HasPrefix(r.URL.Path, "/api/") && !a.Admits(bearer(r)) {
 			refuse(http.StatusUnauthorized, codeUnauthorized,
 				"want the admin token as `Authorization: Bearer`; it is in the file admin-token of the server's data directory").write(w)
 			return

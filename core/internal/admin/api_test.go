@@ -179,7 +179,7 @@ func (r *rig) event(id, profile, eventTime string) {
 func TestTokenIsWanted(t *testing.T) {
 	r := newRig(t)
 	for _, header := range []string{"", "Bearer wrong", "Bearer " + token + "x", "Basic " + token, token} {
-		request, err := http.NewRequest("GET", r.url+"/api/v1/source", nil)
+		request, err := http.NewRequest(http.MethodGet, r.url+"/api/v1/source", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,12 +190,12 @@ func TestTokenIsWanted(t *testing.T) {
 		}
 		text, _ := io.ReadAll(response.Body)
 		response.Body.Close()
-		if response.StatusCode != 401 || !strings.HasPrefix(string(text), `{"error":{"code":"unauthorized"`) {
+		if response.StatusCode != http.StatusUnauthorized || !strings.HasPrefix(string(text), `{"error":{"code":"unauthorized"`) {
 			t.Errorf("Authorization %q gives %d %s", header, response.StatusCode, text)
 		}
 	}
-	if !r.api.Authorise(token) || r.api.Authorise("") || r.api.Authorise("wrong") {
-		t.Error("Authorise does not tell the token from others")
+	if !r.api.Admits(token) || r.api.Admits("") || r.api.Admits("wrong") {
+		t.Error("Admits does not tell the token from others")
 	}
 }
 
@@ -405,7 +405,7 @@ func TestReadiness(t *testing.T) {
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != 200 || !strings.Contains(string(text), "tributary_") {
+	if err != nil || response.StatusCode != http.StatusOK || !strings.Contains(string(text), "tributary_") {
 		t.Errorf("metrics give %d %.200s (%v)", response.StatusCode, text, err)
 	}
 }

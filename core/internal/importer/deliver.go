@@ -38,7 +38,7 @@ func (i *Importer) submit(ctx context.Context, outcomes []outcome) error {
 	for attempt := 1; len(pending) > 0; attempt++ {
 		again, reason, err := i.submitOnce(ctx, pending)
 		if err != nil {
-			return fmt.Errorf("%w: %v", ErrUnavailable, err)
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 		if pending = again; len(pending) == 0 {
 			break
@@ -51,7 +51,7 @@ func (i *Importer) submit(ctx context.Context, outcomes []outcome) error {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("%w: %v", ErrUnavailable, context.Cause(ctx))
+			return fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
 		}
 		pause *= 2
 	}
@@ -116,7 +116,7 @@ func (i *Importer) bury(ctx context.Context, clean bool, progress *client.Import
 			continue
 		}
 		if err := i.o.Bus.DeadLetter(ctx, letter(progress, o)); err != nil {
-			return fmt.Errorf("%w: keep line %d as a dead letter: %v", ErrUnavailable, o.line, err)
+			return fmt.Errorf("%w: keep line %d as a dead letter: %w", ErrUnavailable, o.line, err)
 		}
 	}
 	return nil
@@ -149,7 +149,7 @@ func (i *Importer) buried(ctx context.Context, progress *client.ImportProgress) 
 	for after := uint64(0); ; {
 		letters, err := i.o.Bus.DeadLetters(ctx, Origin, after, buriedPage)
 		if err != nil {
-			return nil, fmt.Errorf("%w: read the dead letters: %v", ErrUnavailable, err)
+			return nil, fmt.Errorf("%w: read the dead letters: %w", ErrUnavailable, err)
 		}
 		for n := range letters {
 			after = letters[n].Seq

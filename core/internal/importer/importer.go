@@ -261,7 +261,7 @@ func (i *Importer) load(ctx context.Context, mapping, hash string) (*client.Impo
 		return i.fresh(mapping, hash), 0, nil
 	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("%w: read the progress: %v", ErrUnavailable, err)
+		return nil, 0, fmt.Errorf("%w: read the progress: %w", ErrUnavailable, err)
 	}
 	progress := &client.ImportProgress{}
 	if err := json.Unmarshal(text, progress); err != nil {
@@ -276,7 +276,7 @@ func (i *Importer) store(ctx context.Context, progress *client.ImportProgress, e
 		return fmt.Errorf("keep the progress: %w", err)
 	}
 	if _, err := i.o.Bus.PutJob(ctx, key(progress.Mapping, progress.File), text, expect); err != nil {
-		return fmt.Errorf("%w: keep the progress: %v", ErrUnavailable, err)
+		return fmt.Errorf("%w: keep the progress: %w", ErrUnavailable, err)
 	}
 	return nil
 }
