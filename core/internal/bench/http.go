@@ -58,12 +58,13 @@ func (s *httpSender) net() net.Conn { return s.conn.conn }
 func (s *httpSender) send(w *window, r *loadResult) error {
 	for {
 		due := s.schedule.next()
-		// By the clock: what a server that is too slow for the rate still has
-		// to get by then is not sent.
-		if w.over(s.schedule.now()) && r.requests > 0 {
+		// By the clock: what a server that is too slow for the rate should
+		// have got by then is not sent.
+		now := s.schedule.now()
+		if w.over(now) && r.requests > 0 {
 			return nil
 		}
-		counts := w.counts(due)
+		counts := w.counts(now)
 		a, err := s.conn.exchange(s.request.next())
 		if err != nil {
 			return err

@@ -167,9 +167,9 @@ type window struct {
 	err              error
 }
 
-// counts tells whether a request that was due at the time counts.
-func (w *window) counts(due time.Time) bool {
-	if due.Before(w.from) {
+// counts tells whether a request that is sent at the time counts.
+func (w *window) counts(now time.Time) bool {
+	if now.Before(w.from) {
 		return false
 	}
 	w.begin.Do(w.look)
