@@ -188,6 +188,16 @@ func (e *embedded) urlLocked() string {
 	return "nats://" + net.JoinHostPort(host, strconv.Itoa(e.port))
 }
 
+// InProcessConn connects this process without a socket.
+func (e *embedded) InProcessConn() (net.Conn, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.server == nil {
+		return nil, errors.New("the embedded NATS server is not running")
+	}
+	return e.server.InProcessConn()
+}
+
 // keyFile is the path of the seed.
 func (e *embedded) keyFile() string { return filepath.Join(e.dir, fileKey) }
 
