@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -347,7 +348,16 @@ func TestUnavailable(t *testing.T) {
 		faulty.Bus = o.Bus.(*bus.Bus)
 		o.Bus = faulty
 	})
-	events := `[{"id":"a","type":"x","ids":{"user":"1"}},{"id":"b","type":"x","ids":{"user":"2"}},{"id":"a","type":"x","ids":{"user":"1"}},{"id":"c"}]`
+	// Two users whose profiles are in different partitions, so that the bus
+	// can take one event in and not the other.
+	partition := func(user int) int {
+		return faulty.Partition(faulty.DerivedProfile(record.KindUser, strconv.Itoa(user), 0))
+	}
+	other := 2
+	for partition(other) == partition(1) {
+		other++
+	}
+	events := fmt.Sprintf(`[{"id":"a","type":"x","ids":{"user":"1"}},{"id":"b","type":"x","ids":{"user":"%d"}},{"id":"a","type":"x","ids":{"user":"1"}},{"id":"c"}]`, other)
 	all := func(entries []bus.Entry) error {
 		failed := map[int]error{}
 		for i := range entries {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/config"
@@ -13,6 +14,9 @@ import (
 
 // retryMessage begins what a result says of an event that the bus did not take.
 const retryMessage = "not stored; send it again"
+
+// answerWithin is when a request is answered at the latest, taken in or not.
+const answerWithin = 900 * time.Millisecond
 
 // intake takes a parsed batch in: after it, every event of the batch is
 // accepted (its bus has it for good), duplicate, invalid or to be sent again. The
@@ -52,6 +56,12 @@ func (g *Gateway) take(ctx context.Context, source *config.Source, rules *rules,
 		return unavailable("the bus does not answer: " + err.Error())
 	}
 	g.encode(b, waiter)
+	if took := g.now().Sub(b.received); took > answerWithin/10 {
+		// Looking up took its time, so the bus gets what is left of it.
+		left, cancel := context.WithTimeout(ctx, answerWithin-took)
+		defer cancel()
+		ctx = left
+	}
 	g.append(ctx, b)
 	b.settle()
 	g.metrics.results(source.ID, b)

@@ -56,6 +56,8 @@ const (
 	// strangerTTL is how long a profile id that nobody has is remembered as
 	// such: short, because it may come to exist.
 	strangerTTL = 2 * time.Second
+	// lookUpTimeout leaves an append time to end within a second.
+	lookUpTimeout = 450 * time.Millisecond
 	// lookups bounds how many documents one request looks for at once.
 	lookups = 16
 
@@ -106,6 +108,8 @@ func (r *router) route(ctx context.Context, b *batch, rules *rules, source strin
 	if len(open) == 0 {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, lookUpTimeout)
+	defer cancel()
 	found, err := r.lookUp(ctx, b, open)
 	if err != nil {
 		return fmt.Errorf("look up whom the events are about: %w", err)
