@@ -1,9 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -85,37 +85,36 @@ func TestImportGoesOnAfterKills(t *testing.T) {
 	const rows, customers = 20_000, 100
 	path := file(t, "many.csv", manyRows(rows, customers))
 
-	start := func() (wait func() string, kill func()) {
+	start := func() (*exec.Cmd, *tail) {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		t.Cleanup(cancel)
-		c := command(ctx, dir, "import", path)
-		var out bytes.Buffer
-		c.Stdout, c.Stderr = &out, &out
+		c, out := command(ctx, dir, "import", path), &tail{}
+		c.Stdout, c.Stderr = out, out
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		return func() string {
-				if err := c.Wait(); err != nil {
-					t.Fatalf("import: %v\n%s", err, out.String())
-				}
-				return out.String()
-			}, func() {
-				if err := c.Process.Kill(); err != nil {
-					t.Fatal(err)
-				}
-				// It was killed, so it fails.
-				_ = c.Wait()
-			}
+		return c, out
 	}
 	// The command is killed, and given again; then the server is.
-	_, kill := start()
-	taken := waitForRows(t, dir, path, 1)
-	kill()
-	wait, _ := start()
-	waitForRows(t, dir, path, taken+1)
+	first, _ := start()
+	waitForRows(t, dir, path, 1)
+	if err := first.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	// It was killed, so it fails.
+	_ = first.Wait()
+	second, said := start()
+	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(said.String(), "going on at row"); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the second command says\n%s", said)
+		}
+	}
 	server.kill()
 	run(t, dir)
-	out := wait()
+	if err := second.Wait(); err != nil {
+		t.Fatalf("import: %v\n%s", err, said)
+	}
+	out := said.String()
 	contains(t, "import", out, "going on at row ", "trying again", "0 failed")
 
 	if got := must(t, dir, "profiles", "count", fmt.Sprintf("profile.counters.orders == %d", rows/customers)); got != fmt.Sprintln(customers) {
@@ -127,9 +126,9 @@ func TestImportGoesOnAfterKills(t *testing.T) {
 	contains(t, "the same file", must(t, dir, "import", path), "already imported")
 }
 
-// waitForRows waits until the server has taken in at least so many rows of the
-// file that is imported, and returns how many it has.
-func waitForRows(t *testing.T, dir, path string, least uint64) uint64 {
+// waitForRows waits until the server wants a row after so many of the file that
+// is imported.
+func waitForRows(t *testing.T, dir, path string, least uint64) {
 	t.Helper()
 	g := &globals{data: dir}
 	to, err := g.connect()
@@ -149,9 +148,8 @@ func waitForRows(t *testing.T, dir, path string, least uint64) uint64 {
 			t.Fatal("the import was faster than its killer; give it more rows")
 		}
 		if at.Next > least {
-			return at.Next
+			return
 		}
 	}
 	t.Fatal("the import does not begin")
-	return 0
 }
