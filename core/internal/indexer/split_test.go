@@ -51,7 +51,9 @@ func TestSplitEvent(t *testing.T) {
 		p.Ended = &sdk.Session{ID: "old", Profile: "p-3", Started: start, Updated: start, Ended: start, Status: sdk.SessionEnded, Revision: 9}
 		event = p.Event
 	})
-	alone := processed(4, func(p *record.ProcessedEvent) { p.Session, p.Event.Profile, p.Event.Session, p.Changes = nil, "", "", nil })
+	alone := processed(4, func(p *record.ProcessedEvent) {
+		p.Session, p.Event.Profile, p.Event.Session, p.Changes = nil, "", "", nil
+	})
 	for name, c := range map[string]struct {
 		text []byte
 		want string

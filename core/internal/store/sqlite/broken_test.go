@@ -152,7 +152,9 @@ func TestRecoversByItself(t *testing.T) {
 			os.Remove, 0,
 		},
 		"replaced by text": {
-			func(path string) error { return errors.Join(os.Remove(path), os.WriteFile(path, []byte("text"), 0o600)) },
+			func(path string) error {
+				return errors.Join(os.Remove(path), os.WriteFile(path, []byte("text"), 0o600))
+			},
 			os.Remove, 0,
 		},
 		"directory gone": {
