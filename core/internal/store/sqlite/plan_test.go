@@ -124,9 +124,15 @@ func TestFullDisk(t *testing.T) {
 	if n, err := s.Count(t.Context(), store.Events, nil); err != nil || n != uint64(stored) {
 		t.Errorf("%d events, %v, want the %d that were confirmed", n, err, stored)
 	}
+	if err := s.Health(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("health on a full disk is %v, want ErrUnavailable", err)
+	}
 	room("100000")
 	if _, err := s.Apply(t.Context(), batch); err != nil {
 		t.Errorf("with room again: %v", err)
+	}
+	if err := s.Health(t.Context()); err != nil {
+		t.Errorf("health with room again is %v", err)
 	}
 	if n, err := s.Count(t.Context(), store.Events, nil); err != nil || n != uint64(stored+100) {
 		t.Errorf("%d events, %v, want %d", n, err, stored+100)

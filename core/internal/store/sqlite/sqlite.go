@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/store"
@@ -37,6 +38,10 @@ type Store struct {
 	file   *file        // nil while it cannot be opened
 	last   os.FileInfo  // the file that was open last, whose WAL may lie there
 	closed bool
+
+	// writing is why the last write failed, nil where it did not: a full disk
+	// is none that a reader meets.
+	writing atomic.Pointer[error]
 }
 
 var _ store.Store = (*Store)(nil)
@@ -101,8 +106,13 @@ func (s *Store) Reset(ctx context.Context) error {
 
 // Health implements [store.Keeper].
 func (s *Store) Health(ctx context.Context) error {
-	_, err := s.Position(ctx)
-	return err
+	if _, err := s.Position(ctx); err != nil {
+		return err
+	}
+	if failed := s.writing.Load(); failed != nil {
+		return *failed
+	}
+	return nil
 }
 
 // Close implements [store.Keeper].
@@ -115,7 +125,10 @@ func (s *Store) Close() error {
 	}
 	err := s.file.close()
 	s.file = nil
-	return err
+	if err != nil {
+		return fmt.Errorf("close store %s: %w", s.path, err)
+	}
+	return nil
 }
 
 var errClosed = fmt.Errorf("%w: it is closed", store.ErrUnavailable)
@@ -184,6 +197,7 @@ func (s *Store) reopen(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	s.file, s.last = file, file.info
+	s.writing.Store(nil)
 	s.log.Info("the store is open again", "store", s.path)
 	return nil
 }

@@ -127,7 +127,7 @@ func (s *Store) deleteWhere(ctx context.Context, kind store.Kind, where string, 
 
 // write runs f in a transaction of the writer, which it waits for.
 func (s *Store) write(ctx context.Context, doing string, f func(*writer) error) error {
-	return s.use(ctx, doing, func(file *file) error {
+	err := s.use(ctx, doing, func(file *file) error {
 		var w *writer
 		select {
 		case w = <-file.writes:
@@ -137,6 +137,13 @@ func (s *Store) write(ctx context.Context, doing string, f func(*writer) error) 
 		defer func() { file.writes <- w }()
 		return w.transact(func() error { return f(w) })
 	})
+	switch {
+	case err == nil:
+		s.writing.Store(nil)
+	case errors.Is(err, store.ErrUnavailable):
+		s.writing.Store(&err)
+	}
+	return err
 }
 
 func (w *writer) transact(f func() error) error {
