@@ -19,6 +19,10 @@ func (b *Bus) Accepting() error { return b.watch.accepting() }
 // INGEST is under half its bound.
 func (b *Bus) Busy() bool { return b.watch.pressure.busy() }
 
+// Scarce is true while appends arrive and the processor is scarce: then work
+// that nobody waits for had better gather into larger portions.
+func (b *Bus) Scarce() bool { return b.watch.pressure.isScarce.Load() }
+
 // Yield lets a busy gateway go first: it waits up to nine times what was worked
 // before, so that a tenth of the rate is kept, and at most 250 ms. It returns
 // at once where the bus is not busy, and as soon as it is not any more.
@@ -65,6 +69,7 @@ type pressure struct {
 	appends  atomic.Uint64
 	consumed atomic.Uint64
 	rate     atomic.Uint64 // messages consumed in the last second
+	isScarce atomic.Bool
 	isBusy   atomic.Bool
 	sampling atomic.Bool
 
@@ -102,7 +107,9 @@ func (p *pressure) sample() bool {
 		p.rate.Store(now - p.mark)
 		p.mark, p.ticks = now, 0
 	}
-	busy := arrived && p.scarce() && p.behind() && p.half()
+	scarce := arrived && p.scarce()
+	p.isScarce.Store(scarce)
+	busy := scarce && p.behind() && p.half()
 	if p.isBusy.Swap(busy) && !busy {
 		close(p.relieved)
 		p.relieved = make(chan struct{})

@@ -99,11 +99,11 @@ func TestCommitSharesItsFsync(t *testing.T) {
 	var syncs atomic.Int64
 	for _, s := range b.sync.syncers {
 		if s.dir == b.server.streamDir(streamCommits) {
-			real := s.fsync
+			plain := s.fsync
 			s.fsync = func(f *os.File) error {
 				syncs.Add(1)
 				time.Sleep(20 * time.Millisecond) // a slow disk
-				return real(f)
+				return plain(f)
 			}
 		}
 	}

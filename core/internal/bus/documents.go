@@ -95,9 +95,9 @@ func (b *Bus) DocumentsLast(ctx context.Context) (uint64, error) {
 type DocumentReader struct{ feed *feed }
 
 // Next waits for a change, at most wait (0: for ever), then takes what is there
-// at once, up to max. It returns nothing where the wait was over.
-func (r *DocumentReader) Next(ctx context.Context, max int, wait time.Duration) ([]StoredDocument, error) {
-	list, err := r.feed.fetch(ctx, max, pullBytes, wait)
+// at once, up to limit. It returns nothing where the wait was over.
+func (r *DocumentReader) Next(ctx context.Context, limit int, wait time.Duration) ([]StoredDocument, error) {
+	list, err := r.feed.fetch(ctx, limit, pullBytes, wait)
 	if err != nil {
 		return nil, err
 	}

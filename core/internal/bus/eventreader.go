@@ -61,19 +61,19 @@ type EventReader struct {
 }
 
 // Next waits for an event, at most wait (0: for ever), then takes what is there
-// at once, up to max. It returns nothing where the wait was over or all was a
+// at once, up to limit. It returns nothing where the wait was over or all was a
 // repetition. A *GapError, an [ErrGap], is returned once where events are no
 // longer kept; the next call goes on behind the gap.
-func (r *EventReader) Next(ctx context.Context, max int, wait time.Duration) ([]StoredEvent, error) {
+func (r *EventReader) Next(ctx context.Context, limit int, wait time.Duration) ([]StoredEvent, error) {
 	if len(r.queue) == 0 {
-		queue, err := r.feed.fetch(ctx, max, pullBytes, wait)
+		queue, err := r.feed.fetch(ctx, limit, pullBytes, wait)
 		if err != nil {
 			return nil, err
 		}
 		r.queue = queue
 	}
-	events := make([]StoredEvent, 0, min(max, len(r.queue)))
-	for len(r.queue) > 0 && len(events) < max {
+	events := make([]StoredEvent, 0, min(limit, len(r.queue)))
+	for len(r.queue) > 0 && len(events) < limit {
 		m := r.queue[0]
 		if r.after > 0 && m.seq > r.after+1 {
 			gap, err := r.gap(ctx, m.seq)

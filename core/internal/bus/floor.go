@@ -102,7 +102,7 @@ func (b *Bus) EventsLast(ctx context.Context) (uint64, error) {
 func (b *Bus) DeleteEvents(ctx context.Context, sequences []uint64) error {
 	for _, seq := range sequences {
 		var reply struct {
-			Error *refusal `json:"error"`
+			Error *refusedError `json:"error"`
 		}
 		request := map[string]any{"seq": seq, "no_erase": true}
 		if err := b.manage(ctx, "$JS.API.STREAM.MSG.DELETE."+streamEvents, request, &reply); err != nil {

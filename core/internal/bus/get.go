@@ -145,7 +145,7 @@ func directMessage(m *nats.Msg) (stored, error) {
 
 func (x *exchange) leaderMessage() (stored, error) {
 	var reply struct {
-		Error   *refusal `json:"error"`
+		Error   *refusedError `json:"error"`
 		Message struct {
 			Subject string    `json:"subject"`
 			Seq     uint64    `json:"seq"`

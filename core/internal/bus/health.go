@@ -248,7 +248,7 @@ func (w *watch) samplePressure() {
 // wrote notes what became of a write. A stream that fails is probed every
 // second, and makes the embedded server restart if that goes on.
 func (w *watch) wrote(stream string, err error) {
-	var r *refusal
+	var r *refusedError
 	if errors.As(err, &r) && full(r) {
 		err = nil // it works, but for want of room
 	}

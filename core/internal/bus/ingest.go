@@ -288,7 +288,7 @@ func (c *appendCall) fail(index int, err error) {
 
 // ingestError says ErrFull where INGEST refused for want of room.
 func ingestError(err error) error {
-	var r *refusal
+	var r *refusedError
 	if !errors.As(err, &r) {
 		return err
 	}
@@ -298,6 +298,6 @@ func ingestError(err error) error {
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
-func full(r *refusal) bool {
+func full(r *refusedError) bool {
 	return r.Code == codeStoreFailed && (r.Description == "maximum bytes exceeded" || r.Description == "maximum messages exceeded")
 }

@@ -131,13 +131,13 @@ func TestAppendBeyondTheServersLimitFailsAlone(t *testing.T) {
 func TestAppendIsFsyncedBeforeItIsAnswered(t *testing.T) {
 	b := open(t, Options{})
 	var synced atomic.Int64
-	real := b.sync.appended.fsync
+	plain := b.sync.appended.fsync
 	b.sync.appended.fsync = func(f *os.File) error {
 		info, err := f.Stat()
 		if err == nil && strings.HasSuffix(f.Name(), ".blk") {
 			synced.Store(info.Size())
 		}
-		return errors.Join(err, real(f))
+		return errors.Join(err, plain(f))
 	}
 	for i := range 20 {
 		if err := b.Append(t.Context(), []Entry{{i % b.Partitions(), bytes.Repeat([]byte("y"), 1000)}}); err != nil {

@@ -30,7 +30,7 @@ const (
 )
 
 // keptSecret reads a file that only its owner may read, or makes it.
-func keptSecret(path string, make func() ([]byte, error)) ([]byte, error) {
+func keptSecret(path string, create func() ([]byte, error)) ([]byte, error) {
 	data, err := os.ReadFile(path)
 	if err == nil {
 		return data, nil
@@ -38,7 +38,7 @@ func keptSecret(path string, make func() ([]byte, error)) ([]byte, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
-	if data, err = make(); err != nil {
+	if data, err = create(); err != nil {
 		return nil, fmt.Errorf("make %s: %w", path, err)
 	}
 	if err := writeDurably(path, data, 0o600); err != nil {
@@ -127,7 +127,7 @@ func (b *Bus) identify(ctx context.Context) error {
 
 // own reads what the installation keeps under a name, or creates it: one of
 // several nodes that start at once does, and all read the same.
-func (b *Bus) own(ctx context.Context, name string, make func() ([]byte, error)) ([]byte, error) {
+func (b *Bus) own(ctx context.Context, name string, create func() ([]byte, error)) ([]byte, error) {
 	subject := subjectResource(kindOwn, name)
 	for {
 		m, err := b.last(ctx, streamResources, subject)
@@ -137,7 +137,7 @@ func (b *Bus) own(ctx context.Context, name string, make func() ([]byte, error))
 		if !errors.Is(err, ErrNotFound) {
 			return nil, fmt.Errorf("read the installation's %s: %w", name, err)
 		}
-		data, err := make()
+		data, err := create()
 		if err != nil {
 			return nil, fmt.Errorf("make the installation's %s: %w", name, err)
 		}

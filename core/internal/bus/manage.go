@@ -12,7 +12,7 @@ import (
 // state returns what a stream holds.
 func (b *Bus) state(ctx context.Context, stream string) (jetstream.StreamState, error) {
 	var reply struct {
-		Error *refusal              `json:"error"`
+		Error *refusedError              `json:"error"`
 		State jetstream.StreamState `json:"state"`
 	}
 	if err := b.manage(ctx, "$JS.API.STREAM.INFO."+stream, nil, &reply); err != nil {
@@ -32,7 +32,7 @@ func (b *Bus) purge(ctx context.Context, stream, subject string, below uint64) e
 		request["filter"] = subject
 	}
 	var reply struct {
-		Error *refusal `json:"error"`
+		Error *refusedError `json:"error"`
 	}
 	if err := b.manage(ctx, "$JS.API.STREAM.PURGE."+stream, request, &reply); err != nil {
 		return fmt.Errorf("purge %s: %w", stream, err)

@@ -122,6 +122,6 @@ func (o ordered) missing(ctx context.Context, failed []int) (left []int, err err
 // refused is true where the server said no: for want of room, or while a store
 // is broken. That may pass.
 func refused(err error) bool {
-	var r *refusal
+	var r *refusedError
 	return errors.As(err, &r)
 }

@@ -26,16 +26,16 @@ const (
 	codeNotFound          = 10037
 )
 
-// A refusal is an acknowledgement that says no.
-type refusal struct {
+// A refusedError is an acknowledgement that says no.
+type refusedError struct {
 	Code        int    `json:"err_code"`
 	Description string `json:"description"`
 }
 
-func (r *refusal) Error() string { return fmt.Sprintf("%s (%d)", r.Description, r.Code) }
+func (r *refusedError) Error() string { return fmt.Sprintf("%s (%d)", r.Description, r.Code) }
 
 func refusedWith(err error, code int) bool {
-	var r *refusal
+	var r *refusedError
 	return errors.As(err, &r) && r.Code == code
 }
 
@@ -50,7 +50,7 @@ func (x *exchange) acknowledged() (seq uint64, err error) {
 	}
 	var ack struct {
 		Seq   uint64   `json:"seq"`
-		Error *refusal `json:"error"`
+		Error *refusedError `json:"error"`
 	}
 	if seq, ok := quickAck(x.reply.Data); ok {
 		return seq, nil

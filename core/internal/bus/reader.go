@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // IngestLast is the sequence of INGEST's last message, also of one that is no
@@ -91,7 +92,20 @@ type IngestMessage struct {
 // Next blocks for one message, then takes what is there at once, until maxBytes
 // are reached.
 func (r *IngestReader) Next(ctx context.Context, maxBytes int) ([]IngestMessage, error) {
-	list, err := r.feed.fetch(ctx, pullMessages, maxBytes, 0)
+	return r.read(ctx, maxBytes, 0)
+}
+
+// More takes what is there at once, if anything is.
+func (r *IngestReader) More(ctx context.Context, maxBytes int) ([]IngestMessage, error) {
+	return r.read(ctx, maxBytes, 1)
+}
+
+// Pending is how many messages of the partition followed those that were read,
+// when the last one of them was delivered.
+func (r *IngestReader) Pending() uint64 { return r.feed.pending + uint64(len(r.feed.in)) }
+
+func (r *IngestReader) read(ctx context.Context, maxBytes int, wait time.Duration) ([]IngestMessage, error) {
+	list, err := r.feed.fetch(ctx, pullMessages, maxBytes, wait)
 	if err != nil {
 		return nil, err
 	}

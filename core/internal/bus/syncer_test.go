@@ -226,10 +226,10 @@ func TestCheckpointCoversTheEffects(t *testing.T) {
 	}
 	synced := map[string]bool{}
 	for _, s := range b.sync.effects {
-		real := s.fsync
+		plain := s.fsync
 		s.fsync = func(f *os.File) error {
 			synced[filepath.Base(s.dir)] = true
-			return real(f)
+			return plain(f)
 		}
 	}
 	if err := b.Checkpoint(t.Context()); err != nil {

@@ -80,7 +80,7 @@ func (b *Bus) subjects(ctx context.Context, stream, filter string) ([]string, er
 	var list []string
 	for {
 		var reply struct {
-			Error *refusal `json:"error"`
+			Error *refusedError `json:"error"`
 			Total int      `json:"total"`
 			State struct {
 				Subjects map[string]json.Number `json:"subjects"`
