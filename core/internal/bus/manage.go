@@ -12,7 +12,7 @@ import (
 // state returns what a stream holds.
 func (b *Bus) state(ctx context.Context, stream string) (jetstream.StreamState, error) {
 	var reply struct {
-		Error *refusedError              `json:"error"`
+		Error *refusedError         `json:"error"`
 		State jetstream.StreamState `json:"state"`
 	}
 	if err := b.manage(ctx, "$JS.API.STREAM.INFO."+stream, nil, &reply); err != nil {

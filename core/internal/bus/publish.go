@@ -49,7 +49,7 @@ func (x *exchange) acknowledged() (seq uint64, err error) {
 		return 0, x.err
 	}
 	var ack struct {
-		Seq   uint64   `json:"seq"`
+		Seq   uint64        `json:"seq"`
 		Error *refusedError `json:"error"`
 	}
 	if seq, ok := quickAck(x.reply.Data); ok {

@@ -81,7 +81,7 @@ func (b *Bus) subjects(ctx context.Context, stream, filter string) ([]string, er
 	for {
 		var reply struct {
 			Error *refusedError `json:"error"`
-			Total int      `json:"total"`
+			Total int           `json:"total"`
 			State struct {
 				Subjects map[string]json.Number `json:"subjects"`
 			} `json:"state"`
