@@ -68,6 +68,9 @@ func (p *partition) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if items, err = p.gather(ctx, reader, items); err != nil {
+			return err
+		}
 		for len(items) > 0 {
 			begun := time.Now()
 			done, err := p.process(context.WithoutCancel(ctx), items)
@@ -78,6 +81,7 @@ func (p *partition) run(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return p.seal(ctx)
 			}
+			p.node.bus.ReportLag(p.number, reader.Pending())
 			p.node.bus.Yield(ctx, time.Since(begun))
 		}
 	}
@@ -105,6 +109,39 @@ func (p *partition) next(ctx context.Context, reader *bus.IngestReader) ([]bus.I
 			return nil, err
 		}
 	}
+}
+
+const (
+	// gatherFor is how long a batch waits to become larger.
+	gatherFor = 50 * time.Millisecond
+	// gathered is how many commands make a batch large enough.
+	gathered = 256
+)
+
+// gather lets a small batch become larger while the CPU is scarce and nobody
+// waits for what is in it: a commit costs much more than one command more.
+func (p *partition) gather(ctx context.Context, reader *bus.IngestReader, items []item) ([]item, error) {
+	if len(items) >= gathered || !p.node.bus.Scarce() {
+		return items, nil
+	}
+	for i := range items {
+		if items[i].Reply != "" {
+			return items, nil
+		}
+	}
+	pause := time.NewTimer(gatherFor)
+	defer pause.Stop()
+	select {
+	case <-ctx.Done():
+		return items, nil
+	case <-pause.C:
+	}
+	messages, err := reader.More(ctx, readBytes)
+	if err != nil {
+		return nil, err
+	}
+	more, err := p.items(ctx, messages)
+	return append(items, more...), err
 }
 
 // sealAfter is how long nothing must have come before a partition is sealed:
