@@ -12,7 +12,9 @@ import (
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		removeNatsServer()
+		if natsServerDir != "" {
+			os.RemoveAll(natsServerDir)
+		}
 		os.Exit(code)
 	}))
 }

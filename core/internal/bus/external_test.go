@@ -22,6 +22,7 @@ var natsServer = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	natsServerDir = dir
 	path := filepath.Join(dir, "nats-server")
 	build := exec.Command("go", "build", "-o", path, "github.com/nats-io/nats-server/v2")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -31,11 +32,8 @@ var natsServer = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-func removeNatsServer() {
-	if path, err := natsServer(); err == nil {
-		os.RemoveAll(filepath.Dir(path))
-	}
-}
+// natsServerDir is where it was built, empty where no test needed it.
+var natsServerDir string
 
 // An external is a NATS server in a process of its own.
 type external struct {
