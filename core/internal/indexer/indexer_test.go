@@ -119,6 +119,28 @@ func (r *rig) send(n int) {
 	}
 }
 
+// flow sends events until what it returns is called: a thousand at its own pace,
+// then never far ahead of the store.
+func (r *rig) flow() (quiet func()) {
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for free := 25; ; free-- {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				if n := r.count(store.Events); free > 0 || n+500 > uint64(r.sent) {
+					r.send(40)
+				}
+			}
+		}
+	}()
+	return func() { close(stop); <-done }
+}
+
 func (r *rig) document(id string, data []byte) {
 	r.t.Helper()
 	results, err := r.bus.PutDocuments(context.Background(), []bus.DocumentPut{{Profile: id, Data: data, Expect: r.kv[id]}})
@@ -197,31 +219,17 @@ func TestIndexesWhatTheBusHolds(t *testing.T) {
 // TestResumes stops and starts indexers while events flow.
 func TestResumes(t *testing.T) {
 	r := newRig(t)
-	stop, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				r.send(40)
-			}
-		}
-	}()
+	quiet := r.flow()
 	for range 8 {
 		r.run(0)
 		at := r.count(store.Events)
-		eventually(t, "it goes on", func() bool { return r.count(store.Events) > at+200 })
+		eventually(t, "it goes on", func() bool { return r.count(store.Events) > at+100 })
 		r.stop()
 	}
-	close(stop)
-	<-done
+	quiet()
 	r.run(0)
 	r.settled()
 	// Once each: a repetition would have been put again.
-	var text bytes.Buffer
-	r.x.Metrics(&text)
 	puts := r.x.metrics.documents[store.Events].Get()
 	if puts > uint64(r.sent) {
 		t.Errorf("%d events put, %d sent", puts, r.sent)
@@ -376,18 +384,7 @@ func TestRebuild(t *testing.T) {
 	if _, err := r.store.Apply(t.Context(), store.Batch{Put: []store.Document{stray, newer}}); err != nil {
 		t.Fatal(err)
 	}
-	stop, done := make(chan struct{}), make(chan struct{})
-	go func() { // events flow
-		defer close(done)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				r.send(20)
-			}
-		}
-	}()
+	quiet := r.flow()
 	var calls int
 	var lastDone, lastTotal uint64
 	err = r.x.Rebuild(t.Context(), func(done, total uint64) {
@@ -402,8 +399,7 @@ func TestRebuild(t *testing.T) {
 	if n := r.count(store.Events); n < 3000 {
 		t.Errorf("%d events when it was done", n)
 	}
-	close(stop)
-	<-done
+	quiet()
 	r.settled()
 	if d, err := r.store.Get(t.Context(), store.Profiles, "p-1"); err != nil || d.Version != 5 || r.count(store.Profiles) != 300 {
 		t.Errorf("the profile is at %d, %v, among %d", d.Version, err, r.count(store.Profiles))

@@ -21,15 +21,12 @@ const secondsFunction = "tributary_seconds"
 func init() {
 	driver.MustRegisterDeterministicScalarFunction(secondsFunction, 1,
 		func(_ *driver.FunctionContext, args []sqldriver.Value) (sqldriver.Value, error) {
-			text, ok := args[0].(string)
-			if !ok {
-				return nil, nil
+			if text, ok := args[0].(string); ok {
+				if at, err := sdk.ParseTime(text); err == nil {
+					return at.Unix(), nil
+				}
 			}
-			at, err := sdk.ParseTime(text)
-			if err != nil {
-				return nil, nil
-			}
-			return at.Unix(), nil
+			return nil, nil
 		})
 }
 

@@ -76,7 +76,9 @@ func BenchmarkQuery(b *testing.B) {
 		name string
 		ask  func(i int) error
 	}{
-		{"profile", func(i int) error { return ask(b, s, store.Query{Filter: storetest.Filter(b, store.Events, profile(i))}) }},
+		{"profile", func(i int) error {
+			return ask(b, s, store.Query{Filter: storetest.Filter(b, store.Events, profile(i))})
+		}},
 		{"type", func(i int) error {
 			return ask(b, s, store.Query{Filter: storetest.Filter(b, store.Events, fmt.Sprintf(`event.type == "type-%d"`, i%40))})
 		}},

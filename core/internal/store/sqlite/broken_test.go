@@ -47,7 +47,7 @@ func script(t *testing.T, path, text string) {
 }
 
 func TestOpenRefusesWhatIsNoStore(t *testing.T) {
-	for name, make := range map[string]func(t *testing.T, path string){
+	for name, place := range map[string]func(t *testing.T, path string){
 		"text": func(t *testing.T, path string) {
 			if err := os.WriteFile(path, []byte("not a database, but long enough to be one: "+strings.Repeat("x", 200)), 0o600); err != nil {
 				t.Fatal(err)
@@ -98,7 +98,7 @@ func TestOpenRefusesWhatIsNoStore(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "store.db")
-			make(t, path)
+			place(t, path)
 			before := content(t, path)
 			s, err := sqlite.Open(t.Context(), sqlite.Options{Path: path})
 			if err == nil {

@@ -70,11 +70,11 @@ func openFile(ctx context.Context, path string) (_ *file, err error) {
 	f.writes <- w
 	if fresh {
 		// Before the switch to WAL, so that the file's own header says whose it is.
-		if err := w.transact(func() error { return w.exec(createSchema) }); err != nil {
+		if err := w.transact(ctx, func() error { return w.exec(ctx, createSchema) }); err != nil {
 			return f, err
 		}
 	}
-	if err := w.exec("PRAGMA journal_mode = WAL"); err != nil {
+	if err := w.exec(ctx, "PRAGMA journal_mode = WAL"); err != nil {
 		return f, err
 	}
 	if err := w.prepare(ctx); err != nil {

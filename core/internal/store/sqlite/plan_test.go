@@ -100,7 +100,7 @@ func TestFullDisk(t *testing.T) {
 	room := func(pages string) {
 		t.Helper()
 		w := <-s.file.writes
-		if err := w.exec("PRAGMA max_page_count = " + pages); err != nil {
+		if err := w.exec(t.Context(), "PRAGMA max_page_count = "+pages); err != nil {
 			t.Fatal(err)
 		}
 		s.file.writes <- w

@@ -126,12 +126,12 @@ func (s *Store) Scan(ctx context.Context, kind store.Kind, filter store.Filter, 
 
 // rows runs a query beside the writer and calls each for every row.
 func (s *Store) rows(ctx context.Context, doing, query string, args []any, each func(*sql.Rows) error) error {
-	return s.use(ctx, doing, func(f *file) error {
+	return s.use(ctx, doing, func(f *file) (err error) {
 		rows, err := f.readers.QueryContext(ctx, query, args...)
 		if err != nil {
 			return err
 		}
-		defer rows.Close()
+		defer func() { err = errors.Join(err, rows.Close()) }()
 		for rows.Next() {
 			if err := each(rows); err != nil {
 				return err

@@ -86,7 +86,9 @@ func Discard(path string, now time.Time) (string, error) {
 // Reset implements [store.Keeper]. A file that is damaged is renamed and a new
 // one takes its place.
 func (s *Store) Reset(ctx context.Context) error {
-	err := s.write(ctx, "reset store", func(w *writer) error { return w.exec(dropSchema + createSchema) })
+	err := s.write(ctx, "reset store", func(ctx context.Context, w *writer) error {
+		return w.exec(ctx, dropSchema+createSchema)
+	})
 	if !errors.Is(err, store.ErrBroken) {
 		return err
 	}

@@ -31,10 +31,10 @@ type writer struct {
 
 // Apply implements [store.Writer].
 func (s *Store) Apply(ctx context.Context, batch store.Batch) (refused []store.Refused, err error) {
-	err = s.write(ctx, "apply batch", func(w *writer) error {
+	err = s.write(ctx, "apply batch", func(ctx context.Context, w *writer) error {
 		refused = refused[:0]
 		for i := range batch.Put {
-			reason, err := w.put(&batch.Put[i])
+			reason, err := w.put(ctx, &batch.Put[i])
 			if err != nil {
 				return fmt.Errorf("put %s document %s: %w", batch.Put[i].Kind, batch.Put[i].ID, err)
 			}
@@ -43,14 +43,14 @@ func (s *Store) Apply(ctx context.Context, batch store.Batch) (refused []store.R
 			}
 		}
 		for _, d := range batch.Delete {
-			if err := w.remove(d); err != nil {
+			if err := w.remove(ctx, d); err != nil {
 				return fmt.Errorf("delete %s document %s: %w", d.Kind, d.ID, err)
 			}
 		}
 		if batch.Position == nil {
 			return nil
 		}
-		_, err := w.position.Exec(batch.Position)
+		_, err := w.position.ExecContext(ctx, batch.Position)
 		return err
 	})
 	if err != nil {
@@ -110,8 +110,8 @@ func (s *Store) deleteWhere(ctx context.Context, kind store.Kind, where string, 
 		if err != nil {
 			return deleted, err
 		}
-		err = s.write(ctx, doing, func(w *writer) error {
-			result, err := w.conn.ExecContext(context.WithoutCancel(ctx), remove, append(args[:len(args):len(args)], string(list))...)
+		err = s.write(ctx, doing, func(ctx context.Context, w *writer) error {
+			result, err := w.conn.ExecContext(ctx, remove, append(args[:len(args):len(args)], string(list))...)
 			if err != nil {
 				return err
 			}
@@ -125,8 +125,9 @@ func (s *Store) deleteWhere(ctx context.Context, kind store.Kind, where string, 
 	}
 }
 
-// write runs f in a transaction of the writer, which it waits for.
-func (s *Store) write(ctx context.Context, doing string, f func(*writer) error) error {
+// write runs f in a transaction of the writer, which it waits for. The context
+// that f gets does not end.
+func (s *Store) write(ctx context.Context, doing string, f func(context.Context, *writer) error) error {
 	err := s.use(ctx, doing, func(file *file) error {
 		var w *writer
 		select {
@@ -135,7 +136,8 @@ func (s *Store) write(ctx context.Context, doing string, f func(*writer) error) 
 			return ctx.Err()
 		}
 		defer func() { file.writes <- w }()
-		return w.transact(func() error { return f(w) })
+		whole := context.WithoutCancel(ctx)
+		return w.transact(whole, func() error { return f(whole, w) })
 	})
 	switch {
 	case err == nil:
@@ -146,22 +148,22 @@ func (s *Store) write(ctx context.Context, doing string, f func(*writer) error) 
 	return err
 }
 
-func (w *writer) transact(f func() error) error {
-	if err := w.exec("BEGIN IMMEDIATE"); err != nil {
+func (w *writer) transact(ctx context.Context, f func() error) error {
+	if err := w.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
 	if err := f(); err != nil {
-		return errors.Join(err, w.rollback())
+		return errors.Join(err, w.rollback(ctx))
 	}
-	if err := w.exec("COMMIT"); err != nil {
-		return errors.Join(err, w.rollback())
+	if err := w.exec(ctx, "COMMIT"); err != nil {
+		return errors.Join(err, w.rollback(ctx))
 	}
 	return nil
 }
 
 // rollback ends the transaction where SQLite has not done so itself.
-func (w *writer) rollback() error {
-	err := w.exec("ROLLBACK")
+func (w *writer) rollback(ctx context.Context) error {
+	err := w.exec(ctx, "ROLLBACK")
 	var answer *driver.Error
 	if errors.As(err, &answer) && answer.Code()&0xff == lib.SQLITE_ERROR {
 		return nil // no transaction is active
@@ -169,8 +171,8 @@ func (w *writer) rollback() error {
 	return err
 }
 
-func (w *writer) exec(script string) error {
-	_, err := w.conn.ExecContext(context.Background(), script)
+func (w *writer) exec(ctx context.Context, script string) error {
+	_, err := w.conn.ExecContext(ctx, script)
 	return err
 }
 
@@ -207,7 +209,7 @@ func (w *writer) close() error {
 }
 
 // put stores a document, or tells why it cannot be stored.
-func (w *writer) put(d *store.Document) (reason string, err error) {
+func (w *writer) put(ctx context.Context, d *store.Document) (reason string, err error) {
 	names := d.Kind.Columns()
 	if names == nil || d.Version == 0 || d.Version > math.MaxInt64 {
 		return fmt.Sprintf("want a kind of %v and a version above 0, got %q and %d", store.Kinds, d.Kind, d.Version), nil
@@ -222,7 +224,7 @@ func (w *writer) put(d *store.Document) (reason string, err error) {
 		}
 	}
 	args = append(args, int64(d.Version), string(d.Body))
-	_, err = w.upserts[d.Kind].Exec(args...)
+	_, err = w.upserts[d.Kind].ExecContext(ctx, args...)
 	var answer *driver.Error
 	if errors.As(err, &answer) {
 		switch answer.Code() & 0xff {
@@ -233,7 +235,7 @@ func (w *writer) put(d *store.Document) (reason string, err error) {
 	return "", err
 }
 
-func (w *writer) remove(d store.Deletion) error {
+func (w *writer) remove(ctx context.Context, d store.Deletion) error {
 	statement := w.removes[d.Kind]
 	if statement == nil {
 		return fmt.Errorf("%w: unknown kind %q, want one of %v", store.ErrInvalid, d.Kind, store.Kinds)
@@ -242,6 +244,6 @@ func (w *writer) remove(d store.Deletion) error {
 	if d.Version > 0 && d.Version < math.MaxInt64 {
 		version = int64(d.Version)
 	}
-	_, err := statement.Exec(append(keyArgs(d.Kind, d.ID), version)...)
+	_, err := statement.ExecContext(ctx, append(keyArgs(d.Kind, d.ID), version)...)
 	return err
 }
