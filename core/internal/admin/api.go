@@ -117,6 +117,7 @@ func New(o Options) *API {
 	a.handle("POST /api/v1/import/{id}/rows", a.importRows)
 
 	a.stream("POST /api/v1/store/rebuild", a.rebuild)
+	a.stream("GET /api/v1/debug/{name}", a.profile)
 	return a
 }
 

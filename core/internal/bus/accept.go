@@ -79,6 +79,7 @@ type pressure struct {
 	before   []uint64
 	ticks    int
 	mark     uint64
+	idle     idleShare
 }
 
 func (p *pressure) init(partitions int, half func() bool) {
@@ -116,6 +117,7 @@ func (p *pressure) sample() bool {
 	}
 	if !arrived {
 		p.before = nil
+		p.idle.forget()
 	}
 	return arrived
 }
@@ -128,9 +130,16 @@ func (p *pressure) behind() bool {
 	return sum > max(leastBacklog, p.rate.Load())
 }
 
-// scarce looks at how long goroutines that could run waited since the last
-// sample.
+// scarce looks at what the machine's processors were since the last sample,
+// and at how long goroutines that could run waited.
 func (p *pressure) scarce() bool {
+	share, known := p.idle.look()
+	waiting := p.waiting()
+	return known && share < scarceIdle || waiting
+}
+
+// waiting is true where a tenth of the goroutines waited long.
+func (p *pressure) waiting() bool {
 	metrics.Read(p.samples)
 	if p.samples[0].Value.Kind() != metrics.KindFloat64Histogram {
 		return false
