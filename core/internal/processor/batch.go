@@ -19,8 +19,9 @@ const (
 // An item is one command of the log and its place there.
 type item struct {
 	record.Command
-	seq  uint64
-	done uint32 // where the position stands when it is done
+	seq    uint64
+	done   uint32  // where the position stands when it is done
+	claims []claim // an event's identifiers, the strongest first
 }
 
 // An entry is a profile as a partition keeps it in memory.
@@ -63,7 +64,7 @@ func (b *batch) fold(it *item) (err error) {
 	}()
 	switch it.Kind {
 	case record.KindEvent:
-		err = b.event(&it.Command)
+		err = b.event(it)
 	case 0: // a message that could not be decoded
 	case record.KindConfig:
 		err = b.configure(it.Revision)
@@ -91,13 +92,14 @@ func (b *batch) configure(revision uint64) error {
 	return nil
 }
 
-func (b *batch) event(c *record.Command) error {
+func (b *batch) event(it *item) error {
+	c := &it.Command
 	e, err := b.load(c.Profile)
 	if err != nil {
 		return err
 	}
-	claims, err := b.claims(c.Event)
-	if err != nil {
+	claims := it.claims
+	if err := b.hold(claims); err != nil {
 		return err
 	}
 	a := examine(b.rules, e.doc, c)

@@ -19,11 +19,11 @@ type holding struct {
 	renewed  time.Time
 }
 
-// claims returns an event's identifiers, the strongest first, and who holds
-// their keys. The session comes last.
-func (b *batch) claims(e *record.Event) ([]claim, error) {
-	if e.ProfileLess {
-		return nil, nil
+// claims returns an event's identifiers, the strongest first; the session comes
+// last. Who holds them is filled in by hold.
+func (n *Processor) claims(e *record.Event) []claim {
+	if e.ProfileLess || len(e.IDs) == 0 && e.Session == "" {
+		return nil
 	}
 	claims := make([]claim, 0, len(e.IDs)+1)
 	for _, id := range e.IDs {
@@ -33,16 +33,22 @@ func (b *batch) claims(e *record.Event) ([]claim, error) {
 		claims = append(claims, claim{Identifier: record.Identifier{Kind: record.KindSessionID, Value: e.Session}})
 	}
 	for i := range claims {
-		h, err := b.holding(b.key(claims[i]))
+		claims[i].key = n.bus.IdentityKey(claims[i].Kind, claims[i].Value)
+	}
+	return claims
+}
+
+// hold fills in who holds the claims' keys.
+func (b *batch) hold(claims []claim) error {
+	for i := range claims {
+		h, err := b.holding(claims[i].key)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		claims[i].holder, claims[i].gen = h.Profile, h.Gen
 	}
-	return claims, nil
+	return nil
 }
-
-func (b *batch) key(c claim) bus.IdentityKey { return b.node.bus.IdentityKey(c.Kind, c.Value) }
 
 // derive is the id of the person whom an identifier that nobody holds makes.
 func (b *batch) derive(c claim) string { return b.node.bus.DerivedProfile(c.Kind, c.Value, c.gen) }
@@ -79,7 +85,7 @@ func (n *Processor) readIdentity(ctx context.Context, key bus.IdentityKey) (hold
 func (b *batch) take(c *record.Command, claims []claim, d decision) (again bool, err error) {
 	for _, i := range d.take {
 		cl := &claims[i]
-		key := b.key(*cl)
+		key := cl.key
 		h, err := b.holding(key)
 		if err != nil {
 			return false, err
@@ -113,7 +119,7 @@ func (b *batch) create(key bus.IdentityKey, id record.Identity, revision uint64)
 
 func (b *batch) reread(claims []claim) error {
 	for i := range claims {
-		h, err := b.readHolding(b.key(claims[i]))
+		h, err := b.readHolding(claims[i].key)
 		if err != nil {
 			return err
 		}
@@ -132,7 +138,7 @@ func (b *batch) renewSession(claims []claim, profile string) {
 	if last.Kind != record.KindSessionID || last.holder != profile {
 		return
 	}
-	key := b.key(last)
+	key := last.key
 	h, ok := b.identities.get(string(key))
 	if now := b.node.now(); ok && now.Sub(h.renewed) > sessionTTL {
 		b.renew = append(b.renew, record.Holder{Key: string(key), Identity: h.Identity})

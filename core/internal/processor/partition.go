@@ -178,6 +178,9 @@ func (p *partition) items(ctx context.Context, messages []bus.IngestMessage) ([]
 			if m.Seq == p.position.Seq && uint32(i) < p.position.Done {
 				continue
 			}
+			if it.Event != nil {
+				it.claims = p.node.claims(it.Event)
+			}
 			items = append(items, it)
 		}
 	}
@@ -216,7 +219,9 @@ func (p *partition) process(ctx context.Context, items []item) (int, error) {
 // fold takes items into a batch until it is full.
 func (p *partition) fold(ctx context.Context, items []item) (*batch, int, error) {
 	b := p.newBatch(ctx)
-	b.prefetch(items[:min(len(items), batchCommands)])
+	if err := b.prefetch(items[:min(len(items), batchCommands)]); err != nil {
+		return b, 0, err
+	}
 	for i := range items {
 		if err := b.fold(&items[i]); err != nil {
 			return b, i, err

@@ -1,84 +1,74 @@
 package processor
 
 import (
-	"golang.org/x/sync/errgroup"
+	"fmt"
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/record"
 )
 
-// readers is how many keys a batch reads at once ahead of its fold.
-const readers = 16
-
-// prefetch reads, side by side, the profiles and identities that the items
-// will ask for and that are not in memory. It is there for speed alone: what it
-// could not read the fold reads itself, and reports.
-func (b *batch) prefetch(items []item) {
+// prefetch reads the profiles and identities that the items will ask for and
+// that are not in memory, all in one question each.
+func (b *batch) prefetch(items []item) error {
 	profiles, keys := map[string]struct{}{}, map[bus.IdentityKey]struct{}{}
 	for i := range items {
-		c := &items[i].Command
-		if c.Kind != record.KindEvent || c.Profile == "" {
+		profile := items[i].Profile
+		if profile == "" {
 			continue
 		}
-		if _, ok := b.documents.get(c.Profile); !ok {
-			profiles[c.Profile] = struct{}{}
+		if _, ok := b.documents.get(profile); !ok {
+			profiles[profile] = struct{}{}
 		}
-		for _, id := range c.Event.IDs {
-			if key := b.node.bus.IdentityKey(id.Kind, id.Value); !b.knows(key) {
-				keys[key] = struct{}{}
-			}
-		}
-		if c.Event.Session != "" {
-			if key := b.node.bus.IdentityKey(record.KindSessionID, c.Event.Session); !b.knows(key) {
-				keys[key] = struct{}{}
+		for _, claim := range items[i].claims {
+			if _, ok := b.identities.get(string(claim.key)); !ok {
+				keys[claim.key] = struct{}{}
 			}
 		}
 	}
-	if len(profiles)+len(keys) < 2 {
-		return
+	if err := b.readProfiles(names(profiles)); err != nil {
+		return err
 	}
-	var group errgroup.Group
-	group.SetLimit(readers)
-	profileResults := make(chan profileRead, len(profiles))
-	for profile := range profiles {
-		group.Go(func() error {
-			if e, err := b.node.readDocument(b.ctx, profile); err == nil {
-				profileResults <- profileRead{profile, e}
+	return b.readIdentities(names(keys))
+}
+
+func (b *batch) readProfiles(profiles []string) error {
+	if len(profiles) == 0 {
+		return nil
+	}
+	found, err := b.node.bus.GetDocuments(b.ctx, profiles)
+	if err != nil {
+		return fmt.Errorf("read %d profiles: %w", len(profiles), err)
+	}
+	for i, d := range found {
+		e := &entry{revision: d.Seq, size: len(d.Data)}
+		if d.Seq > 0 && !d.Deleted {
+			if e.doc, err = record.ParseDocument(d.Data); err != nil {
+				return fmt.Errorf("read profile %s: %w", profiles[i], err)
 			}
-			return nil
-		})
+		}
+		b.documents.put(profiles[i], e)
 	}
-	keyResults := make(chan keyRead, len(keys))
-	for key := range keys {
-		group.Go(func() error {
-			if h, err := b.node.readIdentity(b.ctx, key); err == nil {
-				keyResults <- keyRead{key, h}
-			}
-			return nil
-		})
-	}
-	_ = group.Wait() // the functions above return no errors
-	close(profileResults)
-	close(keyResults)
-	for r := range profileResults {
-		b.documents.put(r.profile, r.entry)
-	}
-	for r := range keyResults {
-		b.identities.put(string(r.key), r.holding)
-	}
+	return nil
 }
 
-type profileRead struct {
-	profile string
-	entry   *entry
+func (b *batch) readIdentities(keys []bus.IdentityKey) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	found, err := b.node.bus.GetIdentities(b.ctx, keys)
+	if err != nil {
+		return fmt.Errorf("read %d identities: %w", len(keys), err)
+	}
+	for i, id := range found {
+		b.identities.put(string(keys[i]), holding{Identity: id.Identity, revision: id.Revision, renewed: id.Written})
+	}
+	return nil
 }
 
-type keyRead struct {
-	key     bus.IdentityKey
-	holding holding
-}
-
-func (b *batch) knows(key bus.IdentityKey) bool {
-	_, ok := b.identities.get(string(key))
-	return ok
+func names[K comparable](set map[K]struct{}) []K {
+	list := make([]K, 0, len(set))
+	for name := range set {
+		list = append(list, name)
+	}
+	return list
 }

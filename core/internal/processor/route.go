@@ -1,12 +1,14 @@
 package processor
 
 import (
+	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/record"
 )
 
 // A claim is an identifier of an event and who holds its key.
 type claim struct {
 	record.Identifier
+	key    bus.IdentityKey
 	holder string // profile id, empty where nobody holds it
 	gen    uint64
 }
