@@ -70,6 +70,9 @@ func (b *Bus) ends(ctx context.Context) (f Floor, err error) {
 
 // keepFloor writes the floor and makes it durable.
 func (b *Bus) keepFloor(f Floor) error {
+	if f == b.kept {
+		return nil
+	}
 	text, err := json.Marshal(f)
 	if err != nil {
 		return fmt.Errorf("write the checkpoint: %w", err)
@@ -85,7 +88,11 @@ func (b *Bus) keepFloor(f Floor) error {
 	if err := os.Rename(path+".new", path); err != nil {
 		return fmt.Errorf("write the checkpoint: %w", err)
 	}
-	return b.sync.check(s.syncDir(b.options.Dir))
+	if err := b.sync.check(s.syncDir(b.options.Dir)); err != nil {
+		return err
+	}
+	b.kept = f
+	return nil
 }
 
 // EventsLast is the sequence of the last event that EVENTS keeps, 0 where it

@@ -2,7 +2,6 @@ package processor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -20,15 +19,14 @@ const renewEvery = bus.NodeTTL / 3
 // share runs the partitions that fall to this node, and follows the nodes that
 // come and go. It spreads the work; what keeps two owners apart is the
 // conditional commit alone.
-func (n *Processor) share(ctx context.Context) (err error) {
-	members, err := n.bus.Join(ctx)
-	if err != nil {
-		return err
-	}
+func (n *Processor) share(ctx context.Context) error {
+	members := n.bus.Membership()
 	defer func() {
 		leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
-		err = errors.Join(err, members.Leave(leave))
+		if err := members.Leave(leave); err != nil {
+			n.log.Warn("the other nodes are not told that this one stops; they find out in some seconds", "error", err)
+		}
 	}()
 	running := map[int]context.CancelFunc{}
 	var owners sync.WaitGroup
