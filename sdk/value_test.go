@@ -51,7 +51,7 @@ func TestNumbersSurviveARoundTrip(t *testing.T) {
 }
 
 func TestParseValueRefuses(t *testing.T) {
-	for _, text := range []string{"", "{", `{"a":1,"a":2}`, "[1,]", "nul", "1 2", "\"\xff\"", `{"a":}`} {
+	for _, text := range []string{"", "{", `{"a":1,"a":2}`, "[1,]", "nul", "1 2", "[1]\x00", "{}}", "\"\xff\"", `{"a":}`} {
 		if v, err := ParseValue([]byte(text)); err == nil {
 			t.Errorf("ParseValue(%q) = %v, want an error", text, v)
 		}

@@ -89,8 +89,8 @@ type Bus struct {
 	}
 
 	sync       *durable // nil where acknowledgements are durable as they come
-	floor      Floor // when the bus was opened
-	kept       Floor // as of the last checkpoint
+	floor      Floor    // when the bus was opened
+	kept       Floor    // as of the last checkpoint
 	appender   *appender
 	watch      *watch
 	metrics    *measures
