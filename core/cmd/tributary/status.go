@@ -42,7 +42,11 @@ func (s *server) status(ctx context.Context) client.Status {
 func (s *server) parts(ctx context.Context) []client.Part {
 	health := s.bus.Health()
 	stored := client.Part{Name: "store", State: stateOK}
-	if err := s.store.Health(ctx); err != nil {
+	err := s.store.Health(ctx)
+	if err == nil {
+		err = s.indexer.Refused()
+	}
+	if err != nil {
 		stored.State, stored.Reason = stateDown, err.Error()
 	}
 	return []client.Part{{Name: "bus", State: health.State, Reason: health.Reason}, stored}

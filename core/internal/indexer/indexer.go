@@ -50,11 +50,14 @@ type Indexer struct {
 	position position
 	// quiet is the end of each stream when all of it was read: what is passed
 	// over as a repetition does not move the position.
-	quiet [2]atomic.Uint64
-	held  [2]atomic.Int64 // when the oldest document was stored that is read and not applied, in ns; 0: none
+	quiet   [2]atomic.Uint64
+	refused atomic.Pointer[error] // why the store cannot be filled
+	held    [2]atomic.Int64       // when the oldest document was stored that is read and not applied, in ns; 0: none
 }
 
-// New makes an indexer. It refuses a store that was filled from another bus.
+// New makes an indexer. A store that does not answer, is broken, or was filled
+// from another bus is none that it fills: [Indexer.Refused] tells of it, until
+// the store answers or a rebuild.
 func New(ctx context.Context, o Options) (*Indexer, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
@@ -64,10 +67,19 @@ func New(ctx context.Context, o Options) (*Indexer, error) {
 		bus: o.Bus, store: o.Store, retention: o.Retention, log: o.Log,
 		source: hex.EncodeToString(sum[:8]), rebuilds: make(chan chan error), metrics: newMeasures(),
 	}
-	if err := x.resume(ctx); err != nil && !errors.Is(err, store.ErrUnavailable) {
+	err := x.resume(ctx)
+	if err != nil && !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrBroken) {
 		return nil, err
 	}
 	return x, nil
+}
+
+// Refused is why the store cannot be filled, nil while it can.
+func (x *Indexer) Refused() error {
+	if err := x.refused.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // The pauses between attempts while the store or the bus does not answer.
@@ -188,6 +200,7 @@ func (x *Indexer) reset(ctx context.Context) error {
 		return err
 	}
 	x.move(position{})
+	x.refused.Store(nil)
 	x.log.Info("the store is empty and is filled again from the bus")
 	return nil
 }

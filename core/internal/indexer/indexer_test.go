@@ -510,13 +510,26 @@ func TestRefusedBecomesADeadLetter(t *testing.T) {
 }
 
 func TestStoreOfAnotherBusIsRefused(t *testing.T) {
+	other := newRig(t)
+	other.run(0)
+	other.send(3)
+	other.settled()
+	other.stop()
 	r := newRig(t)
+	r.store = other.store
 	r.run(0)
 	r.send(1)
-	r.settled()
-	r.stop()
-	if _, err := New(t.Context(), Options{Bus: openBus(t), Store: r.store}); !errors.Is(err, store.ErrBroken) || !strings.Contains(err.Error(), "store rebuild") {
+	if err := r.x.Refused(); !errors.Is(err, store.ErrBroken) || !strings.Contains(err.Error(), "store rebuild") {
 		t.Errorf("%v, want ErrBroken and `store rebuild`", err)
+	}
+	if n := r.count(store.Events); n != 3 {
+		t.Errorf("%d events in a store that is refused, want its 3", n)
+	}
+	if err := r.x.Rebuild(t.Context(), func(uint64, uint64) {}); err != nil {
+		t.Fatal(err)
+	}
+	if n := r.count(store.Events); n != 1 || r.x.Refused() != nil {
+		t.Errorf("%d events after the rebuild, want 1; %v", n, r.x.Refused())
 	}
 }
 

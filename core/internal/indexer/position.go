@@ -30,6 +30,16 @@ func (p *position) encode() ([]byte, error) {
 // resume takes the position from the store and moves it back to where the
 // streams may have lost what lay above.
 func (x *Indexer) resume(ctx context.Context) error {
+	err := x.takePosition(ctx)
+	if err != nil {
+		x.refused.Store(&err)
+		return err
+	}
+	x.refused.Store(nil)
+	return nil
+}
+
+func (x *Indexer) takePosition(ctx context.Context) error {
 	text, err := x.store.Position(ctx)
 	if err != nil {
 		return err

@@ -105,18 +105,21 @@ func TestOpenRefusesWhatIsNoStore(t *testing.T) {
 				_ = s.Close()
 				t.Fatal("it is opened")
 			}
+			if got := s.Health(t.Context()); !errors.Is(got, store.ErrUnavailable) || !errors.Is(got, store.ErrBroken) {
+				t.Errorf("health is %v, want ErrUnavailable and ErrBroken", got)
+			}
 			if !errors.Is(err, store.ErrBroken) || !strings.Contains(err.Error(), "store rebuild") || !strings.Contains(err.Error(), path) {
 				t.Errorf("refused with %v; want ErrBroken, the file and `store rebuild`", err)
 			}
 			if content(t, path) != before {
 				t.Error("what was there has changed")
 			}
-			aside, err := sqlite.Discard(path, storetest.Start)
-			if err != nil {
+			if err := errors.Join(s.Reset(t.Context()), s.Health(t.Context()), s.Close()); err != nil {
 				t.Fatal(err)
 			}
-			if content(t, aside) != before {
-				t.Error("what was put aside has changed")
+			aside, err := filepath.Glob(path + ".broken-*")
+			if err != nil || len(aside) != 1 || content(t, aside[0]) != before {
+				t.Errorf("put aside: %v, %v", aside, err)
 			}
 			made(t, path, 1)
 		})

@@ -47,7 +47,8 @@ type Store struct {
 var _ store.Store = (*Store)(nil)
 
 // Open opens the store, or makes it where there is none. What is no store of
-// ours, or is damaged, is refused with [store.ErrBroken] and left alone.
+// ours, or is damaged, is refused with [store.ErrBroken] and left alone; the
+// store comes back all the same, for [Store.Reset] to make a new one there.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	path, err := filepath.Abs(o.Path)
 	if err != nil {
@@ -57,11 +58,20 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		o.Log = slog.Default()
 	}
 	s := &Store{path: path, log: o.Log, now: time.Now}
-	if s.file, err = openFile(ctx, path); err != nil {
+	s.file, err = openFile(ctx, path)
+	if err == nil {
+		s.last = s.file.info
+		return s, nil
+	}
+	if !errors.Is(err, store.ErrBroken) {
 		return nil, err
 	}
-	s.last = s.file.info
-	return s, nil
+	// The log beside it is its own, until something else lies there.
+	s.file = nil
+	if s.last, _ = os.Stat(path); s.last == nil {
+		return nil, err
+	}
+	return s, err
 }
 
 // Discard makes room for a new store at the path: what lies there is renamed,
