@@ -14,30 +14,49 @@ import (
 // ErrUnavailable. It is cheap enough for every request.
 func (b *Bus) Accepting() error { return b.watch.accepting() }
 
-// Busy is true while accepting should come before processing: appends arrive,
-// the processor is scarce, the backlog is more than about a second of work, and
-// INGEST is under half its bound.
-func (b *Bus) Busy() bool { return b.watch.pressure.busy() }
-
-// Scarce is true while appends arrive and the processor is scarce: then work
-// that nobody waits for had better gather into larger portions.
+// Scarce is true while appends arrive and the processors of the machine have no
+// time left: then work that nobody waits for had better gather into larger
+// portions.
 func (b *Bus) Scarce() bool { return b.watch.pressure.isScarce.Load() }
 
-// Yield lets a busy gateway go first: it waits up to nine times what was worked
-// before, so that a tenth of the rate is kept, and at most 250 ms. It returns
-// at once where the bus is not busy, and as soon as it is not any more.
-func (b *Bus) Yield(ctx context.Context, worked time.Duration) {
+// Busy is true while accepting comes before processing: appends arrive, CPU is
+// scarce, and INGEST is under half its bound.
+func (b *Bus) Busy() bool { return b.watch.pressure.isBusy.Load() }
+
+// Background does a portion of the work that nobody waits for. While the bus is
+// busy such portions are done one at a time, each followed by a rest of nine
+// times as long, so that they keep a tenth of a processor and the gateway has
+// the others; as soon as it is not busy any more they go ahead.
+func (b *Bus) Background(ctx context.Context, work func() error) error {
 	p := &b.watch.pressure
-	wait := min(9*worked, maxYield)
-	if wait <= 0 || !p.busy() {
+	if !p.isBusy.Load() {
+		return work()
+	}
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+	case <-p.relief():
+		return work()
+	case <-ctx.Done():
+		// What is begun is finished before a stop, not slowed down.
+		return work()
+	}
+	begun := time.Now()
+	if err := work(); err != nil {
+		return err
+	}
+	p.rest(ctx, min(restFactor*time.Since(begun), longestRest))
+	return nil
+}
+
+// rest waits until the time is over, or the bus is not busy any more.
+func (p *pressure) rest(ctx context.Context, wait time.Duration) {
+	relieved := p.relief()
+	if !p.isBusy.Load() {
 		return
 	}
 	t := time.NewTimer(wait)
 	defer t.Stop()
-	relieved := p.relief()
-	if !p.busy() {
-		return
-	}
 	select {
 	case <-t.C:
 	case <-relieved:
@@ -45,30 +64,22 @@ func (b *Bus) Yield(ctx context.Context, worked time.Duration) {
 	}
 }
 
-// ReportLag says how many messages of INGEST a partition's owner has not
-// committed.
-func (b *Bus) ReportLag(partition int, messages uint64) {
-	b.watch.pressure.lag[partition].Store(messages)
-}
-
 const (
-	maxYield = 250 * time.Millisecond
+	restFactor  = 9
+	longestRest = time.Second
 	// sampleEvery is how often the scarcity of CPU is measured while appends
 	// arrive; a sample that finds none ends the sampling.
 	sampleEvery = 100 * time.Millisecond
 	// scarceLatency is the scheduling latency that a tenth of all goroutines
 	// exceed where CPU is scarce.
 	scarceLatency = time.Millisecond
-	leastBacklog  = 256
 )
 
 // pressure measures whether processing should yield.
 type pressure struct {
-	half     func() bool // INGEST is under half its bound
-	lag      []atomic.Uint64
+	half     func() bool   // INGEST is under half its bound
+	turn     chan struct{} // held by who works while the bus is busy
 	appends  atomic.Uint64
-	consumed atomic.Uint64
-	rate     atomic.Uint64 // messages consumed in the last second
 	isScarce atomic.Bool
 	isBusy   atomic.Bool
 	sampling atomic.Bool
@@ -77,19 +88,17 @@ type pressure struct {
 	relieved chan struct{}
 	samples  []metrics.Sample
 	before   []uint64
-	ticks    int
-	mark     uint64
 	idle     idleShare
+	share    func() (share float64, known bool) // of idle time, since the last look
 }
 
-func (p *pressure) init(partitions int, half func() bool) {
+func (p *pressure) init(half func() bool) {
 	p.half = half
-	p.lag = make([]atomic.Uint64, partitions)
+	p.turn = make(chan struct{}, 1)
+	p.share = p.idle.look
 	p.relieved = make(chan struct{})
 	p.samples = []metrics.Sample{{Name: "/sched/latencies:seconds"}}
 }
-
-func (p *pressure) busy() bool { return p.isBusy.Load() }
 
 func (p *pressure) relief() <-chan struct{} {
 	p.mu.Lock()
@@ -103,14 +112,9 @@ func (p *pressure) sample() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	arrived := p.appends.Swap(0) > 0
-	if p.ticks++; p.ticks >= int(time.Second/sampleEvery) || !arrived {
-		now := p.consumed.Load()
-		p.rate.Store(now - p.mark)
-		p.mark, p.ticks = now, 0
-	}
 	scarce := arrived && p.scarce()
 	p.isScarce.Store(scarce)
-	busy := scarce && p.behind() && p.half()
+	busy := scarce && p.half()
 	if p.isBusy.Swap(busy) && !busy {
 		close(p.relieved)
 		p.relieved = make(chan struct{})
@@ -122,18 +126,10 @@ func (p *pressure) sample() bool {
 	return arrived
 }
 
-func (p *pressure) behind() bool {
-	var sum uint64
-	for i := range p.lag {
-		sum += p.lag[i].Load()
-	}
-	return sum > max(leastBacklog, p.rate.Load())
-}
-
 // scarce looks at what the machine's processors were since the last sample,
 // and at how long goroutines that could run waited.
 func (p *pressure) scarce() bool {
-	share, known := p.idle.look()
+	share, known := p.share()
 	waiting := p.waiting()
 	return known && share < scarceIdle || waiting
 }

@@ -47,7 +47,7 @@ type pull struct {
 
 const (
 	pullMessages = 1024
-	pullBytes    = 1 << 20
+	pullBytes    = 512 << 10
 	// pullLarge takes any single message that the server accepts.
 	pullLarge     = 2 * maxPayload
 	pullExpires   = 2 * time.Minute

@@ -105,7 +105,7 @@ func newWatch(b *Bus, space diskSpace) *watch {
 }
 
 func (w *watch) start(ctx context.Context) error {
-	w.pressure.init(w.b.partitions, func() bool { return w.ingestBytes() < uint64(w.b.ingestMax)/2 })
+	w.pressure.init(func() bool { return w.ingestBytes() < uint64(w.b.ingestMax)/2 })
 	if err := w.look(ctx); err != nil {
 		return err
 	}
@@ -204,8 +204,6 @@ func (w *watch) purgedIngest(below uint64) { w.first.Store(max(w.first.Load(), b
 
 // added counts what was appended since INGEST's state was read.
 func (w *watch) added(bytes int) { w.fresh.Add(int64(bytes)) }
-
-func (w *watch) consumed(messages int) { w.pressure.consumed.Add(uint64(messages)) }
 
 // appending tells that an append has arrived.
 func (w *watch) appending() {

@@ -3,6 +3,7 @@ package bus
 import (
 	"errors"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -127,7 +128,9 @@ func TestOtherStreamsThatFail(t *testing.T) {
 func TestPressure(t *testing.T) {
 	half := true
 	var p pressure
-	p.init(2, func() bool { return half })
+	p.init(func() bool { return half })
+	idle := 1.0
+	p.share = func() (float64, bool) { return idle, true }
 	scarce := func(slow uint64) {
 		// As if since the last sample so many goroutines had waited long.
 		p.before = nil
@@ -140,67 +143,69 @@ func TestPressure(t *testing.T) {
 		}
 		t.Fatal("no such bucket")
 	}
-	step := func(appends, slow, lag uint64) bool {
+	step := func(appends, slow uint64) bool {
 		p.appends.Store(appends)
-		p.lag[1].Store(lag)
 		scarce(slow)
 		p.sample()
-		return p.busy()
+		return p.isBusy.Load()
 	}
-	if step(10, 1e9, 100) {
-		t.Error("busy without a backlog")
-	}
-	if step(10, 0, 100_000) {
+	if step(10, 0) {
 		t.Error("busy with CPU to spare")
 	}
-	if step(0, 1e9, 100_000) {
+	if step(0, 1e9) {
 		t.Error("busy without appends")
 	}
-	if !step(10, 1e9, 100_000) {
-		t.Error("not busy")
+	if !step(10, 1e9) {
+		t.Error("not busy where goroutines wait long")
+	}
+	if idle = 0.05; !step(10, 0) {
+		t.Error("not busy where the machine has no time left")
 	}
 	relieved := p.relief()
 	half = false
-	if step(10, 1e9, 100_000) {
+	if step(10, 1e9) || !p.isScarce.Load() {
 		t.Error("busy with INGEST more than half full")
 	}
 	select {
 	case <-relieved:
 	default:
-		t.Error("who yields is not told that it is over")
-	}
-	half = true
-	p.rate.Store(200_000)
-	p.ticks = 0
-	if step(10, 1e9, 100_000) {
-		t.Error("busy with less than a second of work")
+		t.Error("who gives way is not told that it is over")
 	}
 }
 
-func TestYield(t *testing.T) {
+func TestBackgroundGivesWay(t *testing.T) {
 	b := open(t, Options{})
 	p := &b.watch.pressure
-	took := func(worked time.Duration) time.Duration {
+	took := func(work time.Duration) time.Duration {
 		start := time.Now()
-		b.Yield(t.Context(), worked)
+		if err := b.Background(t.Context(), func() error { time.Sleep(work); return nil }); err != nil {
+			t.Error(err)
+		}
 		return time.Since(start)
 	}
-	if d := took(time.Hour); d > 50*time.Millisecond {
-		t.Errorf("yields for %v though nothing is busy", d)
+	if d := took(time.Millisecond); d > 50*time.Millisecond {
+		t.Errorf("1 ms of work took %v though nothing is busy", d)
 	}
 	p.isBusy.Store(true)
-	if d := took(2 * time.Millisecond); d < 18*time.Millisecond {
-		t.Errorf("after 2 ms of work it yields for %v, want 18 ms", d)
+	if d := took(2 * time.Millisecond); d < 20*time.Millisecond {
+		t.Errorf("2 ms of work took %v, want ten times as long", d)
 	}
-	if d := took(time.Hour); d < maxYield || d > 4*maxYield {
-		t.Errorf("after much work it yields for %v, want %v", d, maxYield)
+	// One at a time: the second waits for the first one's rest as well.
+	var both sync.WaitGroup
+	start := time.Now()
+	for range 2 {
+		both.Go(func() { took(2 * time.Millisecond) })
+	}
+	both.Wait()
+	if d := time.Since(start); d < 40*time.Millisecond {
+		t.Errorf("two portions took %v, want one after the other", d)
 	}
 	go func() {
 		time.Sleep(10 * time.Millisecond)
 		p.sample() // without appends: relief
 	}()
-	if d := took(time.Hour); d >= maxYield {
-		t.Errorf("it yields for %v though it was over before", d)
+	if d := took(50 * time.Millisecond); d >= 450*time.Millisecond {
+		t.Errorf("it rests until after %v though the gateway was idle before", d)
 	}
 	if b.Busy() {
 		t.Error("still busy")

@@ -100,10 +100,6 @@ func (r *IngestReader) More(ctx context.Context, maxBytes int) ([]IngestMessage,
 	return r.read(ctx, maxBytes, 1)
 }
 
-// Pending is how many messages of the partition followed those that were read,
-// when the last one of them was delivered.
-func (r *IngestReader) Pending() uint64 { return r.feed.pending + uint64(len(r.feed.in)) }
-
 func (r *IngestReader) read(ctx context.Context, maxBytes int, wait time.Duration) ([]IngestMessage, error) {
 	list, err := r.feed.fetch(ctx, pullMessages, maxBytes, wait)
 	if err != nil {
@@ -113,7 +109,6 @@ func (r *IngestReader) read(ctx context.Context, maxBytes int, wait time.Duratio
 	for i, m := range list {
 		out[i] = IngestMessage{Seq: m.seq, Data: m.data}
 	}
-	r.feed.b.watch.consumed(len(out))
 	return out, nil
 }
 

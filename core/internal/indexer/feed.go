@@ -24,6 +24,8 @@ const (
 	// is waited for, where there is not enough for a full one: few messages a
 	// second go in at once, many go in together.
 	restFactor = 4
+	// scarceRest is the rest while the CPU is scarce and nobody waits.
+	scarceRest = 100 * time.Millisecond
 	// quietAfter is how long nothing must come until all counts as read.
 	quietAfter = time.Second
 )
@@ -144,20 +146,32 @@ func (x *Indexer) read(ctx context.Context, feed int, last func(context.Context)
 			}
 			continue
 		}
-		x.bus.Yield(ctx, worked)
-		if n == batchSize {
+		rest := min(restFactor*worked, longestRest)
+		switch {
+		case n == batchSize:
 			continue
+		case x.bus.Scarce() && !x.waiters.any():
+			rest = scarceRest
 		}
 		select {
-		case <-time.After(min(restFactor*worked, longestRest)):
+		case <-time.After(rest):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-// apply stores a batch together with the position after it.
+// apply stores a batch together with the position after it. It gives way to a
+// busy gateway, unless somebody waits.
 func (x *Indexer) apply(ctx context.Context, feed int, batch store.Batch, advance func(*position)) error {
+	now := func() error { return x.applyNow(ctx, feed, batch, advance) }
+	if x.waiters.any() {
+		return now()
+	}
+	return x.bus.Background(ctx, now)
+}
+
+func (x *Indexer) applyNow(ctx context.Context, feed int, batch store.Batch, advance func(*position)) error {
 	x.applying.Lock()
 	defer x.applying.Unlock()
 	after := x.at()

@@ -67,12 +67,16 @@ func (ws *waiters) remove(w *waiter) {
 	delete(ws.set, w)
 }
 
+// any tells whether anybody waits.
+func (ws *waiters) any() bool {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	return len(ws.set) > 0
+}
+
 // wake tells all who wait for what a batch brought.
 func (ws *waiters) wake(batch *store.Batch, marks bus.Marks) {
-	ws.mu.Lock()
-	waiting := len(ws.set)
-	ws.mu.Unlock()
-	if waiting == 0 {
+	if !ws.any() {
 		return
 	}
 	versions := map[string]uint64{}

@@ -68,22 +68,66 @@ func (p *partition) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if items, err = p.gather(ctx, reader, items); err != nil {
+		if err := p.work(ctx, reader, items); err != nil {
+			return fmt.Errorf("partition %d: %w", p.number, err)
+		}
+	}
+}
+
+// work processes items, at once where somebody waits for one of them. Else it
+// gives way to the gateway while that is busy, and what came meanwhile is done
+// along with them: a commit costs much more than one command more.
+func (p *partition) work(ctx context.Context, reader *bus.IngestReader, items []item) error {
+	if !p.node.bus.Scarce() || awaited(items) {
+		return p.processAll(ctx, items)
+	}
+	pause(ctx, gatherFor)
+	return p.node.bus.Background(ctx, func() error {
+		messages, err := reader.More(ctx, readBytes)
+		if err != nil && ctx.Err() == nil {
 			return err
 		}
-		for len(items) > 0 {
-			begun := time.Now()
-			done, err := p.process(context.WithoutCancel(ctx), items)
-			if err != nil {
-				return fmt.Errorf("partition %d: %w", p.number, err)
-			}
-			items = items[done:]
-			if ctx.Err() != nil {
-				return p.seal(ctx)
-			}
-			p.node.bus.ReportLag(p.number, reader.Pending())
-			p.node.bus.Yield(ctx, time.Since(begun))
+		more, err := p.items(ctx, messages)
+		if err != nil {
+			return err
 		}
+		return p.processAll(ctx, append(items, more...))
+	})
+}
+
+// gatherFor is how long a portion of work waits to become larger while the CPU
+// is scarce.
+const gatherFor = 50 * time.Millisecond
+
+// processAll commits the items, batch by batch, until ctx ends. A batch that is
+// begun is finished.
+func (p *partition) processAll(ctx context.Context, items []item) error {
+	for len(items) > 0 && ctx.Err() == nil {
+		done, err := p.process(context.WithoutCancel(ctx), items)
+		if err != nil {
+			return err
+		}
+		items = items[done:]
+	}
+	return nil
+}
+
+// awaited tells whether somebody waits for the outcome of an item.
+func awaited(items []item) bool {
+	for i := range items {
+		if items[i].Reply != "" {
+			return true
+		}
+	}
+	return false
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
 	}
 }
 
@@ -109,39 +153,6 @@ func (p *partition) next(ctx context.Context, reader *bus.IngestReader) ([]bus.I
 			return nil, err
 		}
 	}
-}
-
-const (
-	// gatherFor is how long a batch waits to become larger.
-	gatherFor = 50 * time.Millisecond
-	// gathered is how many commands make a batch large enough.
-	gathered = 256
-)
-
-// gather lets a small batch become larger while the CPU is scarce and nobody
-// waits for what is in it: a commit costs much more than one command more.
-func (p *partition) gather(ctx context.Context, reader *bus.IngestReader, items []item) ([]item, error) {
-	if len(items) >= gathered || !p.node.bus.Scarce() {
-		return items, nil
-	}
-	for i := range items {
-		if items[i].Reply != "" {
-			return items, nil
-		}
-	}
-	pause := time.NewTimer(gatherFor)
-	defer pause.Stop()
-	select {
-	case <-ctx.Done():
-		return items, nil
-	case <-pause.C:
-	}
-	messages, err := reader.More(ctx, readBytes)
-	if err != nil {
-		return nil, err
-	}
-	more, err := p.items(ctx, messages)
-	return append(items, more...), err
 }
 
 // sealAfter is how long nothing must have come before a partition is sealed:
