@@ -273,6 +273,11 @@ func TestDemo(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Fatalf("the demo: %v\n%s\n%s", err, out, &stderr)
 	}
+	// Where it is to be over at once, it ends by itself.
+	once := shell(ctx, dir, "exec "+script+" "+binary, "TMPDIR="+dir, "TRIBUTARY_DEMO_ONCE=1")
+	if text, err := once.CombinedOutput(); err != nil || !strings.HasSuffix(string(text), binary+" tail\n") {
+		t.Errorf("the demo, once: %v\n%s", err, text)
+	}
 	for _, want := range []string{
 		"3 created", "18,532 accepted, 0 known already, 0 failed", "\n4338\n", "\n391\n", "\n104\n", "orders: 34", binary + " tail\n",
 	} {

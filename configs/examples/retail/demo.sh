@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
 # The retail example from nothing: starts Tributary on a temporary directory,
 # applies the example, imports 18,532 real orders, shows what came of them, and
-# stays up. Usage: demo.sh PATH/TO/tributary
+# stays up; with TRIBUTARY_DEMO_ONCE set it ends there.
+# Usage: demo.sh PATH/TO/tributary
 set -euo pipefail
+once=${TRIBUTARY_DEMO_ONCE:-}
+unset TRIBUTARY_DEMO_ONCE # the product refuses TRIBUTARY_* variables that are no settings
 example=$(cd "$(dirname "$0")" && pwd)
 bin=$(cd "$(dirname "${1:-bin/tributary}")" && pwd)/$(basename "${1:-tributary}")
 dir=$(mktemp -d)
@@ -44,4 +47,4 @@ cat <<EOF
   $bin send order-completed --user 17850 --prop total=9.90 --wait processed
   $bin tail
 EOF
-[ -n "${TRIBUTARY_DEMO_ONCE:-}" ] || wait "$server"
+[ -n "$once" ] || wait "$server"

@@ -63,7 +63,7 @@ func (f *runFlags) settings(g *globals) (*config.Config, error) {
 	if err != nil {
 		return nil, usagef("%v", err)
 	}
-	if c.Data == config.Default().Data {
+	if c.Data == "" {
 		if c.Data, err = g.dataDir(); err != nil {
 			return nil, err
 		}

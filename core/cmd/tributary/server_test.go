@@ -88,6 +88,32 @@ func TestBrokenStoreLeavesIngestUnharmed(t *testing.T) {
 	}
 }
 
+func TestDirectoryKeepsItsPartitions(t *testing.T) {
+	dir := t.TempDir()
+	run(t, dir, "--set", "bus.partitions=32").stop()
+	run(t, dir)
+}
+
+func TestDataDirectory(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	for _, test := range []struct{ name, file, env, flag, want string }{
+		{"none", "", "", "", filepath.Join(home, ".tributary")},
+		{"in the file", "data: /f/tributary-data", "", "", "/f/tributary-data"},
+		{"in the environment", "data: /f", "/e", "", "/e"},
+		{"as a flag", "data: /f", "/e", "/g", "/g"},
+	} {
+		t.Setenv("TRIBUTARY_DATA", test.env)
+		if test.env == "" {
+			os.Unsetenv("TRIBUTARY_DATA")
+		}
+		f := runFlags{config: file(t, "tributary.yaml", test.file)}
+		if c, err := f.settings(&globals{data: test.flag}); err != nil || c.Data != test.want {
+			t.Errorf("%s: %v (%v), want %s", test.name, c, err, test.want)
+		}
+	}
+}
+
 func TestAdminIsNotServedBeyondLoopback(t *testing.T) {
 	dir := t.TempDir()
 	open := run(t, dir, "--http", "0.0.0.0:0")

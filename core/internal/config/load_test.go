@@ -24,17 +24,18 @@ func file(t *testing.T, text string) string {
 func TestDefaults(t *testing.T) {
 	c := Default()
 	want := Config{
-		Data: "tributary-data", HTTP: HTTP{Addr: "127.0.0.1:8080"}, Durability: "fsync",
-		Bus: Bus{Listen: "127.0.0.1:0", Replicas: 1, Partitions: 16, EventsMaxAge: Duration(30 * 24 * time.Hour)},
+		HTTP: HTTP{Addr: "127.0.0.1:8080"}, Durability: "fsync",
+		Bus: Bus{Listen: "127.0.0.1:0", Replicas: 1, EventsMaxAge: Duration(30 * 24 * time.Hour)},
 		Limits: Limits{
-			Event: 32 << 10, Request: 500 << 10, Inflated: 5 << 20, Events: 1000, Nesting: 64, Profile: 1 << 20,
+			Event: 32 << 10, Request: 500 << 10, Inflated: 5 << 20, Events: 1000, Nesting: 64,
 		},
 		Log: Log{Level: "info", Format: "text"},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
-	if got := c.StorePath(); got != filepath.Join("tributary-data", "store.db") {
+	c.Data = "here"
+	if got := c.StorePath(); got != filepath.Join("here", "store.db") {
 		t.Errorf("store in %s", got)
 	}
 	if !c.Loopback() {
@@ -113,7 +114,6 @@ func TestLoadNamesWhatIsWrong(t *testing.T) {
 		{name: "address", set: []string{"http.addr=8080"}, want: `--set http.addr: http.addr: "8080" is not an address: host and port cannot be told apart; want host:port, such as 127.0.0.1:8080`},
 		{name: "port", set: []string{"bus.listen=a:b"}, want: `--set bus.listen: bus.listen: "a:b" is not an address: "b" is no port; want host:port, such as 127.0.0.1:8080`},
 		{name: "half a certificate", file: "http.tls.cert: a.pem\n", want: "http.tls.key: missing; a certificate needs its key"},
-		{name: "no directory", set: []string{"data="}, want: "--set data: data: must not be empty; want a directory"},
 		{name: "limits", set: []string{"limits.inflated=100KB"}, want: "--set limits.inflated: limits.inflated: 100KB is less than limits.request, which is 500KB"},
 		{name: "replicas", set: []string{"bus.replicas=3"}, want: "--set bus.replicas: bus.replicas: the embedded NATS is one server; want 1, or set bus.urls"},
 		{name: "creds", set: []string{"bus.creds=a"}, want: "--set bus.creds: bus.creds: is for an external NATS; set bus.urls too"},

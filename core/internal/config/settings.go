@@ -16,7 +16,7 @@ import (
 // documentation and its default; its key is dotted, such as http.tls.cert, and
 // TRIBUTARY_HTTP_TLS_CERT in the environment.
 type Config struct {
-	Data       string `key:"data" default:"tributary-data" doc:"Directory that holds everything: streams, query store, keys, tokens. One process at a time uses it."`
+	Data       string `key:"data" doc:"Directory that holds everything: streams, query store, keys, tokens. One process at a time uses it. Empty: ~/.tributary."`
 	HTTP       HTTP   `key:"http"`
 	Admin      Admin  `key:"admin"`
 	Durability string `key:"durability" default:"fsync" choices:"fsync,process" doc:"What an accepted event survives: fsync, a power cut; process, the end of the process. With an external NATS its own policy holds."`
@@ -50,7 +50,7 @@ type Bus struct {
 	Creds          string   `key:"creds" doc:"File with the credentials for the external NATS."`
 	Listen         string   `key:"listen" default:"127.0.0.1:0" doc:"Address of the embedded NATS server; port 0 chooses one."`
 	Replicas       int      `key:"replicas" default:"1" min:"1" max:"5" doc:"Copies of each stream on an external cluster."`
-	Partitions     int      `key:"partitions" default:"16" min:"1" max:"1024" doc:"Partitions of the profiles. Counts only when the data directory is created."`
+	Partitions     int      `key:"partitions" default:"0" min:"0" max:"1024" doc:"Partitions of the profiles, fixed when the data directory is made. 0: 16 for a new directory, otherwise what it was made with."`
 	DiskReserve    Size     `key:"disk_reserve" default:"0" doc:"Free disk below which no event is accepted. 0: 5 % of the disk, at least 1 GB."`
 	IngestMaxBytes Size     `key:"ingest_max_bytes" default:"0" doc:"Bound of the events that are accepted and not processed yet. 0: 2 GB, or a tenth of the free disk where that is less."`
 	EventsMaxAge   Duration `key:"events_max_age" default:"30d" min:"1h" doc:"How long processed events stay on the bus, to be read again."`
@@ -79,7 +79,6 @@ type Limits struct {
 	Inflated Size `key:"inflated" default:"5MB" min:"1KB" max:"256MB" doc:"One request after gzip or zstd was undone."`
 	Events   int  `key:"events" default:"1000" min:"1" max:"100000" doc:"Events in one request."`
 	Nesting  int  `key:"nesting" default:"64" min:"4" max:"1000" doc:"Levels of JSON in one event."`
-	Profile  Size `key:"profile" default:"1MB" min:"16KB" max:"4MB" doc:"One profile."`
 }
 
 // Log is how the process tells what happens.
@@ -97,7 +96,7 @@ func Default() Config {
 	return c
 }
 
-// StorePath is the file of the query store.
+// StorePath is the file of the query store. Data must be set.
 func (c *Config) StorePath() string {
 	if c.Store.SQLite.Path != "" {
 		return c.Store.SQLite.Path
@@ -128,9 +127,6 @@ func (c *Config) validate(s *settings) {
 		s.fail("http.tls.key", "missing; a certificate needs its key")
 	case c.HTTP.TLS.Cert == "" && c.HTTP.TLS.Key != "":
 		s.fail("http.tls.cert", "missing; a key needs its certificate")
-	}
-	if c.Data == "" {
-		s.fail("data", "must not be empty; want a directory")
 	}
 	if c.Limits.Inflated < c.Limits.Request {
 		s.fail("limits.inflated", "%s is less than limits.request, which is %s", c.Limits.Inflated, c.Limits.Request)
