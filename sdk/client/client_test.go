@@ -86,6 +86,9 @@ func TestErrors(t *testing.T) {
 			}
 			w.WriteHeader(http.StatusNotFound)
 			fmt.Fprint(w, `{"error":{"code":"not_found","message":"there is no source","details":[{"path":"id","message":"unknown"}]}}`)
+		case "/api/v1/source/once":
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprint(w, `{"error":{"code":"invalid","message":"id: unknown","details":[{"path":"id","message":"unknown"}]}}`)
 		case "/api/v1/source/busy":
 			w.Header().Set("Retry-After", "3")
 			w.WriteHeader(http.StatusServiceUnavailable)
@@ -94,6 +97,9 @@ func TestErrors(t *testing.T) {
 	})
 	_, err := c.Resource(context.Background(), "source", "a/b")
 	if !client.IsNotFound(err) || client.IsTemporary(err) || err.Error() != "there is no source\n  id: unknown" {
+		t.Errorf("error %q", err)
+	}
+	if _, err = c.Resource(context.Background(), "source", "once"); err == nil || err.Error() != "id: unknown" {
 		t.Errorf("error %q", err)
 	}
 	_, err = c.Resource(context.Background(), "source", "busy")

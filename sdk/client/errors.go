@@ -25,16 +25,19 @@ type Error struct {
 	RetryAfter time.Duration
 }
 
-// Error implements error: the message and, one a line, its details.
+// Error implements error: the message and, one a line, its details. A detail
+// that is the message is not told twice.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Message)
 	for _, d := range e.Details {
-		b.WriteString("\n  ")
+		text := d.Message
 		if d.Path != "" {
-			b.WriteString(d.Path + ": ")
+			text = d.Path + ": " + text
 		}
-		b.WriteString(d.Message)
+		if text != e.Message {
+			b.WriteString("\n  " + text)
+		}
 	}
 	return b.String()
 }

@@ -43,7 +43,7 @@ type binding struct {
 }
 
 func (s *search) refuse(n *node, wayOut, format string, args ...any) *Error {
-	return errorAt(s.source, n.pos, wayOut, "this cannot be searched: "+format, args...)
+	return errorAt(s.source, n.pos, wayOut, format, args...)
 }
 
 // condition lowers a node that is true or false.
@@ -261,7 +261,7 @@ func (s *search) aggregate(n *node) (Field, *Error) {
 	path := sdk.Path{"stats", "events", a.Type}
 	switch {
 	case a.Window > 0:
-		return Field{}, s.refuse(n, "put it into a segment and search for that", "the window is not kept in the store, it moves with time")
+		return Field{}, s.refuse(n, "count, first and last of all time can be searched by", "the store keeps no figure of a window, which moves with time")
 	case a.Func == Count:
 		return Field{Path: append(path, "count"), Missing: int64(0)}, nil
 	case a.Func == Sum:

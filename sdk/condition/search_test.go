@@ -107,8 +107,8 @@ func TestPredicateRefuses(t *testing.T) {
 		scope  condition.Scope
 		reason string
 	}{
-		{`count("x", "7d") > 3`, condition.ProfileScope, "the window is not kept in the store"},
-		{`sum("x", "total", "7d") > 3`, condition.ProfileScope, "the window is not kept in the store"},
+		{`count("x", "7d") > 3`, condition.ProfileScope, "the store keeps no figure of a window"},
+		{`sum("x", "total", "7d") > 3`, condition.ProfileScope, "the store keeps no figure of a window"},
 		{`sum("x", "total") > 3`, condition.ProfileScope, "the sum is not kept in the store"},
 		{`count("x") > 3`, condition.EventScope, "the search is over events"},
 		{`profile.traits.a == 1`, condition.EventScope, "events, which do not hold the profile"},

@@ -36,7 +36,9 @@ func (s *server) announce(out io.Writer) error {
 	}
 	fmt.Fprintf(out, "  NATS         %s\n", s.natsHint())
 	fmt.Fprintf(out, "  data         %s\n", s.config.Data)
-	if s.config.Loopback() {
+	if err := s.bus.Accepting(); err != nil {
+		fmt.Fprintf(out, "No event is accepted now: %v\n", err)
+	} else if s.config.Loopback() {
 		fmt.Fprintf(out, "Send a first event:\n  tributary send page-view --user 17850%s\n", s.dataFlag())
 	}
 	return nil

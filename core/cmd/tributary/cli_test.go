@@ -112,6 +112,7 @@ func TestSendAndProfiles(t *testing.T) {
 		"orders: 1\n", "revenue: 139.12\n", "last_total: 139.12\n", `{"total":139.12}`)
 	contains(t, "the profile as JSON", must(t, dir, "profiles", "get", "user:17850", "-o", "json"), `"orders": 1`)
 	fails(t, dir, exitFailed, `there is no profile with user "1"`, "profiles", "get", "user:1")
+	fails(t, dir, exitFailed, `there is no profile "ann"; an identifier is written with its kind, such as user:ann`, "profiles", "get", "ann")
 
 	contains(t, "an event that breaks the schema",
 		must(t, dir, "send", "order-completed", "--key", "shop-key", "--user", "17850", "--prop", "total=much", "--wait", "processed"),
@@ -126,7 +127,8 @@ func TestSendAndProfiles(t *testing.T) {
 		t.Errorf("count prints %q, want 2", got)
 	}
 	fails(t, dir, exitFailed, "filter: line 1, column", "profiles", "query", "profile.counters.orders >")
-	fails(t, dir, exitFailed, "cannot be searched", "profiles", "count", `count("order-completed", "7d") > 1`)
+	fails(t, dir, exitFailed, "tributary: this condition cannot be searched by: line 1, column 6: the store keeps no figure of a window, which moves with time; "+
+		"count, first and last of all time can be searched by\n", "profiles", "count", `count("order-completed", "7d") > 1`)
 }
 
 func TestTail(t *testing.T) {

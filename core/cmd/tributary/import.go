@@ -111,7 +111,7 @@ func importFile(c *cobra.Command, s *sender, again bool) error {
 	if at.Finished {
 		fmt.Fprintf(c.OutOrStdout(), "%s was already imported on %s: %s; --again imports it once more\n",
 			s.input.path, at.Updated.Local().Format("2006-01-02 15:04:05"), plural(int(at.Next-1), "row", "rows"))
-		return nil
+		return s.failed(at)
 	}
 	if at.Next > 1 {
 		s.bar.note("going on at row %s", thousands(at.Next))
@@ -133,12 +133,17 @@ func importFile(c *cobra.Command, s *sender, again bool) error {
 		thousands(int64(float64(rows)/max(sent.Seconds(), 0.001))), time.Since(started).Round(10*time.Millisecond))
 	fmt.Fprintf(out, "  %s accepted, %s known already, %s failed\n",
 		thousands(at.Accepted), thousands(at.Duplicates), thousands(at.Failed))
-	if at.Failed > 0 {
-		fmt.Fprintf(s.errors, "tributary: %s failed; `tributary deadletters list --origin import` says where and why\n",
-			plural(int(at.Failed), "row", "rows"))
-		return errReported
+	return s.failed(at)
+}
+
+// failed tells of the rows that failed; the command has then failed too.
+func (s *sender) failed(at *client.ImportProgress) error {
+	if at.Failed == 0 {
+		return nil
 	}
-	return nil
+	fmt.Fprintf(s.errors, "tributary: %s failed; `tributary deadletters list --origin import` says where and why\n",
+		plural(int(at.Failed), "row", "rows"))
+	return errReported
 }
 
 // What a dry run shows.

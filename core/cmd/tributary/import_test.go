@@ -61,6 +61,11 @@ func TestImport(t *testing.T) {
 	}
 	contains(t, "import", stdout, "imported 6 rows of ", "2 accepted, 1 known already, 3 failed")
 	contains(t, "import", stderr, "3 rows failed; `tributary deadletters list --origin import` says where and why")
+	code, stdout, stderr = cli(t, dir, "import", mixed)
+	if code != exitFailed || !strings.Contains(stderr, "3 rows failed; ") {
+		t.Errorf("given again, it ends with %d and says %s", code, stderr)
+	}
+	contains(t, "the same file", stdout, "was already imported on ")
 	letters := must(t, dir, "deadletters", "list", "--origin", "import")
 	contains(t, "dead letters", letters, `mixed.csv:3: column TotalPrice, value "much": `, "mixed.csv:4: has 3 fields", `mixed.csv:5: column InvoiceDate, value "sometime": `)
 	contains(t, "dead letter", must(t, dir, "deadletters", "show", "1"), "line: 3\n", `TotalPrice: much`, "mapping: orders\n")

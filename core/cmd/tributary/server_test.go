@@ -94,6 +94,16 @@ func TestDirectoryKeepsItsPartitions(t *testing.T) {
 	run(t, dir)
 }
 
+func TestStartBelowTheDiskReserve(t *testing.T) {
+	p := run(t, t.TempDir(), "--set", "bus.disk_reserve=1000TB")
+	if code := p.stop(); code != exitDone {
+		t.Errorf("the server ends with %d", code)
+	}
+	if text := p.log.String(); !strings.Contains(text, "No event is accepted now: ") || strings.Contains(text, "Send a first event") {
+		t.Errorf("the server says\n%s", text)
+	}
+}
+
 func TestDataDirectory(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("HOME", home)

@@ -270,7 +270,8 @@ func TestProfiles(t *testing.T) {
 	}
 	r.expect("GET", "/api/v1/profiles/user:17850", "", 200, byID)
 	r.expect("GET", "/api/v1/profiles/user:%2017850", "", 200, byID) // as the gateway normalises it
-	r.refuses("GET", "/api/v1/profiles/p2", "", 404, "not_found", `there is no profile \"p2\"`)
+	r.refuses("GET", "/api/v1/profiles/p2", "", 404, "not_found", `there is no profile \"p2\"; an identifier is written with its kind, such as user:p2`)
+	r.refuses("GET", "/api/v1/profiles/0198c5a8-0000-8000-8000-000000000000", "", 404, "not_found", `there is no profile \"0198c5a8-0000-8000-8000-000000000000\""`)
 	r.refuses("GET", "/api/v1/profiles/user:1", "", 404, "not_found", `there is no profile with user \"1\"`)
 	r.refuses("GET", "/api/v1/profiles/card:1", "", 400, "invalid", `\"card\" is no kind of identifier`)
 

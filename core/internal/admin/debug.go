@@ -18,7 +18,7 @@ func (a *API) profile(w http.ResponseWriter, r *http.Request) error {
 	case rpprof.Lookup(name) != nil:
 		pprof.Handler(name).ServeHTTP(w, r)
 	default:
-		return refuse(http.StatusNotFound, codeNotFound, "no profile "+name+"; there are profile, trace, heap, allocs, goroutine, block and mutex")
+		return notFound("no profile %q; there are profile, trace, heap, allocs, goroutine, block and mutex", name)
 	}
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/record"
 	"github.com/tributary-bus/tributary/core/internal/store"
@@ -74,6 +76,9 @@ func (a *API) findProfile(ctx context.Context, name string) (*sdk.Profile, error
 	}
 	text, _, err := a.o.Profiles.GetDocument(ctx, id)
 	if errors.Is(err, bus.ErrNotFound) {
+		if uuid.Validate(name) != nil && id == name {
+			return nil, notFound("there is no profile %q; an identifier is written with its kind, such as user:%s", name, name)
+		}
 		return nil, notFound("there is no profile %q", name)
 	}
 	if err != nil {

@@ -118,6 +118,10 @@ func (r *Registry) learn(ctx context.Context, stored bus.StoredConfig) error {
 		base = stored.Seq
 	}
 	r.install(set, stored.Seq, base)
+	if m.Node == r.bus.NodeID() {
+		// Its apply tells of it itself.
+		return nil
+	}
 	r.log.Info("another node has changed the configuration", "revision", m.Revision, "node", m.Node)
 	return nil
 }
