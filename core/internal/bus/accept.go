@@ -90,12 +90,13 @@ type pressure struct {
 	before   []uint64
 	idle     idleShare
 	share    func() (share float64, known bool) // of idle time, since the last look
+	average  float64
 }
 
 func (p *pressure) init(half func() bool) {
 	p.half = half
 	p.turn = make(chan struct{}, 1)
-	p.share = p.idle.look
+	p.share, p.average = p.idle.look, 1
 	p.relieved = make(chan struct{})
 	p.samples = []metrics.Sample{{Name: "/sched/latencies:seconds"}}
 }
@@ -122,6 +123,7 @@ func (p *pressure) sample() bool {
 	if !arrived {
 		p.before = nil
 		p.idle.forget()
+		p.average = 1
 	}
 	return arrived
 }
@@ -131,7 +133,17 @@ func (p *pressure) sample() bool {
 func (p *pressure) scarce() bool {
 	share, known := p.share()
 	waiting := p.waiting()
-	return known && share < scarceIdle || waiting
+	if !known {
+		return waiting
+	}
+	// A sample is few ticks of the kernel's clock, so three count; and what
+	// gives way leaves time idle, so more of it ends the scarcity than begins it.
+	p.average += (share - p.average) / 3
+	bound := scarceIdle
+	if p.isScarce.Load() {
+		bound = plentyIdle
+	}
+	return p.average < bound || waiting
 }
 
 // waiting is true where a tenth of the goroutines waited long.

@@ -34,6 +34,7 @@ type feed struct {
 	pulls     uint64
 	pending   uint64 // how many messages followed the last one read
 	pull      pull
+	most      int  // bytes of a pull
 	large     bool // the next message is larger than a pull's usual size
 	heard     time.Time
 }
@@ -47,7 +48,9 @@ type pull struct {
 
 const (
 	pullMessages = 1024
-	pullBytes    = 512 << 10
+	pullBytes    = 1 << 20
+	// ingestBytes is less, because each partition reads for itself.
+	ingestBytes = 256 << 10
 	// pullLarge takes any single message that the server accepts.
 	pullLarge     = 2 * maxPayload
 	pullExpires   = 2 * time.Minute
@@ -56,7 +59,7 @@ const (
 )
 
 func (b *Bus) feed(stream, filter string, after uint64) *feed {
-	return &feed{b: b, stream: stream, filter: filter, next: after + 1}
+	return &feed{b: b, stream: stream, filter: filter, next: after + 1, most: pullBytes}
 }
 
 // fetch blocks for one message, at most wait (0: for ever), then takes what is
@@ -175,7 +178,7 @@ func (f *feed) prepare(ctx context.Context) error {
 	if f.pull.messages > 0 || len(f.in) > 0 {
 		return nil
 	}
-	f.pull = pull{messages: pullMessages, bytes: pullBytes}
+	f.pull = pull{messages: pullMessages, bytes: f.most}
 	if f.large {
 		f.pull = pull{messages: 1, bytes: pullLarge}
 	}

@@ -158,8 +158,18 @@ func TestPressure(t *testing.T) {
 	if !step(10, 1e9) {
 		t.Error("not busy where goroutines wait long")
 	}
-	if idle = 0.05; !step(10, 0) {
+	for idle = 1; step(10, 0); {
+		// Until what was scarce has passed.
+	}
+	idle = 0.02
+	for range 12 {
+		step(10, 0)
+	}
+	if !p.isBusy.Load() {
 		t.Error("not busy where the machine has no time left")
+	}
+	if idle = 0.2; !step(10, 0) || !step(10, 0) {
+		t.Error("not busy any more where little more is idle than what gave way")
 	}
 	relieved := p.relief()
 	half = false

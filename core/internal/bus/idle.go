@@ -13,8 +13,11 @@ type idleShare struct {
 	idle, total uint64
 }
 
-// scarceIdle is the share of idle time below which CPU is scarce.
-const scarceIdle = 0.1
+// Below scarceIdle of idle time CPU is scarce, until there is plentyIdle.
+const (
+	scarceIdle = 0.1
+	plentyIdle = 0.3
+)
 
 // look returns the share since the last look, from 0 to 1; false where it
 // cannot be told.

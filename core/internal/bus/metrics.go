@@ -23,6 +23,11 @@ func (b *Bus) Metrics(w io.Writer) {
 		accepting = 1
 	}
 	gauge("tributary_bus_accepting", accepting)
+	busy := uint64(0)
+	if b.Busy() {
+		busy = 1
+	}
+	gauge("tributary_bus_busy", busy)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	for name := range b.streams {

@@ -75,7 +75,9 @@ func (b *Bus) ReadIngest(_ context.Context, partition int, after uint64) (*Inges
 	if partition < 0 || partition >= b.partitions {
 		return nil, fmt.Errorf("read partition %d of %d", partition, b.partitions)
 	}
-	return &IngestReader{feed: b.feed(streamIngest, subjectIngest(partition), after)}, nil
+	feed := b.feed(streamIngest, subjectIngest(partition), after)
+	feed.most = ingestBytes
+	return &IngestReader{feed: feed}, nil
 }
 
 // An IngestReader reads the commands of a partition in order, without gap or

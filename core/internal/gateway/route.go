@@ -51,7 +51,7 @@ type holderState struct {
 type fingerprint [2]uint64
 
 const (
-	routeEntries = 32 << 10 // of one generation, of two
+	routeEntries = 16 << 10 // of one generation, of two
 	routeTTL     = time.Minute
 	// strangerTTL is how long a profile id that nobody has is remembered as
 	// such: short, because it may come to exist.

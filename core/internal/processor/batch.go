@@ -11,7 +11,7 @@ import (
 
 const (
 	// batchBytes is about how much a commit may hold before it is compressed.
-	batchBytes = 3 << 20
+	batchBytes = 1 << 20
 	// batchCommands is how many commands a commit may cover.
 	batchCommands = 2000
 )

@@ -29,11 +29,11 @@ type partition struct {
 const (
 	// documentBudget bounds what the partitions of a node keep of profiles, in
 	// bytes of their encoded form; decoded they take about six times as much.
-	documentBudget = 12 << 20
+	documentBudget = 8 << 20
 	// identityBudget bounds how many identities the partitions of a node keep.
-	identityBudget = 96 << 10
+	identityBudget = 32 << 10
 	// readBytes is how much of the log is read ahead at most.
-	readBytes = 1 << 20
+	readBytes = 256 << 10
 )
 
 func newPartition(n *Processor, number int) *partition {
@@ -64,34 +64,26 @@ func (p *partition) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return p.seal(ctx)
 		}
-		items, err := p.items(ctx, messages)
-		if err != nil {
-			return err
-		}
-		if err := p.work(ctx, reader, items); err != nil {
+		if err := p.work(ctx, reader, messages); err != nil {
 			return fmt.Errorf("partition %d: %w", p.number, err)
 		}
 	}
 }
 
-// work processes items, at once where somebody waits for one of them. Else it
-// gives way to the gateway while that is busy, and what came meanwhile is done
-// along with them: a commit costs much more than one command more.
-func (p *partition) work(ctx context.Context, reader *bus.IngestReader, items []item) error {
-	if !p.node.bus.Scarce() || awaited(items) {
-		return p.processAll(ctx, items)
+// work processes messages, at once where somebody waits for one of them. Else
+// it gives way to the gateway while that is busy, and what came meanwhile is
+// done along with them: a commit costs much more than one command more.
+func (p *partition) work(ctx context.Context, reader *bus.IngestReader, messages []bus.IngestMessage) error {
+	if !p.node.bus.Scarce() || awaited(messages) {
+		return p.processAll(ctx, messages)
 	}
 	pause(ctx, gatherFor)
 	return p.node.bus.Background(ctx, func() error {
-		messages, err := reader.More(ctx, readBytes)
+		more, err := reader.More(ctx, readBytes)
 		if err != nil && ctx.Err() == nil {
 			return err
 		}
-		more, err := p.items(ctx, messages)
-		if err != nil {
-			return err
-		}
-		return p.processAll(ctx, append(items, more...))
+		return p.processAll(ctx, append(messages, more...))
 	})
 }
 
@@ -99,9 +91,17 @@ func (p *partition) work(ctx context.Context, reader *bus.IngestReader, items []
 // is scarce.
 const gatherFor = 50 * time.Millisecond
 
-// processAll commits the items, batch by batch, until ctx ends. A batch that is
+// processAll commits what the messages hold, batch by batch, until ctx ends. A batch that is
 // begun is finished.
-func (p *partition) processAll(ctx context.Context, items []item) error {
+//
+// Few partitions work at a time: more would only hold more memory.
+func (p *partition) processAll(ctx context.Context, messages []bus.IngestMessage) error {
+	p.node.slots <- struct{}{}
+	defer func() { <-p.node.slots }()
+	items, err := p.items(ctx, messages)
+	if err != nil {
+		return err
+	}
 	for len(items) > 0 && ctx.Err() == nil {
 		done, err := p.process(context.WithoutCancel(ctx), items)
 		if err != nil {
@@ -112,10 +112,10 @@ func (p *partition) processAll(ctx context.Context, items []item) error {
 	return nil
 }
 
-// awaited tells whether somebody waits for the outcome of an item.
-func awaited(items []item) bool {
-	for i := range items {
-		if items[i].Reply != "" {
+// awaited tells whether somebody waits for the outcome of a command.
+func awaited(messages []bus.IngestMessage) bool {
+	for i := range messages {
+		if record.Awaited(messages[i].Data) {
 			return true
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 
@@ -62,7 +63,8 @@ type Processor struct {
 	log     *slog.Logger
 	metrics *counters
 
-	owning   []sync.Mutex // by partition: held while it is worked on
+	slots    chan struct{} // held by partitions at work
+	owning   []sync.Mutex  // by partition: held while it is worked on
 	mu       sync.Mutex
 	standing []standing // by partition
 	seenSeq  uint64     // how far SEEN has been read
@@ -89,6 +91,7 @@ func New(ctx context.Context, o Options) (*Processor, error) {
 	}
 	n := &Processor{
 		options: o, bus: o.Bus, seen: set, sole: o.Sole, log: o.Log, metrics: newCounters(),
+		slots:  make(chan struct{}, max(4, 2*runtime.GOMAXPROCS(0))),
 		owning: make([]sync.Mutex, o.Bus.Partitions()), standing: make([]standing, o.Bus.Partitions()),
 	}
 	if !set.Intact() {

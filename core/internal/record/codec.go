@@ -59,6 +59,14 @@ func (r *reader) byte() byte {
 	return b
 }
 
+func (r *reader) skip(n int) {
+	if len(r.rest) < n {
+		r.fail("missing bytes")
+		return
+	}
+	r.rest = r.rest[n:]
+}
+
 // bytes returns a part of the text itself, not a copy.
 func (r *reader) bytes() []byte {
 	n := r.uvarint()

@@ -175,6 +175,47 @@ func ParseCommands(text []byte) ([]Command, error) {
 	return commands, nil
 }
 
+// Awaited tells whether somebody waits for the outcome of a command of the
+// message, without decoding it. A message that cannot be decoded is not.
+func Awaited(text []byte) bool {
+	r := reader{rest: text}
+	for len(r.rest) > 0 {
+		r.byte() // version
+		kind := Kind(r.byte())
+		r.skip(2 + len(ID{})) // flags, hops, id
+		r.bytes()             // profile
+		if len(r.bytes()) > 0 && r.err == nil {
+			return true
+		}
+		r.varint() // received
+		switch kind {
+		case KindEvent:
+			r.skipEvent()
+		case KindConfig:
+			r.uvarint()
+		default:
+			r.bytes()
+		}
+	}
+	return false
+}
+
+func (r *reader) skipEvent() {
+	for range 5 { // id, type, source, session, profile
+		r.bytes()
+	}
+	r.varint() // time
+	for range 2 * r.count(2) {
+		r.bytes()
+	}
+	for range 3 { // properties, traits, context
+		r.bytes()
+	}
+	for range r.count(1) {
+		r.bytes()
+	}
+}
+
 func (r *reader) command(c *Command) {
 	if v := r.byte(); r.err == nil && v != commandVersion {
 		r.fail(fmt.Sprintf("version %d of a command, want %d", v, commandVersion))

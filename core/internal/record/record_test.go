@@ -46,6 +46,24 @@ func TestCommandsSurviveARoundTrip(t *testing.T) {
 	}
 }
 
+func TestAwaited(t *testing.T) {
+	var text []byte
+	all := commands()
+	for i := len(all) - 1; i > 0; i-- { // the one with a reply comes last
+		text = AppendCommand(text, &all[i])
+	}
+	if Awaited(text) {
+		t.Error("nobody waits, yet somebody was found")
+	}
+	whole := AppendCommand(text, &all[0])
+	if !Awaited(whole) {
+		t.Error("who waits was not found")
+	}
+	for n := range whole {
+		Awaited(whole[:n]) // must not panic
+	}
+}
+
 func TestCommitSurvivesARoundTrip(t *testing.T) {
 	want := &Commit{
 		Partition: 15, C: 1 << 33, From: Position{7, 2}, To: Position{9, AllDone}, Revision: 4, At: at,
@@ -115,9 +133,15 @@ func FuzzParseCommands(f *testing.F) {
 		f.Add(AppendCommand(nil, &all[i]))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
+		awaited := Awaited(text)
 		got, err := ParseCommands(text)
 		if err != nil {
 			return
+		}
+		for i := range got {
+			if got[i].Reply != "" && !awaited {
+				t.Fatalf("who waits for %+v was not found", got[i])
+			}
 		}
 		var again []byte
 		for i := range got {
