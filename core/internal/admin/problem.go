@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -159,8 +160,10 @@ func (p *problem) write(w http.ResponseWriter) {
 }
 
 func writeJSON(w http.ResponseWriter, status int, body []byte) {
+	body = append(body, '\n')
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	// A caller that is gone does not need the answer.
-	_, _ = w.Write(append(body, '\n'))
+	_, _ = w.Write(body)
 }

@@ -33,6 +33,8 @@ func TestMain(m *testing.M) {
 	switch {
 	case len(os.Args) == 2 && os.Args[1] == CeilingCommand:
 		err = ServeCeiling(os.Stdin, os.Stdout)
+	case len(os.Args) == 3 && os.Args[1] == parent:
+		err = parentOf(os.Args[2])
 	case len(os.Args) > 3 && os.Args[1] == "run":
 		err = fakeProduct(os.Args[3], os.Getenv(behaviour))
 	default:

@@ -91,6 +91,7 @@ const CeilingCommand = "bench-ceiling"
 func startCeiling(binary string) (*ceilingProcess, error) {
 	// Not CommandContext: it ends with its standard input.
 	c := &ceilingProcess{process: exec.Command(binary, CeilingCommand)} //nolint:noctx
+	c.process.SysProcAttr = dyingWithParent()
 	c.process.Stderr = os.Stderr
 	input, err := c.process.StdinPipe()
 	if err != nil {

@@ -47,6 +47,7 @@ func startProduct(ctx context.Context, binary, dir, durability string) (*product
 	p := &product{dir: dir, ended: make(chan struct{})}
 	// Not CommandContext: its end is a signal that lets the product drain.
 	p.process = exec.Command(binary, "run", "--data", dir, "--http", "127.0.0.1:0", "--set", "durability="+durability) //nolint:noctx
+	p.process.SysProcAttr = dyingWithParent()
 	p.process.Stdout, p.process.Stderr = log, log
 	p.process.Env = environment(os.Environ())
 	began := time.Now()

@@ -169,6 +169,10 @@ func (p *parser) raw(e *event, field string) ([]byte, error) {
 			e.fail(fieldProblem(codeTooDeep, field, fmt.Sprintf("nested deeper than the %d levels that are allowed", p.nesting)))
 			return nil, nil
 		}
+		if name, ok := nameWithNUL(raw); ok {
+			e.fail(fieldProblem(codeInvalid, field, "the name "+clipped(strconv.Quote(name))+" holds the character NUL; values may, names may not"))
+			return nil, nil
+		}
 		return text, nil
 	}
 	e.fail(fieldProblem(codeMalformed, field, "want an object, got "+kindName(raw.Kind())))
@@ -308,6 +312,28 @@ func stringEnd(raw []byte, i int) int {
 		}
 	}
 	return i
+}
+
+// nameWithNUL looks in a JSON value, which is known to be valid, for a name
+// that holds NUL: stores end a text there.
+func nameWithNUL(raw []byte) (string, bool) {
+	if !bytes.Contains(raw, []byte(`\u0000`)) {
+		return "", false
+	}
+	for i := 0; i < len(raw); i++ {
+		if raw[i] != '"' {
+			continue
+		}
+		begin := i
+		i = stringEnd(raw, i)
+		if at := spaces(raw, i+1); at == len(raw) || raw[at] != ':' {
+			continue
+		}
+		if name := unquote(raw[begin : i+1]); strings.ContainsRune(name, 0) {
+			return name, true
+		}
+	}
+	return "", false
 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }

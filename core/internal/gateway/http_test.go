@@ -65,6 +65,16 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+func TestLengthOfReplies(t *testing.T) {
+	f := newFixture(t, nil)
+	for _, n := range []int{1, 500} {
+		a := f.send(t, "POST", "/v1/events", strings.Repeat(`{"type":"x"}`+"\n", n), "X-Write-Key", "shop-key")
+		if got := a.header.Get("Content-Length"); a.status != 200 || got != strconv.Itoa(len(a.text)) {
+			t.Errorf("%d events: %d with the length %q, want %d", n, a.status, got, len(a.text))
+		}
+	}
+}
+
 func TestRefusedRequests(t *testing.T) {
 	f := newFixture(t, func(o *Options) { o.Limits = Limits{Inflated: 600 << 10} })
 	many := strings.Repeat(`{"type":"x"}`+"\n", 1001)

@@ -68,13 +68,15 @@ func TestNativeRefusesEvents(t *testing.T) {
 		"too large":          {`{"type":"a","properties":{"a":"` + strings.Repeat("x", 33<<10) + `"}}`, codeTooLarge, "an event of 33826 bytes is larger than the 32768"},
 		"name twice":         {`{"type":"a","properties":{"a":1,"a":2}}`, codeMalformed, "duplicate object member name"},
 		"field twice":        {`{"type":"a","type":"b"}`, codeMalformed, "duplicate object member name"},
+		"NUL in a name":      {`{"type":"a","properties":{"b":[{"a\u0000c" : 1}]}}`, codeInvalid, `properties: the name "a\x00c" holds the character NUL; values may, names may not`},
+		"NUL in a trait":     {`{"type":"a","traits":{"\u0000":1}}`, codeInvalid, "traits: the name"},
 		"not UTF-8":          {"{\"type\":\"a\",\"properties\":{\"a\":\"\xff\"}}", codeMalformed, "invalid UTF-8"},
 		"no object":          {`7`, codeMalformed, "want an event as an object, got a number"},
 		"another key":        {`{"type":"a","writeKey":"second-key"}`, codeInvalid, "writeKey: the events of one request have one write key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBatch(testNow, &testLimits)
-			body := `[{"type":"ok","id":"before","writeKey":"shop-key"},` + c.event + `,{"type":"ok","id":"after"}]`
+			body := `[{"type":"ok","id":"before","writeKey":"shop-key","properties":{"\\u0000":["\u0000"],"a":"\u0000"}},` + c.event + `,{"type":"ok","id":"after"}]`
 			if refused := b.parseNative([]byte(body), newRules(testSet(t)), &testLimits); refused != nil {
 				t.Fatalf("refused the request: %v", refused.message)
 			}
