@@ -19,54 +19,28 @@ func (b *Bus) Accepting() error { return b.watch.accepting() }
 // portions.
 func (b *Bus) Scarce() bool { return b.watch.pressure.isScarce.Load() }
 
-// Busy is true while accepting comes before processing: appends arrive, CPU is
-// scarce, and INGEST is under half its bound.
+// Busy is true while accepting comes before processing: callers queue up to
+// append, CPU is scarce, and INGEST is under half its bound.
 func (b *Bus) Busy() bool { return b.watch.pressure.isBusy.Load() }
 
 // Background does a portion of the work that nobody waits for. While the bus is
-// busy such portions are done one at a time, each followed by a rest of nine
-// times as long, so that they keep a tenth of a processor and the gateway has
-// the others; as soon as it is not busy any more they go ahead.
+// busy such work is held back but for a tenth of the time, so that the gateway
+// has the processors; what gathers meanwhile is then done in large portions.
+// When ctx ends it goes ahead: a stop finishes what is begun.
 func (b *Bus) Background(ctx context.Context, work func() error) error {
-	p := &b.watch.pressure
-	if !p.isBusy.Load() {
-		return work()
-	}
 	select {
-	case p.turn <- struct{}{}:
-		defer func() { <-p.turn }()
-	case <-p.relief():
-		return work()
-	case <-ctx.Done():
-		// What is begun is finished before a stop, not slowed down.
-		return work()
-	}
-	begun := time.Now()
-	if err := work(); err != nil {
-		return err
-	}
-	p.rest(ctx, min(restFactor*time.Since(begun), longestRest))
-	return nil
-}
-
-// rest waits until the time is over, or the bus is not busy any more.
-func (p *pressure) rest(ctx context.Context, wait time.Duration) {
-	relieved := p.relief()
-	if !p.isBusy.Load() {
-		return
-	}
-	t := time.NewTimer(wait)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-relieved:
+	case <-b.watch.pressure.opening():
 	case <-ctx.Done():
 	}
+	return work()
 }
 
 const (
-	restFactor  = 9
-	longestRest = time.Second
+	// busyCallers is how many callers of Append at a time make a queue.
+	busyCallers = 8
+	// openOnce says which part of the time background work has while the bus
+	// is busy: one sample of so many.
+	openOnce = 8
 	// sampleEvery is how often the scarcity of CPU is measured while appends
 	// arrive; a sample that finds none ends the sampling.
 	sampleEvery = 100 * time.Millisecond
@@ -78,33 +52,48 @@ const (
 // pressure measures whether processing should yield.
 type pressure struct {
 	half     func() bool   // INGEST is under half its bound
-	turn     chan struct{} // held by who works while the bus is busy
-	appends  atomic.Uint64
+	appends  atomic.Uint64 // since the last sample
+	callers  atomic.Int64  // in Append now
 	isScarce atomic.Bool
 	isBusy   atomic.Bool
 	sampling atomic.Bool
 
-	mu       sync.Mutex
-	relieved chan struct{}
-	samples  []metrics.Sample
-	before   []uint64
-	idle     idleShare
-	share    func() (share float64, known bool) // of idle time, since the last look
-	average  float64
+	mu      sync.Mutex
+	gate    chan struct{} // closed while background work may go ahead
+	open    bool
+	ticks   int
+	queue   float64 // callers, over some samples
+	samples []metrics.Sample
+	before  []uint64
+	idle    idleShare
+	share   func() (share float64, known bool) // of idle time, since the last look
+	average float64
 }
 
 func (p *pressure) init(half func() bool) {
 	p.half = half
-	p.turn = make(chan struct{}, 1)
 	p.share, p.average = p.idle.look, 1
-	p.relieved = make(chan struct{})
+	p.gate, p.open = make(chan struct{}), true
+	close(p.gate)
 	p.samples = []metrics.Sample{{Name: "/sched/latencies:seconds"}}
 }
 
-func (p *pressure) relief() <-chan struct{} {
+// opening returns a channel that is closed when background work may go ahead.
+func (p *pressure) opening() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.relieved
+	return p.gate
+}
+
+// let opens and closes the gate of background work.
+func (p *pressure) let(open bool) {
+	switch {
+	case open && !p.open:
+		close(p.gate)
+	case !open && p.open:
+		p.gate = make(chan struct{})
+	}
+	p.open = open
 }
 
 // sample runs every sampleEvery while appends arrive, and returns false when
@@ -115,11 +104,11 @@ func (p *pressure) sample() bool {
 	arrived := p.appends.Swap(0) > 0
 	scarce := arrived && p.scarce()
 	p.isScarce.Store(scarce)
-	busy := scarce && p.half()
-	if p.isBusy.Swap(busy) && !busy {
-		close(p.relieved)
-		p.relieved = make(chan struct{})
-	}
+	p.queue += (float64(p.callers.Load()) - p.queue) / 3
+	busy := scarce && p.queue >= busyCallers && p.half()
+	p.isBusy.Store(busy)
+	p.ticks++
+	p.let(!busy || p.ticks%openOnce == 0)
 	if !arrived {
 		p.before = nil
 		p.idle.forget()

@@ -146,7 +146,7 @@ func (b *Bus) MarksAt(ctx context.Context, seq uint64) (Marks, error) {
 // markBySubject asks for the subjects of a partition in portions that one
 // answer has room for.
 func (b *Bus) markBySubject(ctx context.Context, partition int, seq uint64) (Mark, error) {
-	subjects, err := b.subjects(ctx, streamEvents, subjectEvents(partition))
+	subjects, err := b.eventSubjects(ctx, subjectEvents(partition))
 	if err != nil {
 		return Mark{}, err
 	}

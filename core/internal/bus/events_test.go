@@ -116,7 +116,7 @@ func TestMarksOfMoreSubjectsThanOneAnswerHolds(t *testing.T) {
 	if err := b.PublishEvents(t.Context(), list); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(must(b.subjects(t.Context(), streamEvents, "event.>"))); n != types {
+	if n := len(must(b.eventSubjects(t.Context(), "event.>"))); n != types {
 		t.Fatalf("%d subjects, want %d", n, types)
 	}
 	for _, at := range []uint64{types, types - 30, 40} {
@@ -135,7 +135,7 @@ func TestTypesBeyondAThousandShareASubject(t *testing.T) {
 	if err := b.PublishEvents(t.Context(), list); err != nil {
 		t.Fatal(err)
 	}
-	count := func() int { return len(must(b.subjects(t.Context(), streamEvents, "event.>"))) }
+	count := func() int { return len(must(b.eventSubjects(t.Context(), "event.>"))) }
 	if n := count(); n != maxTypes+1 {
 		t.Fatalf("%d subjects, want %d", n, maxTypes+1)
 	}

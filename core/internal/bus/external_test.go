@@ -205,7 +205,7 @@ func TestExternalThatIsKilled(t *testing.T) {
 	}
 	var got []string
 	for len(got) == 0 || got[len(got)-1] != "199" {
-		for _, line := range linesFrom(t, ctx, r, 1) {
+		for _, line := range linesFrom(ctx, t, r, 1) {
 			if len(got) == 0 || got[len(got)-1] != line { // stored twice by a retry
 				got = append(got, line)
 			}

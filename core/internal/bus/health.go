@@ -272,7 +272,7 @@ func (w *watch) wrote(stream string, err error) {
 	if stream == streamIngest {
 		switch {
 		case bad:
-			why := fmt.Errorf("%w (%v)", errIngestSilent, err)
+			why := fmt.Errorf("%w (%w)", errIngestSilent, err)
 			w.unavailable.Store(&why)
 		case failed:
 			w.unavailable.Store(nil)

@@ -130,6 +130,7 @@ func TestPressure(t *testing.T) {
 	var p pressure
 	p.init(func() bool { return half })
 	idle := 1.0
+	p.callers.Store(64)
 	p.share = func() (float64, bool) { return idle, true }
 	scarce := func(slow uint64) {
 		// As if since the last sample so many goroutines had waited long.
@@ -168,57 +169,87 @@ func TestPressure(t *testing.T) {
 	if !p.isBusy.Load() {
 		t.Error("not busy where the machine has no time left")
 	}
-	if idle = 0.2; !step(10, 0) || !step(10, 0) {
-		t.Error("not busy any more where little more is idle than what gave way")
+	idle = 0.2
+	for range 2 {
+		if !step(10, 0) {
+			t.Error("not busy any more where little more is idle than what gave way")
+		}
 	}
-	relieved := p.relief()
+	closed := func() bool {
+		select {
+		case <-p.opening():
+			return false
+		default:
+			return true
+		}
+	}
+	// Held back, but for a tenth or so of the time.
+	open := 0
+	for range 10 * openOnce {
+		step(10, 1e9)
+		if !closed() {
+			open++
+		}
+	}
+	if open != 10 {
+		t.Errorf("background work may go ahead in %d of %d samples, want 10", open, 10*openOnce)
+	}
+	for !closed() {
+		step(10, 1e9)
+	}
+	opened := p.opening()
 	half = false
 	if step(10, 1e9) || !p.isScarce.Load() {
 		t.Error("busy with INGEST more than half full")
 	}
 	select {
-	case <-relieved:
+	case <-opened:
 	default:
-		t.Error("who gives way is not told that it is over")
+		t.Error("who is held back is not told that it is over")
+	}
+	half = true
+	p.callers.Store(1)
+	for range 12 {
+		step(10, 1e9)
+	}
+	if p.isBusy.Load() {
+		t.Error("busy though nobody queues up")
 	}
 }
 
-func TestBackgroundGivesWay(t *testing.T) {
+func TestBackgroundIsHeldBack(t *testing.T) {
 	b := open(t, Options{})
 	p := &b.watch.pressure
-	took := func(work time.Duration) time.Duration {
-		start := time.Now()
-		if err := b.Background(t.Context(), func() error { time.Sleep(work); return nil }); err != nil {
-			t.Error(err)
-		}
-		return time.Since(start)
+	did := make(chan struct{}, 2)
+	work := func() error { did <- struct{}{}; return nil }
+	if err := b.Background(t.Context(), work); err != nil || len(did) != 1 {
+		t.Errorf("work was held back though nothing is busy: %v", err)
 	}
-	if d := took(time.Millisecond); d > 50*time.Millisecond {
-		t.Errorf("1 ms of work took %v though nothing is busy", d)
+	p.mu.Lock()
+	p.let(false)
+	p.mu.Unlock()
+	ended := make(chan error, 1)
+	go func() { ended <- b.Background(t.Context(), work) }()
+	select {
+	case <-ended:
+		t.Error("work went ahead while the gateway was busy")
+	case <-time.After(20 * time.Millisecond):
 	}
-	p.isBusy.Store(true)
-	if d := took(2 * time.Millisecond); d < 20*time.Millisecond {
-		t.Errorf("2 ms of work took %v, want ten times as long", d)
+	p.mu.Lock()
+	p.let(true)
+	p.mu.Unlock()
+	if err := <-ended; err != nil || len(did) != 2 {
+		t.Errorf("work was not done: %v", err)
 	}
-	// One at a time: the second waits for the first one's rest as well.
-	var both sync.WaitGroup
-	start := time.Now()
-	for range 2 {
-		both.Go(func() { took(2 * time.Millisecond) })
-	}
-	both.Wait()
-	if d := time.Since(start); d < 40*time.Millisecond {
-		t.Errorf("two portions took %v, want one after the other", d)
-	}
-	go func() {
-		time.Sleep(10 * time.Millisecond)
-		p.sample() // without appends: relief
-	}()
-	if d := took(50 * time.Millisecond); d >= 450*time.Millisecond {
-		t.Errorf("it rests until after %v though the gateway was idle before", d)
-	}
-	if b.Busy() {
-		t.Error("still busy")
+	// A stop does not wait.
+	p.mu.Lock()
+	p.let(false)
+	p.mu.Unlock()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	<-did
+	if err := b.Background(ctx, work); err != nil || len(did) != 2 {
+		t.Errorf("work was held back by a stop: %v", err)
 	}
 }
 

@@ -121,6 +121,9 @@ func (a *appender) append(ctx context.Context, entries []Entry) error {
 		return all(entries, refused)
 	}
 	a.b.watch.appending()
+	callers := &a.b.watch.pressure.callers
+	callers.Add(1)
+	defer callers.Add(-1)
 	a.signal()
 	timer := time.NewTimer(a.timeout)
 	defer timer.Stop()

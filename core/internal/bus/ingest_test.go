@@ -23,10 +23,10 @@ func readLines(t testing.TB, b *Bus, partition int, after uint64, n int) []strin
 	defer cancel()
 	r := must(b.ReadIngest(ctx, partition, after))
 	defer r.Close()
-	return linesFrom(t, ctx, r, n)
+	return linesFrom(ctx, t, r, n)
 }
 
-func linesFrom(t testing.TB, ctx context.Context, r *IngestReader, n int) []string {
+func linesFrom(ctx context.Context, t testing.TB, r *IngestReader, n int) []string {
 	t.Helper()
 	var lines []string
 	for len(lines) < n {

@@ -60,7 +60,7 @@ func (t *typeNames) token(name string) string {
 // loadTypes takes up the types that EVENTS has subjects of.
 func (b *Bus) loadTypes(ctx context.Context) error {
 	b.types.own = map[string]string{}
-	subjects, err := b.subjects(ctx, streamEvents, prefixEvents+">")
+	subjects, err := b.eventSubjects(ctx, prefixEvents+">")
 	if err != nil {
 		return err
 	}
@@ -75,8 +75,8 @@ func (b *Bus) loadTypes(ctx context.Context) error {
 	return nil
 }
 
-// subjects lists the distinct subjects that a stream holds.
-func (b *Bus) subjects(ctx context.Context, stream, filter string) ([]string, error) {
+// eventSubjects lists the distinct subjects that EVENTS holds.
+func (b *Bus) eventSubjects(ctx context.Context, filter string) ([]string, error) {
 	var list []string
 	for {
 		var reply struct {
@@ -87,11 +87,11 @@ func (b *Bus) subjects(ctx context.Context, stream, filter string) ([]string, er
 			} `json:"state"`
 		}
 		request := map[string]any{"subjects_filter": filter, "offset": len(list)}
-		if err := b.manage(ctx, "$JS.API.STREAM.INFO."+stream, request, &reply); err != nil {
-			return nil, fmt.Errorf("subjects of %s: %w", stream, err)
+		if err := b.manage(ctx, "$JS.API.STREAM.INFO."+streamEvents, request, &reply); err != nil {
+			return nil, fmt.Errorf("subjects of %s: %w", streamEvents, err)
 		}
 		if reply.Error != nil {
-			return nil, fmt.Errorf("subjects of %s: %w", stream, reply.Error)
+			return nil, fmt.Errorf("subjects of %s: %w", streamEvents, reply.Error)
 		}
 		for subject := range reply.State.Subjects {
 			list = append(list, subject)
