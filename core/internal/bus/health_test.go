@@ -1,9 +1,9 @@
 package bus
 
 import (
+	"context"
 	"errors"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
