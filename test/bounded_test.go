@@ -78,7 +78,7 @@ func logBytes(t *testing.T, p *product) (sum int64) {
 	t.Helper()
 	err := filepath.WalkDir(p.dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, ".blk") || !strings.Contains(path, "/INGEST/") && !strings.Contains(path, "/COMMITS/") {
-			return nil // files come and go
+			return nil //nolint:nilerr // files come and go
 		}
 		if info, err := os.Stat(path); err == nil {
 			sum += info.Size()

@@ -126,7 +126,7 @@ func (b *builder) expression(e ast.Expr, pos int) (*node, *Error) {
 		}
 		return listNode(args), nil
 	case ast.MapKind:
-		return b.mapNode(e.AsMap(), pos)
+		return b.mapNode(e.AsMap())
 	case ast.CallKind:
 		return b.call(e.AsCall(), pos)
 	}
@@ -380,7 +380,7 @@ func listNode(args []*node) *node {
 	return n
 }
 
-func (b *builder) mapNode(m ast.MapExpr, pos int) (*node, *Error) {
+func (b *builder) mapNode(m ast.MapExpr) (*node, *Error) {
 	var keys []string
 	var args []*node
 	for _, entry := range m.Entries() {

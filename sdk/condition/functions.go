@@ -41,7 +41,7 @@ func (b *builder) function(c ast.CallExpr, pos int) (*node, *Error) {
 		if err != nil {
 			return nil, err
 		}
-		return b.matches(args, pos)
+		return b.matches(args)
 	case isUnary:
 	case isMethod, isMacro(name):
 		return nil, b.fail(pos, "write x."+name+"(...)", "%s is called on a value", name)
@@ -195,7 +195,7 @@ func (b *builder) method(c ast.CallExpr, name string, pos int) (*node, *Error) {
 	case len(rest) != 1:
 		return nil, b.fail(pos, "write x."+name+`("text")`, "%s takes one text", name)
 	case name == "matches":
-		return b.matches(args, pos)
+		return b.matches(args)
 	}
 	for _, a := range args {
 		if !a.typ.fits(tString) {
@@ -230,7 +230,7 @@ func testText(f *frame, name string, test textTest, a, b any) any {
 	return faultf("%s takes texts, not %s", name, typeName(a))
 }
 
-func (b *builder) matches(args []*node, pos int) (*node, *Error) {
+func (b *builder) matches(args []*node) (*node, *Error) {
 	const wayOut = `write x.matches("^a.*z$"), in the syntax of RE2`
 	if !args[0].typ.fits(tString) {
 		return nil, b.fail(args[0].pos, "string(x) makes a text", "matches takes a text, not %s", args[0].typ)

@@ -156,9 +156,10 @@ func (t Text) Test(v any, re *regexp.Regexp) (bool, error) {
 
 // read makes the value of a field what the leaf compares.
 func (f Field) read(v any) any {
-	if v = normal(v); v == nil {
-		v = normal(f.Missing)
+	if v == nil {
+		v = f.Missing
 	}
+	v = normal(v)
 	s, text := v.(string)
 	switch {
 	case f.Time && text:

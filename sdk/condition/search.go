@@ -413,7 +413,7 @@ func (s *search) compare(f Field, op Op, v any, n *node) (Predicate, *Error) {
 		if f.Time {
 			t, err := sdk.ParseTime(x)
 			if err != nil {
-				return never, nil
+				return never, nil //nolint:nilerr // no time is like a text that is none
 			}
 			v = t
 		}

@@ -42,7 +42,7 @@ Scenarios:
   TMPDIR=/var/tmp tributary bench --write docs/performance.md`,
 		ValidArgs: names,
 		Args:      cobra.ArbitraryArgs,
-		RunE:      func(c *cobra.Command, args []string) error { return f.run(c, args) },
+		RunE:      f.run,
 	}
 	flags := c.Flags()
 	flags.BoolVar(&f.json, "json", false, "print the figures as JSON")

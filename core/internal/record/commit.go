@@ -2,6 +2,7 @@ package record
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -129,11 +130,11 @@ func ParseCommit(text []byte) (*Commit, error) {
 		return nil, fmt.Errorf("%w: no commit of version %d", ErrMalformed, commitVersion)
 	}
 	if n, err := s2.DecodedLen(text[1:]); err != nil || n > maxCommit {
-		return nil, fmt.Errorf("%w: a commit of %d bytes (%v)", ErrMalformed, n, err)
+		return nil, errors.Join(fmt.Errorf("%w: a commit of %d bytes, want at most %d", ErrMalformed, n, maxCommit), err)
 	}
 	plain, err := s2.Decode(nil, text[1:])
 	if err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrMalformed, err)
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	r := reader{rest: plain}
 	c := &Commit{Partition: int(r.uvarint()), C: r.uvarint()}

@@ -25,7 +25,7 @@ func (s *Store) where(kind store.Kind, filter store.Filter) (string, []any, erro
 	for _, name := range names {
 		columns[name] = name
 	}
-	sql, args, err := where(predicate, "body", columns)
+	sql, args, err := where(predicate, columns)
 	if err != nil {
 		return "", nil, fmt.Errorf("%w: %w", store.ErrUnsearchable, err)
 	}

@@ -106,7 +106,8 @@ func TestFullDisk(t *testing.T) {
 		s.file.writes <- w
 	}
 	room("60")
-	stored, batch := 0, store.Batch{}
+	stored := 0
+	var batch store.Batch
 	for ; ; stored += len(batch.Put) {
 		batch = store.Batch{Position: []byte("x")}
 		for i := range 100 {

@@ -13,7 +13,7 @@ import (
 	"github.com/tributary-bus/tributary/sdk/condition"
 )
 
-// where translates a predicate to SQL over a column of JSON documents as
+// where translates a predicate to SQL over the column body, JSON documents as
 // package sdk writes them. The SQL is 1, 0, or NULL where the predicate failed,
 // and finds exactly the documents that the condition finds in memory: what
 // SQLite cannot decide exactly it leaves to the functions of where_functions.go.
@@ -28,8 +28,8 @@ import (
 //
 // Every value, path and pattern is a parameter; only column names are text of
 // the statement.
-func where(p condition.Predicate, column string, columns map[string]string) (sql string, args []any, err error) {
-	w := &whereBuilder{column: column, columns: columns}
+func where(p condition.Predicate, columns map[string]string) (sql string, args []any, err error) {
+	w := &whereBuilder{columns: columns}
 	if err := errors.Join(w.predicate(p), w.refused); err != nil {
 		return "", nil, fmt.Errorf("translate condition to SQL: %w", err)
 	}
@@ -37,7 +37,6 @@ func where(p condition.Predicate, column string, columns map[string]string) (sql
 }
 
 type whereBuilder struct {
-	column  string
 	columns map[string]string
 	sql     strings.Builder
 	args    []any
@@ -67,7 +66,7 @@ func (w *whereBuilder) predicate(p condition.Predicate) error {
 	case condition.Exists:
 		w.exists(x.Field)
 	case condition.Truth:
-		w.write("CASE coalesce(json_type("+w.column+",?),'null') WHEN 'true' THEN 1 WHEN 'false' THEN 0 WHEN 'null' THEN "+verdict(x.Test(nil))+" END", w.quotedPath(x.Path))
+		w.write("CASE coalesce(json_type(body,?),'null') WHEN 'true' THEN 1 WHEN 'false' THEN 0 WHEN 'null' THEN "+verdict(x.Test(nil))+" END", w.quotedPath(x.Path))
 	case condition.Compare:
 		return w.compare(x)
 	case condition.CompareFields:
@@ -116,7 +115,7 @@ func (w *whereBuilder) exists(f condition.Field) {
 		w.write(column + " IS NOT NULL")
 		return
 	}
-	w.write("coalesce(json_type("+w.column+",?),'null')<>'null'", w.quotedPath(f.Path))
+	w.write("coalesce(json_type(body,?),'null')<>'null'", w.quotedPath(f.Path))
 }
 
 var sqlOperators = map[condition.Op]string{
@@ -137,7 +136,7 @@ func (w *whereBuilder) compare(c condition.Compare) error {
 			t, err := sdk.ParseTime(v)
 			if err != nil {
 				w.write("0")
-				return nil
+				return nil //nolint:nilerr // no time is like a text that is none
 			}
 			c.Value = t
 			return w.compare(c)
@@ -155,13 +154,13 @@ func (w *whereBuilder) compare(c condition.Compare) error {
 			w.compareColumn(column, operator, text)
 			return nil
 		case c.Time:
-			w.write("CASE json_type("+w.column+",?) WHEN 'text' THEN json_extract("+w.column+",?)"+operator+"? ELSE 0 END",
+			w.write("CASE json_type(body,?) WHEN 'text' THEN json_extract(body,?)"+operator+"? ELSE 0 END",
 				w.quotedPath(c.Path), w.quotedPath(c.Path), text)
 			return nil
 		case c.Lower:
 			return w.compareExactly(c)
 		}
-		w.write("coalesce("+functionTime+"("+w.column+"->?)"+operator+"?,0)", w.quotedPath(c.Path), text)
+		w.write("coalesce("+functionTime+"(body->?)"+operator+"?,0)", w.quotedPath(c.Path), text)
 		return nil
 	case int64, float64, json.Number:
 		if !c.Lower && !c.Time {
@@ -169,7 +168,7 @@ func (w *whereBuilder) compare(c condition.Compare) error {
 		}
 	case bool:
 		if c.Op == condition.Equal && !c.Lower {
-			w.write("coalesce(json_type("+w.column+",?)=?,0)", w.quotedPath(c.Path), strconv.FormatBool(v))
+			w.write("coalesce(json_type(body,?)=?,0)", w.quotedPath(c.Path), strconv.FormatBool(v))
 			return nil
 		}
 	}
@@ -188,14 +187,14 @@ func (w *whereBuilder) compareText(c condition.Compare, operator, text string) e
 	case c.Missing != nil:
 		return w.compareExactly(c)
 	case c.Lower:
-		w.write("CASE coalesce(json_type("+w.column+",?),'null') WHEN 'text' THEN "+functionLower+"("+w.column+"->?)"+operator+"? WHEN 'null' THEN 0 END",
+		w.write("CASE coalesce(json_type(body,?),'null') WHEN 'text' THEN "+functionLower+"(body->?)"+operator+"? WHEN 'null' THEN 0 END",
 			path, path, text)
 	case operator == "=" && !jsonLike(text):
 		// Only a text can be this text: json_extract gives lists and maps as
 		// their JSON, everything else as no text.
-		w.write("json_extract("+w.column+",?) IS ?", path, text)
+		w.write("json_extract(body,?) IS ?", path, text)
 	default:
-		w.write("CASE json_type("+w.column+",?) WHEN 'text' THEN json_extract("+w.column+",?)"+operator+"? ELSE 0 END", path, path, text)
+		w.write("CASE json_type(body,?) WHEN 'text' THEN json_extract(body,?)"+operator+"? ELSE 0 END", path, path, text)
 	}
 	return nil
 }
@@ -217,8 +216,8 @@ func (w *whereBuilder) compareNumber(c condition.Compare, operator string) error
 		return w.compareExactly(c)
 	}
 	near := math.Max(math.Abs(bound.float)*roundingError, 1e-290)
-	path, value := w.quotedPath(c.Path), "json_extract("+w.column+",?)"
-	w.write("CASE coalesce(json_type("+w.column+",?),'null') ", path)
+	path, value := w.quotedPath(c.Path), "json_extract(body,?)"
+	w.write("CASE coalesce(json_type(body,?),'null') ", path)
 	if math.Abs(bound.float) < exactInteger && !bound.rounded {
 		// An integer is exact, or beyond 64 bits and so beyond the bound.
 		w.write("WHEN 'integer' THEN "+value+operator+"? ", path, bound.value)
@@ -231,7 +230,7 @@ func (w *whereBuilder) compareNumber(c condition.Compare, operator string) error
 }
 
 func (w *whereBuilder) nearNumber(c condition.Compare, jsonType, operator string, bound number, near float64) {
-	path, value := w.quotedPath(c.Path), "json_extract("+w.column+",?)"
+	path, value := w.quotedPath(c.Path), "json_extract(body,?)"
 	w.write("WHEN '"+jsonType+"' THEN CASE WHEN "+value+" BETWEEN ? AND ? THEN ", path, bound.float-near, bound.float+near)
 	w.function(functionCompare, c.Op, c.Field, nil, literalText(c.Value))
 	w.write(" ELSE "+value+operator+"? END ", path, bound.value)
@@ -294,7 +293,7 @@ func (w *whereBuilder) in(in condition.In) error {
 		w.write("("+column+" IS NOT NULL AND "+column+list+")", texts...)
 		return nil
 	}
-	w.write("coalesce(json_extract("+w.column+",?)"+list+",0)", append([]any{w.quotedPath(in.Path)}, texts...)...)
+	w.write("coalesce(json_extract(body,?)"+list+",0)", append([]any{w.quotedPath(in.Path)}, texts...)...)
 	return nil
 }
 
@@ -306,8 +305,8 @@ func (w *whereBuilder) has(h condition.Has) error {
 	}
 	path := w.quotedPath(h.Path)
 	key := w.quotedPath(append(h.Path[:len(h.Path):len(h.Path)], text))
-	w.write("CASE coalesce(json_type("+w.column+",?),'null') WHEN 'null' THEN 0 WHEN 'object' THEN json_type("+w.column+",?) IS NOT NULL "+
-		"WHEN 'array' THEN EXISTS (SELECT 1 FROM json_each("+w.column+",?) AS element WHERE element.type='text' AND element.value=?) END",
+	w.write("CASE coalesce(json_type(body,?),'null') WHEN 'null' THEN 0 WHEN 'object' THEN json_type(body,?) IS NOT NULL "+
+		"WHEN 'array' THEN EXISTS (SELECT 1 FROM json_each(body,?) AS element WHERE element.type='text' AND element.value=?) END",
 		path, key, path, text)
 	return nil
 }
@@ -316,14 +315,14 @@ func (w *whereBuilder) has(h condition.Has) error {
 // empty blob they are NULL.
 func (w *whereBuilder) text(t condition.Text) error {
 	path, size := w.quotedPath(t.Path), len(t.Arg)
-	w.write("CASE coalesce(json_type("+w.column+",?),'null') WHEN 'null' THEN 0 WHEN 'text' THEN ", path)
-	value, valueArgs := "json_extract("+w.column+",?)", []any{path}
+	w.write("CASE coalesce(json_type(body,?),'null') WHEN 'null' THEN 0 WHEN 'text' THEN ", path)
+	value, valueArgs := "json_extract(body,?)", []any{path}
 	if t.Lower {
-		value = functionLower + "(" + w.column + "->?)"
+		value = functionLower + "(body->?)"
 	}
 	switch {
 	case t.Op == condition.Matches:
-		w.write(functionMatches+"(?,?,"+w.column+"->?)", literalText(t.Arg), t.Lower, path)
+		w.write(functionMatches+"(?,?,body->?)", literalText(t.Arg), t.Lower, path)
 	case size == 0:
 		w.write("1")
 	case t.Op == condition.StartsWith:
@@ -342,9 +341,9 @@ func (w *whereBuilder) text(t condition.Text) error {
 // function calls a function of where_functions.go with what stands at one or
 // two fields as JSON, and a literal as JSON.
 func (w *whereBuilder) function(name string, op condition.Op, f condition.Field, other *condition.Field, literal string) {
-	w.write(name+"(?,"+w.column+"->?,", encodeField(op, f), w.quotedPath(f.Path))
+	w.write(name+"(?,body->?,", encodeField(op, f), w.quotedPath(f.Path))
 	if other != nil {
-		w.write("?,"+w.column+"->?)", encodeField(op, *other), w.quotedPath(other.Path))
+		w.write("?,body->?)", encodeField(op, *other), w.quotedPath(other.Path))
 		return
 	}
 	w.write("?)", literal)

@@ -396,7 +396,7 @@ func (s subject) columnNames() map[string]string {
 }
 
 func find(t fataler, db *sql.DB, s subject, p condition.Predicate, columns map[string]string) []int {
-	expression, args, err := where(p, "body", columns)
+	expression, args, err := where(p, columns)
 	if err != nil {
 		t.Fatalf("%v: %v", p, err)
 	}
@@ -475,7 +475,7 @@ func TestWhereFindsWhatConditionsFind(t *testing.T) {
 			want := expected(t, s, program, documents)
 			for _, columns := range []map[string]string{nil, s.columnNames()} {
 				if got := find(t, db, s, predicate, columns); !slices.Equal(got, want) {
-					expression, args, _ := where(predicate, "body", columns)
+					expression, args, _ := where(predicate, columns)
 					t.Fatalf("%s finds %v, want %v\nSQL %s\nargs %q\n%s", source, got, want, expression, args, bodies(documents))
 				}
 			}

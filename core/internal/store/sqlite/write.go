@@ -180,10 +180,10 @@ func (w *writer) exec(ctx context.Context, script string) error {
 func (w *writer) prepare(ctx context.Context) (err error) {
 	w.upserts, w.removes = map[store.Kind]*sql.Stmt{}, map[store.Kind]*sql.Stmt{}
 	for _, kind := range store.Kinds {
-		if w.upserts[kind], err = w.conn.PrepareContext(ctx, upsert(kind)); err != nil {
+		if w.upserts[kind], err = w.conn.PrepareContext(ctx, upsert(kind)); err != nil { //nolint:sqlclosecheck // writer.close closes it
 			return err
 		}
-		if w.removes[kind], err = w.conn.PrepareContext(ctx, remove(kind)); err != nil {
+		if w.removes[kind], err = w.conn.PrepareContext(ctx, remove(kind)); err != nil { //nolint:sqlclosecheck // writer.close closes it
 			return err
 		}
 	}
