@@ -159,6 +159,9 @@ func (f Field) read(v any) any {
 	if v == nil {
 		v = f.Missing
 	}
+	if v == nil {
+		return nil
+	}
 	v = normal(v)
 	s, text := v.(string)
 	switch {
@@ -168,7 +171,7 @@ func (f Field) read(v any) any {
 		}
 	case f.Lower && text:
 		return strings.ToLower(s)
-	case f.Lower && v != nil && !isFault(v):
+	case f.Lower && !isFault(v):
 		return faultf("lower takes a text, not %s", typeName(v))
 	}
 	return v

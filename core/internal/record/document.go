@@ -65,7 +65,7 @@ func ParseDocument(text []byte) (*Document, error) {
 		Windows map[string]*Window `json:"windows"`
 	}
 	if err := json.Unmarshal(text, &raw); err != nil {
-		return nil, fmt.Errorf("%w: document: %v", ErrMalformed, err)
+		return nil, fmt.Errorf("%w: document: %w", ErrMalformed, err)
 	}
 	if raw.Profile == nil || raw.State == "" {
 		return nil, fmt.Errorf("%w: document without a profile or a state", ErrMalformed)

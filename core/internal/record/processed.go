@@ -100,7 +100,7 @@ func (o *Outcome) AppendJSON(dst []byte) []byte {
 func ParseOutcome(text []byte) (Outcome, error) {
 	m, err := sdk.ParseObject(text)
 	if err != nil {
-		return Outcome{}, fmt.Errorf("%w: outcome: %v", ErrMalformed, err)
+		return Outcome{}, fmt.Errorf("%w: outcome: %w", ErrMalformed, err)
 	}
 	o := Outcome{}
 	o.Status, _ = m["status"].(string)
