@@ -178,3 +178,19 @@ func TestTheStoreBreaks(t *testing.T) {
 	p.counts("events", `event.type == "add"`, sent)
 	p.counts("profiles", fmt.Sprintf(`profile.counters.events == %d`, sent), 1)
 }
+
+// The broker is gone when the operator stops the product: it stops all the
+// same, and what was accepted is there when both are back.
+func TestStoppingWithoutTheBroker(t *testing.T) {
+	t.Parallel()
+	b := launchBroker(t)
+	p := launch(t, "--set", "bus.urls="+b.url())
+	p.apply(counting)
+	sent := p.adds("before", 50)
+	b.kill()
+	p.stop()
+	b.start()
+	p.start()
+	sent += p.adds("after", 50)
+	p.counts("profiles", fmt.Sprintf("profile.counters.events == %d", sent), 1)
+}

@@ -102,8 +102,10 @@ func (p *partition) processAll(ctx context.Context, messages []bus.IngestMessage
 	if err != nil {
 		return err
 	}
+	finish, cancel := lasting(ctx)
+	defer cancel()
 	for len(items) > 0 && ctx.Err() == nil {
-		done, err := p.process(context.WithoutCancel(ctx), items)
+		done, err := p.process(finish, items)
 		if err != nil {
 			return err
 		}
@@ -120,6 +122,19 @@ func awaited(messages []bus.IngestMessage) bool {
 		}
 	}
 	return false
+}
+
+// grace is how long a stop waits for what is begun.
+const grace = 3 * time.Second
+
+// lasting returns a context that outlives ctx, by the grace.
+func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
+	return longer, func() {
+		stop()
+		cancel()
+	}
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -276,8 +291,10 @@ func (p *partition) seal(ctx context.Context) error {
 	if p.sealed {
 		return nil
 	}
+	ctx, cancel := lasting(ctx)
+	defer cancel()
 	b := p.newBatch(ctx)
-	if err := p.commit(context.WithoutCancel(ctx), b); err != nil {
+	if err := p.commit(ctx, b); err != nil {
 		return fmt.Errorf("seal partition %d: %w", p.number, err)
 	}
 	p.sealed = true

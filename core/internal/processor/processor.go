@@ -205,7 +205,13 @@ func (n *Processor) Run(ctx context.Context) error {
 		group.Go(func() error { return n.share(ctx) })
 	}
 	err := group.Wait()
-	return errors.Join(err, n.checkpoint(context.WithoutCancel(ctx)))
+	last, cancel := lasting(ctx)
+	defer cancel()
+	if err := n.checkpoint(last); err != nil {
+		// What it would have made durable is repeated at the next start.
+		n.log.Warn("no checkpoint at the end", "error", err)
+	}
+	return err
 }
 
 // own works on one partition, again after each failure.
@@ -222,8 +228,10 @@ func (n *Processor) own(ctx context.Context, number int) error {
 		}
 		if errors.Is(err, bus.ErrNotOwner) {
 			n.metrics.refused.Inc()
+			n.log.Info("another node has taken a partition over", "partition", number)
+		} else {
+			n.log.Warn("partition stopped; taking it over again", "partition", number, "after", wait, "error", err)
 		}
-		n.log.Warn("partition stopped; taking it over again", "partition", number, "after", wait, "error", err)
 		if time.Since(begun) > time.Minute {
 			wait = firstRetry
 		}
