@@ -9,7 +9,7 @@ import (
 // GOMEMLIMIT says otherwise. The streams keep blocks of 8 MB in memory that may
 // be let go of at any time: without a limit they would pile up between two
 // collections.
-const memoryLimit = 190 << 20
+const memoryLimit = 320 << 20
 
 func limitMemory() {
 	if os.Getenv("GOMEMLIMIT") == "" {

@@ -28,19 +28,23 @@ func (b *Bus) Busy() bool { return b.watch.pressure.isBusy.Load() }
 // has the processors; what gathers meanwhile is then done in large portions.
 // When ctx ends it goes ahead: a stop finishes what is begun.
 func (b *Bus) Background(ctx context.Context, work func() error) error {
+	p := &b.watch.pressure
 	select {
-	case <-b.watch.pressure.opening():
+	case <-p.opening():
 	case <-ctx.Done():
 	}
-	return work()
+	begun := time.Now()
+	err := work()
+	p.spend(time.Since(begun))
+	return err
 }
 
 const (
 	// busyCallers is how many callers of Append at a time make a queue.
-	busyCallers = 8
-	// openOnce says which part of the time background work has while the bus
-	// is busy: one sample of so many.
-	openOnce = 8
+	busyCallers = 32
+	// backgroundShare is the part of the time that background work has while
+	// the bus is busy.
+	backgroundShare = 0.1
 	// sampleEvery is how often the scarcity of CPU is measured while appends
 	// arrive; a sample that finds none ends the sampling.
 	sampleEvery = 100 * time.Millisecond
@@ -61,8 +65,8 @@ type pressure struct {
 	mu      sync.Mutex
 	gate    chan struct{} // closed while background work may go ahead
 	open    bool
-	ticks   int
-	queue   float64 // callers, over some samples
+	credit  time.Duration // of background work, while the bus is busy
+	queue   float64       // callers, over some samples
 	samples []metrics.Sample
 	before  []uint64
 	idle    idleShare
@@ -83,6 +87,18 @@ func (p *pressure) opening() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.gate
+}
+
+// spend counts background work that was done, and closes the gate when it has
+// had its share.
+func (p *pressure) spend(d time.Duration) {
+	if !p.isBusy.Load() {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.credit -= d
+	p.let(p.credit > 0)
 }
 
 // let opens and closes the gate of background work.
@@ -107,8 +123,8 @@ func (p *pressure) sample() bool {
 	p.queue += (float64(p.callers.Load()) - p.queue) / 3
 	busy := scarce && p.queue >= busyCallers && p.half()
 	p.isBusy.Store(busy)
-	p.ticks++
-	p.let(!busy || p.ticks%openOnce == 0)
+	p.credit = min(p.credit+time.Duration(backgroundShare*float64(sampleEvery)), sampleEvery)
+	p.let(!busy || p.credit > 0)
 	if !arrived {
 		p.before = nil
 		p.idle.forget()

@@ -183,20 +183,17 @@ func TestPressure(t *testing.T) {
 			return true
 		}
 	}
-	// Held back, but for a tenth or so of the time.
-	open := 0
-	for range 10 * openOnce {
+	// Held back when it has had its share, until that has grown again.
+	p.spend(5 * sampleEvery)
+	held := 0
+	for closed() {
 		step(10, 1e9)
-		if !closed() {
-			open++
-		}
+		held++
 	}
-	if open != 10 {
-		t.Errorf("background work may go ahead in %d of %d samples, want 10", open, 10*openOnce)
+	if held < 30 || held > 60 {
+		t.Errorf("held back for %d samples after the work of 5, want about 50", held)
 	}
-	for !closed() {
-		step(10, 1e9)
-	}
+	p.spend(time.Hour)
 	opened := p.opening()
 	half = false
 	if step(10, 1e9) || !p.isScarce.Load() {

@@ -46,14 +46,14 @@ func (n *Processor) checkpoints(ctx context.Context) error {
 func (n *Processor) checkpoint(ctx context.Context) error {
 	n.mu.Lock()
 	due := make([]uint64, len(n.standing))
-	any := false
+	moved := false
 	for i, s := range n.standing {
 		if s.owned && s.commitSeq > s.kept {
-			due[i], any = s.commitSeq, true
+			due[i], moved = s.commitSeq, true
 		}
 	}
 	n.mu.Unlock()
-	if !any {
+	if !moved {
 		return nil
 	}
 	if err := n.bus.Checkpoint(ctx); err != nil {

@@ -24,6 +24,7 @@ type partition struct {
 
 	documents  *cache[*entry]
 	identities *cache[holding]
+	encoded    []byte // room for the commit on its way
 }
 
 const (
@@ -159,7 +160,7 @@ func (p *partition) next(ctx context.Context, reader *bus.IngestReader) ([]bus.I
 		messages, err := reader.Next(wait, readBytes)
 		cancel()
 		if ctx.Err() != nil {
-			return nil, nil
+			return nil, nil //nolint:nilerr // told to stop, which is no failure
 		}
 		if !errors.Is(err, context.DeadlineExceeded) {
 			return messages, err
@@ -262,7 +263,8 @@ func (p *partition) fold(ctx context.Context, items []item) (*batch, int, error)
 // commit makes the batch happen: one message, and then its effects.
 func (p *partition) commit(ctx context.Context, b *batch) error {
 	b.finish()
-	seq, err := p.node.bus.Commit(ctx, p.number, record.AppendCommit(nil, &b.commit), p.commitSeq)
+	p.encoded = record.AppendCommit(p.encoded[:0], &b.commit)
+	seq, err := p.node.bus.Commit(ctx, p.number, p.encoded, p.commitSeq)
 	if err != nil {
 		return fmt.Errorf("commit %d: %w", b.commit.C, err)
 	}
@@ -281,6 +283,7 @@ func (p *partition) commit(ctx context.Context, b *batch) error {
 
 // abandon drops what a batch that did not commit left behind.
 func (p *partition) abandon(b *batch) {
+	p.encoded = nil // a commit that failed may still be on its way
 	p.node.seen.Release(b.commit.Seen)
 	p.documents.clear()
 	p.identities.clear()

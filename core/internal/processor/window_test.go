@@ -33,7 +33,7 @@ func TestWindowsAgreeWithAList(t *testing.T) {
 		doc := emptyDocument()
 		var times []time.Time
 		now := noon
-		total, life := 0, 0
+		life := 0
 		for range rapid.IntRange(1, 60).Draw(t, "events") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 200).Draw(t, "later")) * time.Second)
 			at := now.Add(-time.Duration(rapid.IntRange(-30, 900).Draw(t, "ago")) * time.Second)
@@ -48,7 +48,7 @@ func TestWindowsAgreeWithAList(t *testing.T) {
 				want++
 			}
 		}
-		total = 2 * want
+		total := 2 * want
 		h := history{doc: reread(t, doc), now: now}
 		if got := h.Count("a", span); got != int64(want) {
 			t.Fatalf("count = %d, want %d", got, want)

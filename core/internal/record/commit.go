@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/klauspost/compress/s2"
@@ -66,9 +68,14 @@ type Reply struct {
 	Data    []byte // [Outcome], encoded
 }
 
+// scratch holds commits while they are put together.
+var scratch = sync.Pool{New: func() any { return new([]byte) }}
+
 // AppendCommit appends the commit, compressed.
 func AppendCommit(dst []byte, c *Commit) []byte {
-	b := make([]byte, 0, 4096)
+	room := scratch.Get().(*[]byte)
+	defer scratch.Put(room)
+	b := (*room)[:0]
 	b = binary.AppendUvarint(b, uint64(c.Partition))
 	b = binary.AppendUvarint(b, c.C)
 	for _, p := range [...]Position{c.From, c.To} {
@@ -113,8 +120,11 @@ func AppendCommit(dst []byte, c *Commit) []byte {
 		b = appendBytes(b, c.Replies[i].Subject)
 		b = appendBytes(b, c.Replies[i].Data)
 	}
+	*room = b
 	dst = append(dst, commitVersion)
-	return append(dst, s2.Encode(nil, b)...)
+	dst = slices.Grow(dst, s2.MaxEncodedLen(len(b)))
+	packed := s2.Encode(dst[len(dst):cap(dst)], b)
+	return dst[:len(dst)+len(packed)]
 }
 
 const (

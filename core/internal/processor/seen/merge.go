@@ -68,7 +68,7 @@ func mergeInto(w *runWriter, older, newer *run, between func() error) error {
 		return err
 	}
 	for x != nil || y != nil {
-		order := 0
+		var order int
 		switch {
 		case x == nil:
 			order = 1
