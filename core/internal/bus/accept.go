@@ -45,6 +45,8 @@ const (
 	// backgroundShare is the part of the time that background work has while
 	// the bus is busy.
 	backgroundShare = 0.1
+	// deepest bounds what one long portion of work takes of the time after it.
+	deepest = 2 * time.Second
 	// sampleEvery is how often the scarcity of CPU is measured while appends
 	// arrive; a sample that finds none ends the sampling.
 	sampleEvery = 100 * time.Millisecond
@@ -97,7 +99,7 @@ func (p *pressure) spend(d time.Duration) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.credit -= d
+	p.credit = max(p.credit-d, -deepest)
 	p.let(p.credit > 0)
 }
 
