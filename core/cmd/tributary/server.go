@@ -274,7 +274,7 @@ func (s *server) stop(ctx context.Context) error {
 		_ = l.Close()
 	}
 	s.halt("resources", "processor")
-	if s.indexer != nil && s.failed.Err() == nil {
+	if s.workers["indexer"] != nil && s.failed.Err() == nil {
 		s.catchUp(ctx)
 	}
 	s.halt("indexer")

@@ -94,11 +94,11 @@ func (p *pressure) opening() <-chan struct{} {
 // spend counts background work that was done, and closes the gate when it has
 // had its share.
 func (p *pressure) spend(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if !p.isBusy.Load() {
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.credit = max(p.credit-d, -deepest)
 	p.let(p.credit > 0)
 }

@@ -50,21 +50,31 @@ func (b *Bus) PurgeIngest(ctx context.Context, below uint64) error {
 	return nil
 }
 
-// AdvanceIngest gives the next message a sequence above past. All that INGEST
-// keeps is removed, so it has to be processed before.
+// AdvanceIngest gives the next message a sequence above past, by messages that
+// no partition reads. What INGEST keeps stays, at its sequences.
 func (b *Bus) AdvanceIngest(ctx context.Context, past uint64) error {
-	state, err := b.state(ctx, streamIngest)
-	if err != nil {
-		return fmt.Errorf("advance %s: %w", streamIngest, err)
-	}
-	if state.LastSeq >= past {
-		return nil
-	}
-	if err := b.purge(ctx, streamIngest, "", past+1); err != nil {
-		return err
+	const portion = 1000
+	for {
+		state, err := b.state(ctx, streamIngest)
+		if err != nil {
+			return fmt.Errorf("advance %s: %w", streamIngest, err)
+		}
+		if state.LastSeq >= past {
+			break
+		}
+		fillers := make([]*exchange, min(past-state.LastSeq, portion))
+		for i := range fillers {
+			fillers[i] = &exchange{subject: subjectProbe}
+		}
+		b.appends.do(ctx, askTimeout, fillers)
+		for _, x := range fillers {
+			if _, err := x.acknowledged(); err != nil {
+				return fmt.Errorf("advance %s: %w", streamIngest, err)
+			}
+		}
 	}
 	if b.sync != nil {
-		return b.sync.check(newSyncer(b.server.streamDir(streamIngest), b.sync.fsync).all())
+		return b.sync.ingest()
 	}
 	return nil
 }

@@ -96,8 +96,13 @@ func together(queue []track, most int) (n, size int) {
 // take takes the tracks in as one batch and answers each.
 func (t *tracks) take(list []track, size int) {
 	s, g := t.socket, t.socket.g
-	lease := lease{budget: &g.bodies}
-	defer lease.end()
+	lease := &lease{budget: &g.bodies}
+	waits := false // then who waits ends the lease
+	defer func() {
+		if !waits {
+			lease.end()
+		}
+	}()
 	rules := g.current()
 	source, refused := rules.sourceOf(s.writeKey())
 	until := stages[list[0].wait]
@@ -149,7 +154,9 @@ func (t *tracks) take(list []track, size int) {
 	}
 	t.acknowledge(parsed, ends, b)
 	t.waits <- struct{}{}
+	waits = true
 	t.work.Go(func() {
+		defer lease.end()
 		defer func() { <-t.waits }()
 		defer b.release()
 		defer g.waiters.forget(waiter)

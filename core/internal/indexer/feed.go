@@ -189,6 +189,7 @@ func (x *Indexer) applyNow(ctx context.Context, feed int, batch store.Batch, adv
 	x.mu.Lock()
 	x.position = after
 	x.mu.Unlock()
+	x.applied[feed].Store(true)
 	x.held[feed].Store(0)
 	x.waiters.wake(&batch, after.Marks)
 	for i := range refused {

@@ -45,8 +45,9 @@ type Indexer struct {
 	waiters   waiters
 	metrics   *measures
 
-	applying sync.Mutex // held while a batch is applied
-	mu       sync.Mutex // guards position
+	applied  [2]atomic.Bool // a batch of the feed has been applied since the bus was opened
+	applying sync.Mutex     // held while a batch is applied
+	mu       sync.Mutex     // guards position
 	position position
 	// quiet is the end of each stream when all of it was read: what is passed
 	// over as a repetition does not move the position.

@@ -64,7 +64,13 @@ func (x *Indexer) takePosition(ctx context.Context) error {
 	floor := x.bus.Floor()
 	// Read again, from where the streams were durable. The marks stand: what
 	// they cover is in the store, and a commit's number is never used twice.
-	p.Events, p.Documents = min(p.Events, floor.Events), min(p.Documents, floor.Documents)
+	// Once a batch of a stream is applied, the position kept with it counts.
+	if !x.applied[feedEvents].Load() {
+		p.Events = min(p.Events, floor.Events)
+	}
+	if !x.applied[feedDocuments].Load() {
+		p.Documents = min(p.Documents, floor.Documents)
+	}
 	// A stream that ends below the position was cut or made anew.
 	if p.Events > lastEvent {
 		p.Events, p.Marks = 0, nil

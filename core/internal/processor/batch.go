@@ -67,7 +67,9 @@ func (b *batch) fold(it *item) (err error) {
 		err = b.event(it)
 	case 0: // a message that could not be decoded
 	case record.KindConfig:
-		err = b.configure(it.Revision)
+		if it.Revision > b.rules.set.Revision() {
+			err = b.configure(b.ctx, it.Revision)
+		}
 	default:
 		err = b.node.deadLetter(b.ctx, it, "commands of this kind are not processed by this version")
 	}
@@ -79,16 +81,13 @@ func (b *batch) fold(it *item) (err error) {
 	return nil
 }
 
-// configure makes the partition work by a newer revision.
-func (b *batch) configure(revision uint64) error {
-	if b.rules != nil && revision <= b.rules.set.Revision() {
-		return nil
-	}
-	set, err := b.node.options.Resources.At(b.ctx, revision)
+// configure makes the partition work by a revision of the configuration.
+func (p *partition) configure(ctx context.Context, revision uint64) error {
+	set, err := p.node.options.Resources.At(ctx, revision)
 	if err != nil {
 		return fmt.Errorf("read configuration revision %d: %w", revision, err)
 	}
-	b.rules = newRules(set)
+	p.rules = newRules(set)
 	return nil
 }
 
@@ -102,10 +101,22 @@ func (b *batch) event(it *item) error {
 	if err := b.hold(claims); err != nil {
 		return err
 	}
+	known, err := b.node.seen.Has(c.ID)
+	if err != nil {
+		return fmt.Errorf("look up event %s of %s: %w", c.Event.ID, c.Event.Source, err)
+	}
+	if known {
+		b.repeated(c, profileOf(e))
+		return nil
+	}
+	if err := b.findForeign(c.Profile, claims); err != nil {
+		return err
+	}
 	a := examine(b.rules, e.doc, c)
 	if a.event.Valid && c.Profile != "" {
 		to := c.Profile
-		d := route(to, e.doc, claims, c.Settled, b.derive)
+		named := c.Event.Profile != "" && c.Event.Profile == to
+		d := route(to, e.doc, claims, named, c.Settled, b.derive)
 		for d.forward == "" {
 			again, err := b.take(c, claims, d)
 			if err != nil {
@@ -114,10 +125,11 @@ func (b *batch) event(it *item) error {
 			if !again {
 				break
 			}
-			d = route(to, e.doc, claims, c.Settled, b.derive)
+			d = route(to, e.doc, claims, named, c.Settled, b.derive)
 		}
 		if d.forward != "" {
-			return b.forward(c, d)
+			b.forward(c, d)
+			return nil
 		}
 	}
 	fresh, err := b.node.seen.Reserve(c.ID)
@@ -125,8 +137,7 @@ func (b *batch) event(it *item) error {
 		return fmt.Errorf("reserve event %s of %s: %w", c.Event.ID, c.Event.Source, err)
 	}
 	if !fresh {
-		b.node.metrics.duplicate.Inc()
-		b.reply(c, &record.Outcome{Status: record.StatusDuplicate, Profile: profileOf(e), Session: c.Event.Session, Valid: true})
+		b.repeated(c, profileOf(e))
 		return nil
 	}
 	b.commit.Seen = append(b.commit.Seen, c.ID)
@@ -218,22 +229,19 @@ func (b *batch) reply(c *record.Command, o *record.Outcome) {
 
 // forward sends the event to the profile that it belongs to. Its id is not
 // recorded as seen here: that is for where it is applied.
-func (b *batch) forward(c *record.Command, d decision) error {
-	known, err := b.node.seen.Has(c.ID)
-	if err != nil {
-		return fmt.Errorf("look up event %s of %s: %w", c.Event.ID, c.Event.Source, err)
-	}
-	if known {
-		b.reply(c, &record.Outcome{Status: record.StatusDuplicate, Profile: d.forward, Session: c.Event.Session, Valid: true})
-		return nil
-	}
+func (b *batch) forward(c *record.Command, d decision) {
 	b.node.metrics.forwarded.Inc()
 	next := *c
 	next.Profile, next.Settled = d.forward, d.settled
 	data := record.AppendCommand(nil, &next)
 	b.commit.Commands = append(b.commit.Commands, record.Routed{Partition: b.node.bus.Partition(d.forward), Command: data})
 	b.weight += len(data)
-	return nil
+}
+
+// repeated answers for an event that was applied before.
+func (b *batch) repeated(c *record.Command, profile string) {
+	b.node.metrics.duplicate.Inc()
+	b.reply(c, &record.Outcome{Status: record.StatusDuplicate, Profile: profile, Session: c.Event.Session, Valid: true})
 }
 
 // load returns the profile with the id; its document is nil where nobody has
@@ -273,9 +281,7 @@ func (n *Processor) readDocument(ctx context.Context, profile string) (*entry, e
 
 // finish encodes the documents that the batch changed.
 func (b *batch) finish() {
-	if b.rules != nil {
-		b.commit.Revision = b.rules.set.Revision()
-	}
+	b.commit.Revision = b.rules.set.Revision()
 	for _, profile := range b.order {
 		e := b.touched[profile]
 		e.doc.C = b.commit.C

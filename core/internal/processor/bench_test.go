@@ -2,6 +2,7 @@ package processor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -52,12 +53,17 @@ func benchmarkProcess(b *testing.B, durability bus.Durability) {
 	}
 	b.ReportAllocs()
 	b.ResetTimer()
-	if err := p.finish(b.Context(), end); err != nil {
-		b.Fatal(err)
-	}
+	ctx, cancel := context.WithCancel(b.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	eventually(b, "all to be processed", func() bool {
+		done, _, err := p.Processed(ctx)
+		return err == nil && done >= end
+	})
 	b.StopTimer()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
-	if err := p.Close(); err != nil {
+	cancel()
+	if err := errors.Join(<-ended, p.Close()); err != nil {
 		b.Fatal(err)
 	}
 }

@@ -16,8 +16,12 @@ const (
 	purgeEvery = time.Second
 )
 
+// errLost is an fsync that failed: what the system has not written it may have
+// forgotten, so nothing can be promised any more.
+var errLost = errors.New("nothing can be made durable any more")
+
 // checkpoints makes them until ctx ends. A failure is tried again at the next
-// turn: until then the logs only grow.
+// turn: until then the logs only grow. After errLost there is no next turn.
 func (n *Processor) checkpoints(ctx context.Context) error {
 	purge, checkpoint := time.NewTicker(purgeEvery), time.NewTicker(checkpointEvery)
 	defer purge.Stop()
@@ -34,6 +38,9 @@ func (n *Processor) checkpoints(ctx context.Context) error {
 			if err == nil && !n.sole {
 				err = n.catchUpSeen(ctx)
 			}
+		}
+		if errors.Is(err, errLost) {
+			return err
 		}
 		if err != nil && !errors.Is(err, context.Canceled) {
 			n.log.Warn("checkpoint failed; it is tried again", "error", err)
@@ -60,7 +67,7 @@ func (n *Processor) checkpoint(ctx context.Context) error {
 		return fmt.Errorf("make effects durable: %w", err)
 	}
 	if err := n.seen.Sync(); err != nil {
-		return fmt.Errorf("make the ids seen durable: %w", err)
+		return fmt.Errorf("%w: make the ids seen durable: %w", errLost, err)
 	}
 	for number, seq := range due {
 		if seq == 0 {

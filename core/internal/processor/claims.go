@@ -50,6 +50,27 @@ func (b *batch) hold(claims []claim) error {
 	return nil
 }
 
+// findForeign marks the anonymous ids that another user's profile holds than
+// the one the event is about: they follow their event.
+func (b *batch) findForeign(profile string, claims []claim) error {
+	user := find(claims, record.KindUser)
+	if user == nil || user.holder != profile {
+		return nil
+	}
+	for i := range claims {
+		c := &claims[i]
+		if c.Kind != record.KindAnonymous || c.holder == "" || c.holder == profile {
+			continue
+		}
+		e, err := b.node.readDocument(b.ctx, c.holder)
+		if err != nil {
+			return err
+		}
+		c.foreign = e.doc != nil && !isUser(e.doc, user.Value)
+	}
+	return nil
+}
+
 // derive is the id of the person whom an identifier that nobody holds makes.
 func (b *batch) derive(c claim) string { return b.node.bus.DerivedProfile(c.Kind, c.Value, c.gen) }
 

@@ -65,38 +65,30 @@ type placed struct {
 
 // eventsBetween lists the events of a range of the stream by partition.
 func (n *Processor) eventsBetween(ctx context.Context, after, last uint64) (map[int][]placed, error) {
-	reader, err := n.bus.ReadEvents(ctx, after, nil)
-	if err != nil {
-		return nil, err
-	}
-	defer reader.Close()
 	found := map[int][]placed{}
-	for at := after; at < last; {
-		events, err := reader.Next(ctx, 1000, 0)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range events {
-			found[e.Partition] = append(found[e.Partition], placed{bus.Mark{C: e.C, N: e.N}, e.Seq})
-			at = e.Seq
-		}
-	}
-	return found, nil
+	err := n.bus.ScanEvents(ctx, after, last, func(e bus.StoredEvent) {
+		found[e.Partition] = append(found[e.Partition], placed{bus.Mark{C: e.C, N: e.N}, e.Seq})
+	})
+	return found, err
 }
 
 // behindGap returns the sequences of those present events that stand behind
-// the first that was sent and is missing. Both lists are in order; events that
-// no kept commit has sent stay.
+// the first that was sent and is missing, or that are there twice. What was
+// sent is in order; events of commits before the first kept one stay.
 func behindGap(present []placed, sent []bus.Mark) []uint64 {
-	for i, m := range sent {
-		if i < len(present) && present[i].Mark == m {
-			continue
-		}
-		var behind []uint64
-		for _, p := range present[min(i, len(present)):] {
-			behind = append(behind, p.seq)
-		}
-		return behind
+	if len(sent) == 0 {
+		return nil
 	}
-	return nil
+	for len(present) > 0 && present[0].C < sent[0].C {
+		present = present[1:]
+	}
+	good := 0
+	for good < min(len(present), len(sent)) && present[good].Mark == sent[good] {
+		good++
+	}
+	var behind []uint64
+	for _, p := range present[good:] {
+		behind = append(behind, p.seq)
+	}
+	return behind
 }

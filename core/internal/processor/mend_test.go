@@ -19,6 +19,8 @@ func TestBehindGap(t *testing.T) {
 		"the end is missing":   {[]placed{{mark(4, 1), 10}, {mark(4, 2), 11}}, nil},
 		"one is missing":       {[]placed{{mark(4, 1), 10}, {mark(5, 1), 13}, {mark(6, 1), 14}}, []uint64{13, 14}},
 		"the first is missing": {[]placed{{mark(6, 1), 14}}, []uint64{14}},
+		"one is there twice":   {[]placed{{mark(4, 1), 10}, {mark(4, 2), 11}, {mark(5, 1), 13}, {mark(6, 1), 14}, {mark(5, 1), 15}}, []uint64{15}},
+		"an old one is there":  {[]placed{{mark(3, 9), 9}, {mark(4, 1), 10}, {mark(5, 1), 13}}, []uint64{13}},
 	} {
 		if got := behindGap(c.present, sent); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)

@@ -269,6 +269,7 @@ func (p *partition) commit(ctx context.Context, b *batch) error {
 		return fmt.Errorf("commit %d: %w", b.commit.C, err)
 	}
 	p.c, p.commitSeq, p.position, p.sealed = b.commit.C, seq, b.commit.To, false
+	p.node.reached(p)
 	for _, profile := range b.order {
 		p.documents.put(profile, b.touched[profile])
 	}

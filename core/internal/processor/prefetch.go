@@ -20,6 +20,12 @@ func (b *batch) prefetch(items []item) error {
 			profiles[profile] = struct{}{}
 		}
 		for _, claim := range items[i].claims {
+			if claim.Kind == record.KindSessionID || claim.Kind == record.KindAnonymous {
+				// These move between profiles: another partition may have
+				// moved one since.
+				keys[claim.key] = struct{}{}
+				continue
+			}
 			if _, ok := b.identities.get(string(claim.key)); !ok {
 				keys[claim.key] = struct{}{}
 			}

@@ -74,7 +74,6 @@ type Processor struct {
 // A standing is how far a partition has come.
 type standing struct {
 	owned     bool
-	c         uint64
 	commitSeq uint64 // of the last commit whose effects are complete
 	position  record.Position
 	kept      uint64 // the commit below which COMMITS was last purged
@@ -114,9 +113,9 @@ func (n *Processor) Close() error { return n.seen.Close() }
 
 // Settle repairs what a power cut or a restored file left behind. Where EVENTS
 // has a gap, what stands behind it is taken out, to be published again. Where
-// the log ends below what was committed of it, the rest is processed and the
-// log moved on, so that no new command is mistaken for one that was done. It
-// is called once, before commands are accepted.
+// the log ends below what was committed of it, it is moved on, so that no new
+// command is mistaken for one that was done; what is left of it keeps its
+// place. It is called once, before anything is processed or accepted.
 func (n *Processor) Settle(ctx context.Context) error {
 	if err := n.mend(ctx); err != nil {
 		return err
@@ -143,59 +142,17 @@ func (n *Processor) Settle(ctx context.Context) error {
 	if furthest <= end {
 		return nil
 	}
-	n.log.Warn("the log ends before what was committed of it; finishing what is left and moving it on",
-		"end", end, "committed", furthest)
-	if err := n.finish(ctx, end); err != nil {
-		return err
-	}
+	n.log.Warn("the log ends before what was committed of it; moving it on", "end", end, "committed", furthest)
 	if err := n.bus.AdvanceIngest(ctx, furthest); err != nil {
 		return fmt.Errorf("move the log on: %w", err)
 	}
 	return nil
 }
 
-// finish runs all partitions until each has done what the log holds of it up
-// to a sequence.
-func (n *Processor) finish(ctx context.Context, end uint64) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var group errgroup.Group
-	group.Go(func() error { return n.Run(ctx) })
-	err := n.waitFor(ctx, end)
-	cancel()
-	return errors.Join(err, group.Wait())
-}
-
-// waitFor returns when no partition has anything left up to a sequence.
-func (n *Processor) waitFor(ctx context.Context, end uint64) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		done := true
-		for number := range n.standing {
-			last, err := n.bus.IngestLastOf(ctx, number)
-			if err != nil {
-				return fmt.Errorf("read the end of partition %d: %w", number, err)
-			}
-			if at := n.at(number); last <= end && (last > at.position.Seq || last == at.position.Seq && at.position.Done != record.AllDone) {
-				done = false
-			}
-		}
-		if done {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
-}
-
 // Run owns partitions, all of them where no other node can, until ctx ends; then it finishes the batches that are
 // begun and makes a last checkpoint.
 func (n *Processor) Run(ctx context.Context) error {
-	var group errgroup.Group
+	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return n.checkpoints(ctx) })
 	if n.sole {
 		for number := range n.standing {
@@ -249,12 +206,21 @@ const (
 	lastRetry  = 5 * time.Second
 )
 
-// progress notes how far a partition has come, effects included.
+// reached notes how far a partition has come: what the log holds below is not
+// needed any more, since the commit has it.
+func (n *Processor) reached(p *partition) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := &n.standing[p.number]
+	s.owned, s.position = true, p.position
+}
+
+// progress notes that the effects of a partition's last commit are complete.
 func (n *Processor) progress(p *partition) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s := &n.standing[p.number]
-	s.owned, s.c, s.commitSeq, s.position = true, p.c, p.commitSeq, p.position
+	s.owned, s.commitSeq, s.position = true, p.commitSeq, p.position
 }
 
 func (n *Processor) disown(number int) {

@@ -11,6 +11,9 @@ type claim struct {
 	key    bus.IdentityKey
 	holder string // profile id, empty where nobody holds it
 	gen    uint64
+	// foreign is true for an anonymous id that another user's profile holds
+	// than the event's.
+	foreign bool
 }
 
 // A decision says what becomes of an event that reached a profile.
@@ -29,12 +32,15 @@ type decision struct {
 // are the event's identifiers, the strongest first.
 //
 // The rules, in the order of the contract: a person has one user id, so an
-// event of another user is another person's; whoever holds the strongest
-// identifier is meant; identifiers that nobody holds become the profile's. An
-// anonymous id or a session follows its event to the other user.
-func route(profile string, doc *record.Document, claims []claim, settled bool, derive func(claim) string) decision {
+// event of another user is another person's, and so is one whose user id
+// somebody else holds, unless the event names the profile; whoever holds the
+// strongest identifier is meant; identifiers that nobody holds become the
+// profile's. An anonymous id or a session follows its event to the other user.
+func route(profile string, doc *record.Document, claims []claim, named, settled bool, derive func(claim) string) decision {
 	if doc != nil && !settled {
-		if user := find(claims, record.KindUser); user != nil && !isUser(doc, user.Value) {
+		user := find(claims, record.KindUser)
+		elsewhere := user != nil && user.holder != "" && user.holder != profile && !named
+		if user != nil && (elsewhere || !isUser(doc, user.Value)) {
 			to := user.holder
 			if to == "" {
 				to = derive(*user)
@@ -56,7 +62,7 @@ func route(profile string, doc *record.Document, claims []claim, settled bool, d
 	}
 	var d decision
 	for i, c := range claims {
-		moves := settled && c.Kind == record.KindAnonymous || c.Kind == record.KindSessionID
+		moves := c.Kind == record.KindAnonymous && (settled || c.foreign) || c.Kind == record.KindSessionID
 		if c.holder == "" || moves && c.holder != profile {
 			d.take = append(d.take, i)
 		}

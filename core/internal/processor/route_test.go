@@ -22,23 +22,27 @@ func TestRoute(t *testing.T) {
 		doc     *record.Document
 		claims  []claim
 		settled bool
+		named   bool
 		want    decision
 	}{
-		"nobody, no identifier":             {want: decision{}},
-		"nobody, new identifiers":           {claims: []claim{id(user, "u", ""), id(anon, "a", "")}, want: decision{take: []int{0, 1}}},
-		"nobody, holds its own":             {claims: []claim{id(user, "u", "X"), id(anon, "a", "")}, want: decision{take: []int{1}}},
-		"nobody, another holds the user":    {claims: []claim{id(user, "u", "Y"), id(anon, "a", "X")}, want: decision{forward: "Y"}},
-		"nobody, another holds the weaker":  {claims: []claim{id(user, "u", ""), id(anon, "a", "Y")}, want: decision{forward: "Y"}},
-		"live, its user":                    {doc: live("u"), claims: []claim{id(user, "u", "X"), id(anon, "a", "")}, want: decision{take: []int{1}}},
-		"live, becomes a user's":            {doc: live(), claims: []claim{id(user, "u", ""), id(anon, "a", "X")}, want: decision{take: []int{0}}},
-		"live, another user, known":         {doc: live("u"), claims: []claim{id(user, "v", "Y"), id(anon, "a", "X")}, want: decision{forward: "Y", settled: true}},
-		"live, another user, new":           {doc: live("u"), claims: []claim{id(user, "v", ""), id(anon, "a", "X")}, want: decision{forward: "derived v", settled: true}},
-		"settled, nobody yet":               {claims: []claim{id(user, "v", ""), id(anon, "a", "X0"), id(session, "s", "X0")}, settled: true, want: decision{take: []int{0, 1, 2}}},
-		"settled, the anonymous id follows": {doc: live("v"), claims: []claim{id(user, "v", "X"), id(anon, "a", "Y"), id(mail, "m", "Y")}, settled: true, want: decision{take: []int{1}}},
-		"live, another's anonymous id":      {doc: live("u"), claims: []claim{id(user, "u", "X"), id(anon, "a", "Y")}, want: decision{}},
-		"live, a session moves":             {doc: live("u"), claims: []claim{id(user, "u", "X"), id(session, "s", "Y")}, want: decision{take: []int{1}}},
+		"nobody, no identifier":                  {want: decision{}},
+		"nobody, new identifiers":                {claims: []claim{id(user, "u", ""), id(anon, "a", "")}, want: decision{take: []int{0, 1}}},
+		"nobody, holds its own":                  {claims: []claim{id(user, "u", "X"), id(anon, "a", "")}, want: decision{take: []int{1}}},
+		"nobody, another holds the user":         {claims: []claim{id(user, "u", "Y"), id(anon, "a", "X")}, want: decision{forward: "Y"}},
+		"nobody, another holds the weaker":       {claims: []claim{id(user, "u", ""), id(anon, "a", "Y")}, want: decision{forward: "Y"}},
+		"live, its user":                         {doc: live("u"), claims: []claim{id(user, "u", "X"), id(anon, "a", "")}, want: decision{take: []int{1}}},
+		"live, becomes a user's":                 {doc: live(), claims: []claim{id(user, "u", ""), id(anon, "a", "X")}, want: decision{take: []int{0}}},
+		"live, another user, known":              {doc: live("u"), claims: []claim{id(user, "v", "Y"), id(anon, "a", "X")}, want: decision{forward: "Y", settled: true}},
+		"live, another user, new":                {doc: live("u"), claims: []claim{id(user, "v", ""), id(anon, "a", "X")}, want: decision{forward: "derived v", settled: true}},
+		"settled, nobody yet":                    {claims: []claim{id(user, "v", ""), id(anon, "a", "X0"), id(session, "s", "X0")}, settled: true, want: decision{take: []int{0, 1, 2}}},
+		"settled, the anonymous id follows":      {doc: live("v"), claims: []claim{id(user, "v", "X"), id(anon, "a", "Y"), id(mail, "m", "Y")}, settled: true, want: decision{take: []int{1}}},
+		"live, nobody's, another holds the user": {doc: live(), claims: []claim{id(user, "u", "Y"), id(anon, "a", "X")}, want: decision{forward: "Y", settled: true}},
+		"live, named, another holds the user":    {doc: live(), claims: []claim{id(user, "u", "Y")}, named: true, want: decision{}},
+		"live, another user's anonymous id":      {doc: live("u"), claims: []claim{id(user, "u", "X"), {Identifier: record.Identifier{Kind: anon, Value: "a"}, holder: "Y", foreign: true}}, want: decision{take: []int{1}}},
+		"live, another's anonymous id":           {doc: live("u"), claims: []claim{id(user, "u", "X"), id(anon, "a", "Y")}, want: decision{}},
+		"live, a session moves":                  {doc: live("u"), claims: []claim{id(user, "u", "X"), id(session, "s", "Y")}, want: decision{take: []int{1}}},
 	} {
-		got := route("X", c.doc, c.claims, c.settled, func(c claim) string { return "derived " + c.Value })
+		got := route("X", c.doc, c.claims, c.named, c.settled, func(c claim) string { return "derived " + c.Value })
 		if !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)
 		}

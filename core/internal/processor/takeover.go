@@ -33,17 +33,13 @@ func (p *partition) takeOver(ctx context.Context) error {
 	}
 	if len(commits) == 0 {
 		p.sealed = true
-		return nil
+		return p.configure(ctx, 1)
 	}
 	last := commits[len(commits)-1]
 	p.c, p.position = last.C, last.To
 	p.sealed = len(commits) == 1 && empty(last)
-	if last.Revision > 0 {
-		set, err := p.node.options.Resources.At(ctx, last.Revision)
-		if err != nil {
-			return fmt.Errorf("read configuration revision %d: %w", last.Revision, err)
-		}
-		p.rules = newRules(set)
+	if err := p.configure(ctx, max(last.Revision, 1)); err != nil {
+		return err
 	}
 	after, err := p.eventsAfter(ctx, last)
 	if err != nil {
