@@ -38,6 +38,8 @@ func (b *Bus) Append(ctx context.Context, entries []Entry) error {
 const (
 	// appendTimeout is when a caller of Append gives up.
 	appendTimeout = 800 * time.Millisecond
+	// groupWait is how long a group gathers while callers queue up.
+	groupWait = 500 * time.Microsecond
 	// groupBytes bounds what one message holds of several entries.
 	groupBytes = 512 << 10
 	// groupMost bounds a group, queueMost what waits for the next ones.
@@ -152,6 +154,11 @@ func all(entries []Entry, err error) error {
 func (a *appender) run(ctx context.Context) {
 	defer close(a.ended)
 	for {
+		if a.b.sync == nil && a.b.Busy() {
+			// Without an fsync to wait for, groups would be small: a message
+			// costs much more than one command more in it.
+			time.Sleep(groupWait)
+		}
 		calls, closed := a.take()
 		if len(calls) > 0 {
 			a.store(ctx, calls)
