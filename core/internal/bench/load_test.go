@@ -163,12 +163,14 @@ func FuzzParseAnswer(f *testing.F) {
 	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
 	f.Add([]byte("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"))
 	f.Add([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"))
+	f.Add([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"))
 	f.Add([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7fffffffffffffff\r\nok\r\n"))
 	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n"))
 	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775807\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		a, size, err := parseAnswer(text, nil)
-		if err == nil && (size < 0 || len(a.body) > size || size <= len(text) && size > 0 && len(a.body) > len(text)) {
+		// Of an answer that is not complete (size 0) the body is what of it came.
+		if err == nil && (size < 0 || len(a.body) > len(text) || size > 0 && len(a.body) > size) {
 			t.Errorf("%q: %d bytes of body, size %d", text, len(a.body), size)
 		}
 	})
