@@ -485,7 +485,11 @@ func TestWhereFindsWhatConditionsFind(t *testing.T) {
 		}
 	})
 	t.Logf("%d searches, of which %d found some and not all; %d refused", searches, some, refused)
-	if searches < 2000 || some < searches/10 {
+	want := 2000
+	if testing.Short() {
+		want = 500 // rapid draws a fifth then
+	}
+	if searches < want || some < searches/10 {
 		t.Errorf("only %d searches, of which %d found some and not all: too few to tell", searches, some)
 	}
 }
