@@ -395,7 +395,7 @@ func TestReplies(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := b.RespondFlush(); err != nil {
+		if err := b.replies.Flush(); err != nil {
 			t.Fatal(err)
 		}
 		for i := range 3 {
@@ -412,7 +412,7 @@ func TestReplies(t *testing.T) {
 		if err := b.Respond(prefix+"late", nil); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.RespondFlush(); err != nil {
+		if err := b.replies.Flush(); err != nil {
 			t.Fatal(err)
 		}
 		if len(replies) != 0 {

@@ -31,17 +31,9 @@ func (b *Bus) Replies(handler func(token string, data []byte)) (prefix string, s
 }
 
 // Respond answers a caller who waits on any node. The answer is on its way
-// soon, after RespondFlush at once; nothing tells whether it arrives.
+// soon; nothing tells whether it arrives.
 func (b *Bus) Respond(subject string, data []byte) error {
 	if err := b.replies.Publish(subject, data); err != nil {
-		return fmt.Errorf("respond: %w: %w", ErrUnavailable, err)
-	}
-	return nil
-}
-
-// RespondFlush waits until the server has taken all answers.
-func (b *Bus) RespondFlush() error {
-	if err := b.replies.Flush(); err != nil {
 		return fmt.Errorf("respond: %w: %w", ErrUnavailable, err)
 	}
 	return nil

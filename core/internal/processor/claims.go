@@ -1,7 +1,6 @@
 package processor
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -78,23 +77,9 @@ func (b *batch) holding(key bus.IdentityKey) (holding, error) {
 	if h, ok := b.identities.get(string(key)); ok {
 		return h, nil
 	}
-	return b.readHolding(key)
-}
-
-func (b *batch) readHolding(key bus.IdentityKey) (holding, error) {
-	h, err := b.node.readIdentity(b.ctx, key)
-	if err == nil {
-		b.identities.put(string(key), h)
-	}
+	err := b.readIdentities([]bus.IdentityKey{key})
+	h, _ := b.identities.get(string(key))
 	return h, err
-}
-
-func (n *Processor) readIdentity(ctx context.Context, key bus.IdentityKey) (holding, error) {
-	id, revision, err := n.bus.GetIdentity(ctx, key)
-	if err != nil && !errors.Is(err, bus.ErrNotFound) {
-		return holding{}, fmt.Errorf("read identity: %w", err)
-	}
-	return holding{Identity: id, revision: revision}, nil
 }
 
 // take makes the profile the holder of the keys that the decision names. It
@@ -120,7 +105,10 @@ func (b *batch) take(c *record.Command, claims []claim, d decision) (again bool,
 			if !errors.Is(err, bus.ErrExists) && !errors.Is(err, bus.ErrConflict) {
 				return false, fmt.Errorf("create identity: %w", err)
 			}
-			return true, b.reread(claims)
+			for _, stale := range claims {
+				b.identities.drop(string(stale.key))
+			}
+			return true, b.hold(claims)
 		}
 		b.identities.put(string(key), next)
 		b.commit.Holders = append(b.commit.Holders, holder)
@@ -136,17 +124,6 @@ func (b *batch) create(key bus.IdentityKey, id record.Identity, revision uint64)
 		return b.node.bus.UpdateIdentity(b.ctx, key, id, revision)
 	}
 	return b.node.bus.CreateIdentity(b.ctx, key, id)
-}
-
-func (b *batch) reread(claims []claim) error {
-	for i := range claims {
-		h, err := b.readHolding(claims[i].key)
-		if err != nil {
-			return err
-		}
-		claims[i].holder, claims[i].gen = h.Profile, h.Gen
-	}
-	return nil
 }
 
 // renewSession writes the key of a session in use again, once an hour, so that
