@@ -168,9 +168,10 @@ func TestTheStoreBreaks(t *testing.T) {
 	if err != nil || a.status != http.StatusOK || !strings.Contains(string(a.body), "store") {
 		t.Errorf("/readyz: %d %s, %v", a.status, a.body, err)
 	}
-	if events, _ := at(p.profile("user:u"), "counters", "events").(float64); int(events) != sent {
-		t.Errorf("%v events folded while the store was broken, want %d", events, sent)
-	}
+	eventually(t, 10*time.Second, "all events to be folded while the store is broken", func() bool {
+		events, _ := at(p.profile("user:u"), "counters", "events").(float64)
+		return int(events) == sent
+	})
 
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
