@@ -69,6 +69,7 @@ type Bus struct {
 	node       string
 	partitions int
 	key        []byte
+	macs       sync.Pool // of hash.Hash, keyed with key
 	server     *embedded // nil where the server is external
 	ingestMax  int64
 

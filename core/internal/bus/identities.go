@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"strings"
 	"time"
 
@@ -26,7 +27,9 @@ const sessionTTL = "48h"
 // IdentityKey is the key of an identity.
 func (b *Bus) IdentityKey(kind, value string) IdentityKey {
 	sum := b.keyed("identity", kind, value, 0)
-	return IdentityKey(encodeToken(kind) + "." + hex.EncodeToString(sum[:16]))
+	var room [64]byte
+	text := append(append(room[:0], encodeToken(kind)...), '.')
+	return IdentityKey(hex.AppendEncode(text, sum[:16]))
 }
 
 // DerivedProfile is the id of the profile that an identity makes where nobody
@@ -41,15 +44,23 @@ func (b *Bus) DerivedProfile(kind, value string, gen uint64) string {
 }
 
 func (b *Bus) keyed(space, kind, value string, gen uint64) [sha256.Size]byte {
-	text := make([]byte, 0, 64+len(value))
+	var room [128]byte
+	text := room[:0]
 	for _, s := range [...]string{space, kind, value} {
 		text = binary.AppendUvarint(text, uint64(len(s)))
 		text = append(text, s...)
 	}
 	text = binary.AppendUvarint(text, gen)
-	mac := hmac.New(sha256.New, b.key)
+	mac, _ := b.macs.Get().(hash.Hash)
+	if mac == nil {
+		mac = hmac.New(sha256.New, b.key)
+	}
+	defer b.macs.Put(mac)
+	mac.Reset()
 	mac.Write(text)
-	return [sha256.Size]byte(mac.Sum(nil))
+	var sum [sha256.Size]byte
+	mac.Sum(sum[:0])
+	return sum
 }
 
 // A StoredIdentity is an identity as the bucket has it; Revision is 0 where

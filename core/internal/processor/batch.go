@@ -37,19 +37,22 @@ type batch struct {
 	ctx      context.Context
 	commit   record.Commit
 	touched  map[string]*entry
-	order    []string // the touched profiles, in order
+	order    []string                    // the touched profiles, in order
+	held     map[bus.IdentityKey]holding // as the batch has read them and will leave them
 	moves    []record.Holder
-	renew    []record.Holder
+	renew    []bus.IdentityKey // of sessions
 	weight   int
 	commands int
 }
 
 func (p *partition) newBatch(ctx context.Context) *batch {
 	return &batch{
-		partition: p, ctx: ctx, touched: map[string]*entry{},
+		partition: p, ctx: ctx, touched: map[string]*entry{}, held: map[bus.IdentityKey]holding{},
 		commit: record.Commit{Partition: p.number, C: p.c + 1, From: p.position, To: p.position, At: p.node.now()},
 	}
 }
+
+func (b *batch) id() record.CommitID { return record.CommitID{Partition: b.number, C: b.commit.C} }
 
 // full tells whether the batch should be committed before it takes more.
 func (b *batch) full(commands int) bool { return b.weight >= batchBytes || commands >= batchCommands }

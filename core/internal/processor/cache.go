@@ -27,14 +27,17 @@ func (c *cache[V]) get(key string) (V, bool) {
 	return v, ok
 }
 
-func (c *cache[V]) put(key string, v V) {
+// put tells whether it let go of others.
+func (c *cache[V]) put(key string, v V) (forgot bool) {
 	if _, ok := c.young[key]; !ok {
 		c.weight += c.size(v)
 	}
 	c.young[key] = v
 	if c.weight > c.bound/2 {
+		forgot = len(c.old) > 0
 		c.young, c.old, c.weight = map[string]V{}, c.young, 0
 	}
+	return forgot
 }
 
 func (c *cache[V]) drop(key string) {

@@ -9,15 +9,6 @@ import (
 	"github.com/tributary-bus/tributary/core/internal/record"
 )
 
-// A holding is a key of the identities bucket as a partition knows it. Only
-// processors write the bucket, by create or compare-and-set, so a stale one is
-// found out when it is written.
-type holding struct {
-	record.Identity
-	revision uint64 // of the key, 0: nobody holds it
-	renewed  time.Time
-}
-
 // claims returns an event's identifiers, the strongest first; the session comes
 // last. Who holds them is filled in by hold.
 func (n *Processor) claims(e *record.Event) []claim {
@@ -73,15 +64,6 @@ func (b *batch) findForeign(profile string, claims []claim) error {
 // derive is the id of the person whom an identifier that nobody holds makes.
 func (b *batch) derive(c claim) string { return b.node.bus.DerivedProfile(c.Kind, c.Value, c.gen) }
 
-func (b *batch) holding(key bus.IdentityKey) (holding, error) {
-	if h, ok := b.identities.get(string(key)); ok {
-		return h, nil
-	}
-	err := b.readIdentities([]bus.IdentityKey{key})
-	h, _ := b.identities.get(string(key))
-	return h, err
-}
-
 // take makes the profile the holder of the keys that the decision names. It
 // answers true where another partition was quicker: then the claims are read
 // anew, and the event has to be routed again.
@@ -96,21 +78,25 @@ func (b *batch) take(c *record.Command, claims []claim, d decision) (again bool,
 		if err != nil {
 			return false, err
 		}
-		next := holding{Identity: record.Identity{Profile: c.Profile, Gen: h.Gen}, renewed: b.node.now()}
-		holder := record.Holder{Key: string(key), Identity: next.Identity, Claimed: true, From: h.Profile}
+		next := holding{Identity: record.Identity{Profile: c.Profile, Gen: h.Gen, By: b.id()}, renewed: b.node.now()}
+		holder := record.Holder{Key: string(key), Identity: next.Identity, From: h.By}
 		if h.Profile != "" {
 			next.revision = h.revision
+			b.held[key] = next
 			b.moves = append(b.moves, holder)
 		} else if next.revision, err = b.create(key, next.Identity, h.revision); err != nil {
 			if !errors.Is(err, bus.ErrExists) && !errors.Is(err, bus.ErrConflict) {
 				return false, fmt.Errorf("create identity: %w", err)
 			}
 			for _, stale := range claims {
-				b.identities.drop(string(stale.key))
+				b.node.holdings.drop(stale.key)
+				delete(b.held, stale.key)
 			}
 			return true, b.hold(claims)
+		} else {
+			b.held[key] = next
+			b.node.holdings.wrote(key, next)
 		}
-		b.identities.put(string(key), next)
 		b.commit.Holders = append(b.commit.Holders, holder)
 		b.weight += len(key) + 64
 		cl.holder = c.Profile
@@ -136,12 +122,11 @@ func (b *batch) renewSession(claims []claim, profile string) {
 	if last.Kind != record.KindSessionID || last.holder != profile {
 		return
 	}
-	key := last.key
-	h, ok := b.identities.get(string(key))
-	if now := b.node.now(); ok && now.Sub(h.renewed) > sessionTTL {
-		b.renew = append(b.renew, record.Holder{Key: string(key), Identity: h.Identity})
+	h, err := b.holding(last.key)
+	if now := b.node.now(); err == nil && now.Sub(h.renewed) > sessionTTL {
 		h.renewed = now
-		b.identities.put(string(key), h)
+		b.held[last.key] = h
+		b.renew = append(b.renew, last.key)
 	}
 }
 

@@ -31,11 +31,15 @@ func (p *partition) effects(ctx context.Context, b *batch) error {
 			return errors.Join(fmt.Errorf("record events as seen: %w", err), group.Wait())
 		}
 	}
-	for _, h := range append(b.moves, b.renew...) {
+	for _, h := range b.moves {
 		if err := p.node.moveIdentity(ctx, h); err != nil {
 			return errors.Join(err, group.Wait())
 		}
-		p.identities.drop(h.Key)
+	}
+	for _, key := range b.renew {
+		if err := p.node.renewIdentity(ctx, key, b.held[key].Profile); err != nil {
+			return errors.Join(err, group.Wait())
+		}
 	}
 	if err := group.Wait(); err != nil {
 		return err
@@ -102,21 +106,40 @@ func (n *Processor) overwrite(ctx context.Context, change record.Change, c uint6
 }
 
 // moveIdentity makes a profile the holder of a key, if who held it when the
-// commit was made still does.
+// commit was made still does so by the same commit. Where that is another one,
+// the key has moved on since, or this was done before.
 func (n *Processor) moveIdentity(ctx context.Context, h record.Holder) error {
-	key := bus.IdentityKey(h.Key)
+	return n.writeIdentity(ctx, bus.IdentityKey(h.Key), func(current record.Identity, found bool) (record.Identity, bool) {
+		return h.Identity, !found || current.By == h.From
+	})
+}
+
+// renewIdentity writes a key again that a profile holds.
+func (n *Processor) renewIdentity(ctx context.Context, key bus.IdentityKey, profile string) error {
+	return n.writeIdentity(ctx, key, func(current record.Identity, found bool) (record.Identity, bool) {
+		return current, found && current.Profile == profile
+	})
+}
+
+// writeIdentity writes what next makes of a key's value, if it wants it written.
+func (n *Processor) writeIdentity(ctx context.Context, key bus.IdentityKey, next func(current record.Identity, found bool) (record.Identity, bool)) error {
 	for {
 		current, revision, err := n.bus.GetIdentity(ctx, key)
-		switch {
-		case errors.Is(err, bus.ErrNotFound):
-			_, err = n.bus.CreateIdentity(ctx, key, h.Identity)
-		case err == nil && (current.Profile == h.From || current.Profile == h.Identity.Profile) && current.Gen == h.Identity.Gen:
-			_, err = n.bus.UpdateIdentity(ctx, key, h.Identity, revision)
+		if err != nil && !errors.Is(err, bus.ErrNotFound) {
+			return fmt.Errorf("read identity: %w", err)
 		}
-		if err == nil {
+		id, wanted := next(current, err == nil)
+		if !wanted {
+			n.holdings.drop(key)
 			return nil
 		}
-		if !errors.Is(err, bus.ErrExists) && !errors.Is(err, bus.ErrConflict) {
+		// Of what was deleted the revision is 0 here, as where nothing was.
+		revision, err = n.bus.UpdateIdentity(ctx, key, id, revision)
+		if err == nil {
+			n.holdings.wrote(key, holding{Identity: id, revision: revision, renewed: n.now()})
+			return nil
+		}
+		if !errors.Is(err, bus.ErrConflict) {
 			return fmt.Errorf("move identity: %w", err)
 		}
 	}
@@ -148,9 +171,6 @@ func (n *Processor) repeat(ctx context.Context, commits []*record.Commit, after 
 			}
 		}
 		for _, h := range c.Holders {
-			if !h.Claimed {
-				continue
-			}
 			if err := n.moveIdentity(ctx, h); err != nil {
 				return err
 			}

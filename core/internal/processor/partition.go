@@ -22,17 +22,14 @@ type partition struct {
 	rules     *rules // nil until the log or the last commit names a revision
 	sealed    bool   // the last commit has no effects that take-over would repeat
 
-	documents  *cache[*entry]
-	identities *cache[holding]
-	encoded    []byte // room for the commit on its way
+	documents *cache[*entry]
+	encoded   []byte // room for the commit on its way
 }
 
 const (
 	// documentBudget bounds what the partitions of a node keep of profiles, in
 	// bytes of their encoded form; decoded they take about six times as much.
 	documentBudget = 8 << 20
-	// identityBudget bounds how many identities the partitions of a node keep.
-	identityBudget = 32 << 10
 	// readBytes is how much of the log is read ahead at most.
 	readBytes = 256 << 10
 )
@@ -41,8 +38,7 @@ func newPartition(n *Processor, number int) *partition {
 	share := n.bus.Partitions()
 	return &partition{
 		node: n, number: number,
-		documents:  newCache(documentBudget/share, func(e *entry) int { return e.size + 256 }),
-		identities: newCache(identityBudget/share, func(holding) int { return 1 }),
+		documents: newCache(documentBudget/share, func(e *entry) int { return e.size + 256 }),
 	}
 }
 
@@ -287,7 +283,7 @@ func (p *partition) abandon(b *batch) {
 	p.encoded = nil // a commit that failed may still be on its way
 	p.node.seen.Release(b.commit.Seen)
 	p.documents.clear()
-	p.identities.clear()
+	p.node.holdings.clear()
 }
 
 // seal commits nothing.

@@ -20,13 +20,13 @@ func (b *batch) prefetch(items []item) error {
 			profiles[profile] = struct{}{}
 		}
 		for _, claim := range items[i].claims {
-			if claim.Kind == record.KindSessionID || claim.Kind == record.KindAnonymous {
-				// These move between profiles: another partition may have
-				// moved one since.
+			if !b.node.sole && (claim.Kind == record.KindSessionID || claim.Kind == record.KindAnonymous) {
+				// These move between profiles: another node may have moved
+				// one since.
 				keys[claim.key] = struct{}{}
 				continue
 			}
-			if _, ok := b.identities.get(string(claim.key)); !ok {
+			if _, ok := b.node.holdings.get(claim.key); !ok {
 				keys[claim.key] = struct{}{}
 			}
 		}
@@ -53,20 +53,6 @@ func (b *batch) readProfiles(profiles []string) error {
 			}
 		}
 		b.documents.put(profiles[i], e)
-	}
-	return nil
-}
-
-func (b *batch) readIdentities(keys []bus.IdentityKey) error {
-	if len(keys) == 0 {
-		return nil
-	}
-	found, err := b.node.bus.GetIdentities(b.ctx, keys)
-	if err != nil {
-		return fmt.Errorf("read %d identities: %w", len(keys), err)
-	}
-	for i, id := range found {
-		b.identities.put(string(keys[i]), holding{Identity: id.Identity, revision: id.Revision, renewed: id.Written})
 	}
 	return nil
 }

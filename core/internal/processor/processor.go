@@ -63,6 +63,7 @@ type Processor struct {
 	log     *slog.Logger
 	metrics *counters
 
+	holdings *holdings
 	slots    chan struct{} // held by partitions at work
 	owning   []sync.Mutex  // by partition: held while it is worked on
 	mu       sync.Mutex
@@ -90,8 +91,9 @@ func New(ctx context.Context, o Options) (*Processor, error) {
 	}
 	n := &Processor{
 		options: o, bus: o.Bus, seen: set, sole: o.Sole, log: o.Log, metrics: newCounters(),
-		slots:  make(chan struct{}, max(4, 2*runtime.GOMAXPROCS(0))),
-		owning: make([]sync.Mutex, o.Bus.Partitions()), standing: make([]standing, o.Bus.Partitions()),
+		holdings: newHoldings(),
+		slots:    make(chan struct{}, max(4, 2*runtime.GOMAXPROCS(0))),
+		owning:   make([]sync.Mutex, o.Bus.Partitions()), standing: make([]standing, o.Bus.Partitions()),
 	}
 	if !set.Intact() {
 		err = set.Rebuild(func() error { return n.catchUpSeen(ctx) })

@@ -30,7 +30,7 @@ type Commit struct {
 	From, To  Position // what of INGEST it covers
 	Revision  uint64   // the configuration it leaves the partition with
 	At        time.Time
-	// Holders are the identities that the batch created or read.
+	// Holders are the identities that the batch created or moves.
 	Holders   []Holder
 	Seen      []ID
 	Documents []Change
@@ -39,15 +39,14 @@ type Commit struct {
 	Replies   []Reply
 }
 
-// A Holder says which profile a key of the identities bucket belongs to.
+// A Holder says that the commit makes a profile the holder of a key of the
+// identities bucket.
 type Holder struct {
 	Key      string // as the bucket has it: kind and keyed hash
 	Identity Identity
-	// Claimed is true where the commit makes the profile the holder, as
-	// against having read that it is; From is who held the key before, empty
-	// for nobody.
-	Claimed bool
-	From    string
+	// From is the commit that had made who held the key before its holder;
+	// none where nobody held it.
+	From CommitID
 }
 
 // A Change is a profile's document after the commit.
@@ -89,12 +88,7 @@ func AppendCommit(dst []byte, c *Commit) []byte {
 		h := &c.Holders[i]
 		b = appendBytes(b, h.Key)
 		b = appendIdentity(b, h.Identity)
-		if h.Claimed {
-			b = append(b, 1)
-		} else {
-			b = append(b, 0)
-		}
-		b = appendBytes(b, h.From)
+		b = appendCommitID(b, h.From)
 	}
 	b = binary.AppendUvarint(b, uint64(len(c.Seen)))
 	for i := range c.Seen {
@@ -128,7 +122,7 @@ func AppendCommit(dst []byte, c *Commit) []byte {
 }
 
 const (
-	commitVersion = 1
+	commitVersion = 2
 	// maxCommit bounds what a commit may inflate to, so that a damaged length
 	// cannot ask for all memory. A commit is cut long before.
 	maxCommit = 256 << 20
@@ -157,7 +151,7 @@ func ParseCommit(text []byte) (*Commit, error) {
 	if n := r.count(4); n > 0 {
 		c.Holders = make([]Holder, n)
 		for i := range c.Holders {
-			c.Holders[i] = Holder{Key: r.string(), Identity: r.identity(), Claimed: r.byte() == 1, From: r.string()}
+			c.Holders[i] = Holder{Key: r.string(), Identity: r.identity(), From: r.commitID()}
 		}
 	}
 	if n := r.count(len(ID{})); n > 0 {

@@ -13,9 +13,17 @@ type Identity struct {
 	// Gen goes into the ids derived from the key; an erasure raises it.
 	Gen      uint64
 	ErasedAt time.Time // zero unless erased
+	// By is the commit that made the profile the holder.
+	By CommitID
 }
 
-const identityVersion = 1
+// A CommitID names a commit: the C-th of its partition. C is 0 for none.
+type CommitID struct {
+	Partition int
+	C         uint64
+}
+
+const identityVersion = 2
 
 // AppendIdentity appends the value of an identities key.
 func AppendIdentity(dst []byte, id Identity) []byte {
@@ -29,8 +37,16 @@ func appendIdentity(dst []byte, id Identity) []byte {
 	if !id.ErasedAt.IsZero() {
 		erased = id.ErasedAt.UnixMilli()
 	}
-	return binary.AppendVarint(dst, erased)
+	dst = binary.AppendVarint(dst, erased)
+	return appendCommitID(dst, id.By)
 }
+
+func appendCommitID(dst []byte, id CommitID) []byte {
+	dst = binary.AppendUvarint(dst, uint64(id.Partition))
+	return binary.AppendUvarint(dst, id.C)
+}
+
+func (r *reader) commitID() CommitID { return CommitID{Partition: int(r.uvarint()), C: r.uvarint()} }
 
 // ParseIdentity decodes the value of an identities key.
 func ParseIdentity(text []byte) (Identity, error) {
@@ -47,5 +63,6 @@ func (r *reader) identity() Identity {
 	if erased := r.varint(); erased != 0 {
 		id.ErasedAt = time.UnixMilli(erased).UTC()
 	}
+	id.By = r.commitID()
 	return id
 }
