@@ -96,6 +96,8 @@ type Bus struct {
 	watch      *watch
 	metrics    *measures
 	types      typeNames
+	newEvents  *tail[StoredEvent]
+	newChanges *tail[StoredDocument]
 	lastCommit []atomic.Uint64 // by partition, 0: unknown
 
 	closing  sync.Once
@@ -109,7 +111,8 @@ func Open(ctx context.Context, o Options) (*Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Bus{options: o, log: o.Log, metrics: newMeasures()}
+	b := &Bus{options: o, log: o.Log, metrics: newMeasures(),
+		newEvents: newTail[StoredEvent](), newChanges: newTail[StoredDocument]()}
 	b.reconnect.signal = make(chan struct{})
 	if err := b.open(ctx); err != nil {
 		if e := b.Close(context.WithoutCancel(ctx)); e != nil {

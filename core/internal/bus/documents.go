@@ -55,7 +55,7 @@ type PutResult struct {
 
 // PutDocuments replaces documents, each provided that it is at the expected
 // revision. Where no answer comes it finds out what became of a put, and tries
-// until the context ends.
+// until the context ends. The data must not change any more.
 func (b *Bus) PutDocuments(ctx context.Context, puts []DocumentPut) ([]PutResult, error) {
 	items := make([]conditionalPut, len(puts))
 	for i, p := range puts {
@@ -64,6 +64,14 @@ func (b *Bus) PutDocuments(ctx context.Context, puts []DocumentPut) ([]PutResult
 	results, err := b.putAll(ctx, b.effects, streamProfiles, items)
 	if err != nil {
 		return nil, fmt.Errorf("put documents: %w", err)
+	}
+	now := time.Now().UTC()
+	for i, r := range results {
+		if !r.Conflict {
+			b.newChanges.add(r.Revision, len(puts[i].Data), StoredDocument{
+				Seq: r.Revision, Profile: puts[i].Profile, Data: puts[i].Data, Time: now,
+			})
+		}
 	}
 	return results, nil
 }
@@ -81,7 +89,8 @@ type StoredDocument struct {
 // ReadDocuments reads the profiles bucket from the first change after a
 // sequence. Of changes to one profile a slow reader sees only the latest.
 func (b *Bus) ReadDocuments(_ context.Context, after uint64) (*DocumentReader, error) {
-	return &DocumentReader{feed: b.feed(streamProfiles, "", after)}, nil
+	seq := func(d *StoredDocument) uint64 { return d.Seq }
+	return &DocumentReader{follow(b.feed(streamProfiles, "", after), b.newChanges, storedDocument, seq)}, nil
 }
 
 // DocumentsLast is the sequence of the last change in the profiles bucket.
@@ -92,25 +101,24 @@ func (b *Bus) DocumentsLast(ctx context.Context) (uint64, error) {
 
 // A DocumentReader reads the changes of the profiles bucket in order. One
 // goroutine uses it at a time.
-type DocumentReader struct{ feed *feed }
+type DocumentReader struct{ from *follower[StoredDocument] }
 
 // Next waits for a change, at most wait (0: for ever), then takes what is there
 // at once, up to limit. It returns nothing where the wait was over.
 func (r *DocumentReader) Next(ctx context.Context, limit int, wait time.Duration) ([]StoredDocument, error) {
-	list, err := r.feed.fetch(ctx, limit, pullBytes, wait)
+	return r.from.fetch(ctx, limit, readBytes, wait)
+}
+
+// Waiting is how many changes can be read at once, at least.
+func (r *DocumentReader) Waiting() int { return r.from.waiting() }
+
+func storedDocument(m stored) (StoredDocument, error) {
+	profile, err := profileOf(m.subject)
 	if err != nil {
-		return nil, err
+		return StoredDocument{}, fmt.Errorf("document at %d: %w", m.seq, err)
 	}
-	out := make([]StoredDocument, 0, len(list))
-	for _, m := range list {
-		profile, err := profileOf(m.subject)
-		if err != nil {
-			return nil, fmt.Errorf("document at %d: %w", m.seq, err)
-		}
-		out = append(out, StoredDocument{Seq: m.seq, Profile: profile, Data: m.data, Deleted: m.deleted(), Time: m.time})
-	}
-	return out, nil
+	return StoredDocument{Seq: m.seq, Profile: profile, Data: m.data, Deleted: m.deleted(), Time: m.time}, nil
 }
 
 // Close lets go of the reader.
-func (r *DocumentReader) Close() { r.feed.close() }
+func (r *DocumentReader) Close() { r.from.close() }

@@ -28,7 +28,11 @@ type Marks []Mark
 // known covers is passed over, as is whatever is met twice. After 0 there can
 // be no gap: all that is kept is read.
 func (b *Bus) ReadEvents(_ context.Context, after uint64, known Marks) (*EventReader, error) {
-	r := &EventReader{b: b, feed: b.feed(streamEvents, "", after), after: after, marks: make(Marks, b.partitions)}
+	seq := func(e *StoredEvent) uint64 { return e.Seq }
+	r := &EventReader{
+		b: b, from: follow(b.feed(streamEvents, "", after), b.newEvents, storedEvent, seq),
+		after: after, marks: make(Marks, b.partitions),
+	}
 	copy(r.marks, known)
 	return r, nil
 }
@@ -54,8 +58,8 @@ func (b *Bus) ReadNewEvents(ctx context.Context) (*EventReader, error) {
 // connection or the server was away. One goroutine uses it at a time.
 type EventReader struct {
 	b     *Bus
-	feed  *feed
-	queue []stored
+	from  *follower[StoredEvent]
+	queue []StoredEvent
 	after uint64 // the last sequence read
 	marks Marks
 }
@@ -66,7 +70,7 @@ type EventReader struct {
 // longer kept; the next call goes on behind the gap.
 func (r *EventReader) Next(ctx context.Context, limit int, wait time.Duration) ([]StoredEvent, error) {
 	if len(r.queue) == 0 {
-		queue, err := r.feed.fetch(ctx, limit, pullBytes, wait)
+		queue, err := r.from.fetch(ctx, limit, readBytes, wait)
 		if err != nil {
 			return nil, err
 		}
@@ -74,26 +78,21 @@ func (r *EventReader) Next(ctx context.Context, limit int, wait time.Duration) (
 	}
 	events := make([]StoredEvent, 0, min(limit, len(r.queue)))
 	for len(r.queue) > 0 && len(events) < limit {
-		m := r.queue[0]
-		if r.after > 0 && m.seq > r.after+1 {
-			gap, err := r.gap(ctx, m.seq)
+		e := r.queue[0]
+		if r.after > 0 && e.Seq > r.after+1 {
+			gap, err := r.gap(ctx, e.Seq)
 			if (err != nil || gap != nil) && len(events) > 0 {
 				return events, nil // told by the next call
 			}
 			if err != nil {
 				return nil, err
 			}
-			r.after = m.seq - 1
+			r.after = e.Seq - 1
 			if gap != nil {
 				return nil, gap
 			}
 		}
-		r.queue, r.after = r.queue[1:], m.seq
-		e, err := storedEvent(m)
-		if err != nil {
-			r.b.log.Error("an event is passed over", "error", err)
-			continue
-		}
+		r.queue, r.after = r.queue[1:], e.Seq
 		if mark := (Mark{e.C, e.N}); e.Partition >= 0 && e.Partition < len(r.marks) {
 			if r.marks[e.Partition].covers(mark) {
 				continue
@@ -121,7 +120,10 @@ func (r *EventReader) gap(ctx context.Context, seq uint64) (*GapError, error) {
 func (r *EventReader) Marks() Marks { return slices.Clone(r.marks) }
 
 // Close lets go of the reader.
-func (r *EventReader) Close() { r.feed.close() }
+func (r *EventReader) Close() { r.from.close() }
+
+// Waiting is how many events can be read at once, at least.
+func (r *EventReader) Waiting() int { return len(r.queue) + r.from.waiting() }
 
 // MarksAt returns the last mark of each partition among the events up to a
 // sequence that are still kept: what a reader that stopped there knows.

@@ -40,8 +40,10 @@ type StoredEvent struct {
 
 // PublishEvents stores events, in order in each partition: a partition's have
 // to be ascending by (C, N). It tries until all are acknowledged or the context
-// ends; before it tries again it finds out what the stream has.
+// ends; before it tries again it finds out what the stream has. The data of the
+// events must not change any more.
 func (b *Bus) PublishEvents(ctx context.Context, events []EventMessage) error {
+	now := time.Now().UTC()
 	err := b.inOrder(ctx, ordered{
 		stream: streamEvents, n: len(events),
 		partition: func(i int) int { return events[i].Partition },
@@ -56,6 +58,12 @@ func (b *Bus) PublishEvents(ctx context.Context, events []EventMessage) error {
 			c, n, err := b.LastEvent(ctx, partition)
 			last := Mark{c, n}
 			return func(i int) bool { return last.covers(Mark{events[i].C, events[i].N}) }, err
+		},
+		acknowledged: func(i int, seq uint64) {
+			e := &events[i]
+			b.newEvents.add(seq, len(e.Data), StoredEvent{
+				Seq: seq, Partition: e.Partition, C: e.C, N: e.N, Type: e.Type, Data: e.Data, Time: now,
+			})
 		},
 	})
 	if err != nil {

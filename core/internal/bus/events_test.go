@@ -192,7 +192,7 @@ func TestEventReaderTellsOfAGap(t *testing.T) {
 	slow := must(b.ReadEvents(t.Context(), 5, nil))
 	defer slow.Close()
 	nextEvents(t, slow, 1)
-	slow.feed.drop()
+	slow.from.feed.drop()
 	slow.queue = nil
 	if err := b.purge(t.Context(), streamEvents, "", 10); err != nil {
 		t.Fatal(err)

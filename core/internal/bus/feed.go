@@ -49,6 +49,8 @@ type pull struct {
 const (
 	pullMessages = 1024
 	pullBytes    = 1 << 20
+	// readBytes bounds what a reader takes at once.
+	readBytes = 4 << 20
 	// ingestBytes is less, because each partition reads for itself.
 	ingestBytes = 256 << 10
 	// pullLarge takes any single message that the server accepts.

@@ -15,6 +15,8 @@ type ordered struct {
 	// stored, where given, is asked before messages of a partition are tried
 	// again, and returns which of them the stream has after all.
 	stored func(ctx context.Context, partition int) (func(i int) bool, error)
+	// acknowledged, where given, is told each message's sequence.
+	acknowledged func(i int, seq uint64)
 }
 
 // inOrder publishes until all is acknowledged or the context ends. What follows
@@ -80,8 +82,11 @@ func (b *Bus) publishOnce(ctx context.Context, o ordered, todo []int) (again []i
 	b.effects.do(ctx, publishTimeout, list)
 	failed := map[int]bool{}
 	for k, i := range todo {
-		_, err := list[k].acknowledged()
+		seq, err := list[k].acknowledged()
 		b.watch.wrote(o.stream, err)
+		if err == nil && o.acknowledged != nil {
+			o.acknowledged(i, seq)
+		}
 		if err == nil && o.stream == streamIngest {
 			b.watch.added(len(list[k].data))
 		}

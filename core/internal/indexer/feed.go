@@ -40,7 +40,7 @@ func (x *Indexer) readEvents(ctx context.Context) error {
 	defer reader.Close()
 	split := newSplitter()
 	var docs []store.Document
-	return x.read(ctx, feedEvents, x.bus.EventsLast, func(wait time.Duration) (int, time.Duration, error) {
+	return x.read(ctx, feedEvents, x.bus.EventsLast, reader.Waiting, func(wait time.Duration) (int, time.Duration, error) {
 		events, err := reader.Next(ctx, batchSize, wait)
 		var gap *bus.GapError
 		if errors.As(err, &gap) {
@@ -86,7 +86,7 @@ func (x *Indexer) readDocuments(ctx context.Context) error {
 	}
 	defer reader.Close()
 	split := newSplitter()
-	return x.read(ctx, feedDocuments, x.bus.DocumentsLast, func(wait time.Duration) (int, time.Duration, error) {
+	return x.read(ctx, feedDocuments, x.bus.DocumentsLast, reader.Waiting, func(wait time.Duration) (int, time.Duration, error) {
 		changes, err := reader.Next(ctx, batchSize, wait)
 		if err != nil || len(changes) == 0 {
 			return 0, 0, err
@@ -125,9 +125,9 @@ func (x *Indexer) readDocuments(ctx context.Context) error {
 }
 
 // read calls next, which indexes one batch and tells how many messages it had
-// and how long it worked on them, until one fails. Small batches are given time
-// to gather.
-func (x *Indexer) read(ctx context.Context, feed int, last func(context.Context) (uint64, error), next func(wait time.Duration) (int, time.Duration, error)) error {
+// and how long it worked on them, until one fails. Unless much is waiting, the
+// next batch is given time to gather.
+func (x *Indexer) read(ctx context.Context, feed int, last func(context.Context) (uint64, error), waiting func() int, next func(wait time.Duration) (int, time.Duration, error)) error {
 	var end uint64 // of the stream, when last asked for
 	for {
 		began := time.Now()
@@ -148,7 +148,7 @@ func (x *Indexer) read(ctx context.Context, feed int, last func(context.Context)
 		}
 		rest := min(restFactor*worked, longestRest)
 		switch {
-		case n == batchSize:
+		case waiting() >= batchSize/2:
 			continue
 		case x.bus.Scarce() && !x.waiters.any():
 			rest = scarceRest

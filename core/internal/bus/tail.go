@@ -1,0 +1,199 @@
+package bus
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A tail keeps what this node has stored in a stream lately. Who reads along
+// takes it from here and need not have it sent by the server, which costs more
+// than all that a reader usually does with it.
+type tail[T any] struct {
+	readers atomic.Int32 // nothing is kept for nobody
+
+	mu    sync.Mutex
+	first uint64      // the sequence of list[0]
+	list  []tailed[T] // by sequence; of size 0 where this node has not stored it, or not yet
+	bytes int
+	// woken is closed at the next addition, where wanted is true.
+	woken  chan struct{}
+	wanted bool
+}
+
+type tailed[T any] struct {
+	value T
+	size  int
+}
+
+const (
+	// tailBytes and tailMost bound a tail: a reader that is further behind
+	// asks the server.
+	tailBytes = 6 << 20
+	tailMost  = 32 << 10
+	// tailCost is what an entry weighs beside its data.
+	tailCost = 128
+)
+
+func newTail[T any]() *tail[T] { return &tail[T]{woken: make(chan struct{})} }
+
+// add notes what was stored. The value must not change any more.
+func (t *tail[T]) add(seq uint64, size int, value T) {
+	if t.readers.Load() == 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch end := t.first + uint64(len(t.list)); {
+	case len(t.list) == 0 || seq >= end+tailMost:
+		t.first, t.list, t.bytes = seq, t.list[:0], 0
+	case seq < t.first:
+		return
+	}
+	for t.first+uint64(len(t.list)) <= seq {
+		t.list = append(t.list, tailed[T]{})
+	}
+	size += tailCost
+	t.list[seq-t.first] = tailed[T]{value, size}
+	t.bytes += size
+	drop := 0
+	for t.bytes > tailBytes || len(t.list)-drop > tailMost {
+		t.bytes -= t.list[drop].size
+		t.list[drop] = tailed[T]{}
+		drop++
+	}
+	t.first += uint64(drop)
+	t.list = t.list[drop:]
+	if t.wanted {
+		close(t.woken)
+		t.woken, t.wanted = make(chan struct{}), false
+	}
+}
+
+// after returns what follows a sequence without a gap, within bounds. Where that
+// is nothing, woken is closed when there is more, or nil where what follows is
+// not kept any more.
+func (t *tail[T]) after(seq uint64, most, bytes int) (values []T, woken <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if seq+1 < t.first {
+		return nil, nil
+	}
+	for i := seq + 1 - t.first; i < uint64(len(t.list)) && t.list[i].size > 0 && len(values) < most && bytes > 0; i++ {
+		values = append(values, t.list[i].value)
+		bytes -= t.list[i].size
+	}
+	t.wanted = t.wanted || len(values) == 0
+	return values, t.woken
+}
+
+// waiting is how many follow a sequence, at least.
+func (t *tail[T]) waiting(seq uint64) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if end := t.first + uint64(len(t.list)); len(t.list) > 0 && end > seq+1 {
+		return int(end - seq - 1)
+	}
+	return 0
+}
+
+// leave lets go of all where the last reader leaves.
+func (t *tail[T]) leave() {
+	if t.readers.Add(-1) > 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.list, t.bytes = nil, 0
+}
+
+// A follower reads a stream in order, without gap or repeat: along with this
+// node's own writing while there is much of it, else from the server.
+type follower[T any] struct {
+	feed  *feed
+	tail  *tail[T]
+	parse func(stored) (T, error)
+	seq   func(*T) uint64
+	along bool
+}
+
+const (
+	// alongFrom is how much has to wait in the tail for a reader to turn to it.
+	alongFrom = 64
+	// alongPatience is how long nothing must have come there until the reader
+	// turns back: the stream may have what this node does not know of.
+	alongPatience = 100 * time.Millisecond
+)
+
+func follow[T any](f *feed, t *tail[T], parse func(stored) (T, error), seq func(*T) uint64) *follower[T] {
+	t.readers.Add(1)
+	return &follower[T]{feed: f, tail: t, parse: parse, seq: seq}
+}
+
+// fetch blocks for one message, at most wait (0: for ever), then takes what is
+// there at once, within bounds. It returns nothing where the wait was over.
+func (f *follower[T]) fetch(ctx context.Context, most, bytes int, wait time.Duration) ([]T, error) {
+	began := time.Now()
+	for {
+		values, woken := f.tail.after(f.feed.next-1, most, bytes)
+		if len(values) > 0 && (f.along || len(values) >= min(alongFrom, most)) {
+			if !f.along {
+				f.along = true
+				f.feed.close()
+			}
+			f.feed.next = f.seq(&values[len(values)-1]) + 1
+			return values, nil
+		}
+		left := time.Duration(0)
+		if wait > 0 {
+			if left = wait - time.Since(began); left <= 0 {
+				return nil, nil
+			}
+		}
+		if !f.along || woken == nil {
+			f.along = false
+			return f.ask(ctx, most, bytes, left)
+		}
+		patience := time.NewTimer(alongPatience)
+		select {
+		case <-woken:
+		case <-patience.C:
+			f.along = false
+		case <-ctx.Done():
+		}
+		patience.Stop()
+		if err := ctx.Err(); err != nil {
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// ask reads from the server. What cannot be read is passed over.
+func (f *follower[T]) ask(ctx context.Context, most, bytes int, wait time.Duration) ([]T, error) {
+	list, err := f.feed.fetch(ctx, most, bytes, wait)
+	values := make([]T, 0, len(list))
+	for _, m := range list {
+		v, err := f.parse(m)
+		if err != nil {
+			f.feed.b.log.Error("a message is passed over", "stream", f.feed.stream, "error", err)
+			continue
+		}
+		values = append(values, v)
+	}
+	return values, err
+}
+
+// waiting is how many messages can be read at once, at least.
+func (f *follower[T]) waiting() int {
+	n := f.tail.waiting(f.feed.next - 1)
+	if !f.along {
+		n = max(n, int(f.feed.pending))
+	}
+	return n
+}
+
+func (f *follower[T]) close() {
+	f.feed.close()
+	f.tail.leave()
+}

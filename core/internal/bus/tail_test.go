@@ -1,0 +1,159 @@
+package bus
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestTailGivesWhatFollowsWithoutAGap(t *testing.T) {
+	tail := newTail[int]()
+	tail.add(1, 10, 1)
+	if got, _ := tail.after(0, 10, 1000); got != nil {
+		t.Errorf("kept %v for nobody", got)
+	}
+	tail.readers.Add(1)
+	if got, woken := tail.after(4, 10, 1000); got != nil || woken == nil {
+		t.Errorf("an empty one gave %v, %v", got, woken)
+	}
+	_, woken := tail.after(4, 10, 1000)
+	tail.add(5, 10, 5)
+	tail.add(8, 10, 8) // 6 and 7 are another's, or still on their way
+	tail.add(6, 10, 6)
+	select {
+	case <-woken:
+	default:
+		t.Error("a waiting reader was not woken")
+	}
+	check := func(after uint64, most, bytes int, want ...int) {
+		t.Helper()
+		if got, _ := tail.after(after, most, bytes); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("after %d: %v, want %v", after, got, want)
+		}
+	}
+	check(4, 10, 1000, 5, 6)
+	check(5, 10, 1000, 6)
+	check(6, 10, 1000)
+	check(4, 1, 1000, 5)
+	check(4, 10, 1, 5) // at least one
+	check(7, 10, 1000, 8)
+	check(8, 10, 1000)
+	tail.add(7, 10, 7)
+	check(4, 10, 1000, 5, 6, 7, 8)
+	if n := tail.waiting(5); n != 3 {
+		t.Errorf("%d wait behind 5", n)
+	}
+	tail.add(9, tailBytes, 9) // larger than all it may hold
+	if got, woken := tail.after(4, 10, 1000); got != nil || woken != nil {
+		t.Errorf("what was let go of is given: %v", got)
+	}
+	tail.add(100_000_000, 10, 100)
+	if len(tail.list) != 1 {
+		t.Errorf("a far jump takes room for %d", len(tail.list))
+	}
+	tail.add(3, 10, 3)
+	check(2, 10, 1000)
+	tail.leave()
+	if len(tail.list) != 0 {
+		t.Error("the last reader left and it keeps what it has")
+	}
+}
+
+// TestReadersAlong has readers of all speeds, and messages that this node did
+// not store itself, such as another node's: each reader sees all of them in order.
+func TestReadersAlong(t *testing.T) {
+	b := open(t, Options{Partitions: 4, Durability: DurabilityProcess})
+	const commits, each = 150, 40
+	total := 4 * commits * each
+	var group, writers sync.WaitGroup
+	for p := range 4 {
+		writers.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(p), 1)) //nolint:gosec // not for secrets
+			for c := range uint64(commits) {
+				var list []EventMessage
+				for n := range each {
+					list = append(list, event(p, c+1, n, "t"))
+				}
+				if random.IntN(10) == 0 {
+					for _, e := range list {
+						republish(t, b, e) // beside the tail
+					}
+				} else if err := b.PublishEvents(t.Context(), list); err != nil {
+					t.Error(err)
+				}
+				if random.IntN(20) == 0 {
+					time.Sleep(time.Duration(random.IntN(250)) * time.Millisecond)
+				}
+			}
+		})
+	}
+	along := make([]bool, 4)
+	for i := range 4 {
+		r := must(b.ReadEvents(t.Context(), 0, nil))
+		group.Go(func() {
+			defer r.Close()
+			next := make(map[int]Mark)
+			seq := uint64(0)
+			for read := 0; read < total; {
+				events, err := r.Next(t.Context(), 500, 10*time.Second)
+				if err != nil || len(events) == 0 {
+					t.Errorf("reader %d after %d of %d: %v", i, read, total, err)
+					return
+				}
+				along[i] = along[i] || r.from.along
+				for _, e := range events {
+					if want := next[e.Partition]; e.Seq <= seq || e.C != want.C+1 || e.N != want.N {
+						t.Errorf("reader %d: %d.%d.%d at %d after %d, want commit %d, number %d", i, e.Partition, e.C, e.N, e.Seq, seq, want.C+1, want.N)
+						return
+					}
+					seq = e.Seq
+					mark := next[e.Partition]
+					if mark.N++; mark.N == each {
+						mark = Mark{C: mark.C + 1}
+					}
+					next[e.Partition] = mark
+				}
+				read += len(events)
+				time.Sleep(time.Duration(i*5) * time.Millisecond)
+			}
+		})
+	}
+	writers.Wait()
+	group.Wait()
+	if !along[0] {
+		t.Error("no reader read along")
+	}
+}
+
+func TestChangesAreReadAlong(t *testing.T) {
+	b := open(t, Options{Partitions: 2, Durability: DurabilityProcess})
+	r := must(b.ReadDocuments(t.Context(), 0))
+	defer r.Close()
+	const most = 1000
+	var puts []DocumentPut
+	for i := range most {
+		puts = append(puts, DocumentPut{Profile: fmt.Sprint("p", i), Data: []byte(fmt.Sprint("d", i))})
+	}
+	for _, result := range must(b.PutDocuments(t.Context(), puts)) {
+		if result.Conflict {
+			t.Fatal("a conflict")
+		}
+	}
+	if n := r.Waiting(); n < most {
+		t.Errorf("%d wait, want %d", n, most)
+	}
+	for read := 0; read < most; {
+		changes := must(r.Next(t.Context(), 300, time.Second))
+		for _, c := range changes {
+			if int(c.Seq) != read+1 || c.Profile[1:] != string(c.Data[1:]) || c.Deleted || c.Time.IsZero() {
+				t.Fatalf("change %d: %+v", read, c)
+			}
+			read++
+		}
+	}
+	if !r.from.along {
+		t.Error("they were asked of the server")
+	}
+}
