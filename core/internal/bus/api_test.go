@@ -61,7 +61,7 @@ func TestDocuments(t *testing.T) {
 		if got, err := r.Next(ctx, 10, 10*time.Millisecond); len(got) != 0 || err != nil {
 			t.Errorf("at the end: %v, %v", got, err)
 		}
-		must(b.store(ctx, b.effects, streamProfiles, subjectDocument(b.Partition("pro.file 2"), "pro.file 2"), map[string][]string{headerOperation: {"DEL"}}, nil))
+		must(b.store(ctx, b.effects, streamProfiles, subjectDocument(b.Partition("pro.file 2"), "pro.file 2"), []field{{headerOperation, "DEL"}}, nil))
 		if got := must(r.Next(ctx, 10, 0)); !got[0].Deleted || got[0].Profile != "pro.file 2" {
 			t.Errorf("a deletion is read as %+v", got)
 		}
@@ -176,7 +176,7 @@ func TestIdentityThatExpiresCanBeCreatedAgain(t *testing.T) {
 	b := open(t, Options{})
 	key := b.IdentityKey(record.KindSessionID, "s")
 	subject := prefixIdentities + string(key)
-	must(b.store(t.Context(), b.effects, streamIdentities, subject, map[string][]string{headerTTL: {"1s"}}, record.AppendIdentity(nil, record.Identity{Profile: "p"})))
+	must(b.store(t.Context(), b.effects, streamIdentities, subject, []field{{headerTTL, "1s"}}, record.AppendIdentity(nil, record.Identity{Profile: "p"})))
 	eventually(t, 10*time.Second, "an expiry", func() bool {
 		_, _, err := b.GetIdentity(t.Context(), key)
 		return errors.Is(err, ErrNotFound)

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/tributary-bus/tributary/sdk"
 )
 
@@ -31,7 +29,7 @@ func (b *Bus) DeadLetter(ctx context.Context, d DeadLetter) error {
 	about := sdk.AppendValue(nil, map[string]any{
 		"origin": d.Origin, "reason": d.Reason, "attempts": int64(d.Attempts), "details": d.Details,
 	})
-	header := nats.Header{headerDeadLetter: {string(about)}}
+	header := []field{{headerDeadLetter, string(about)}}
 	if _, err := b.store(ctx, b.effects, streamDeadLetters, subjectDeadLetter(d.Origin), header, d.Payload); err != nil {
 		return fmt.Errorf("store a dead letter of %s: %w", d.Origin, err)
 	}

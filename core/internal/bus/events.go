@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"time"
-
-	"github.com/nats-io/nats.go"
 )
 
 // The headers of a message of EVENTS.
@@ -49,9 +47,9 @@ func (b *Bus) PublishEvents(ctx context.Context, events []EventMessage) error {
 		partition: func(i int) int { return events[i].Partition },
 		message: func(i int) *exchange {
 			e := &events[i]
-			return &exchange{subject: subjectEvent(e.Partition, b.types.token(e.Type)), data: e.Data, header: nats.Header{
-				headerPartition: {strconv.Itoa(e.Partition)}, headerCommit: {strconv.FormatUint(e.C, 10)},
-				headerNumber: {strconv.Itoa(e.N)}, headerType: {encodeToken(e.Type)},
+			return &exchange{subject: subjectEvent(e.Partition, b.types.token(e.Type)), data: e.Data, header: []field{
+				{headerPartition, strconv.Itoa(e.Partition)}, {headerCommit, strconv.FormatUint(e.C, 10)},
+				{headerNumber, strconv.Itoa(e.N)}, {headerType, encodeToken(e.Type)},
 			}}
 		},
 		stored: func(ctx context.Context, partition int) (func(int) bool, error) {

@@ -34,7 +34,7 @@ func nextEvents(t testing.TB, r *EventReader, n int) (list []StoredEvent) {
 // republish stores an event as another owner would that does not look first.
 func republish(t testing.TB, b *Bus, e EventMessage) {
 	t.Helper()
-	header := nats.Header{headerPartition: {fmt.Sprint(e.Partition)}, headerCommit: {fmt.Sprint(e.C)}, headerNumber: {fmt.Sprint(e.N)}, headerType: {encodeToken(e.Type)}}
+	header := []field{{headerPartition, fmt.Sprint(e.Partition)}, {headerCommit, fmt.Sprint(e.C)}, {headerNumber, fmt.Sprint(e.N)}, {headerType, encodeToken(e.Type)}}
 	must(b.store(t.Context(), b.effects, streamEvents, subjectEvent(e.Partition, encodeToken(e.Type)), header, e.Data))
 }
 

@@ -147,7 +147,7 @@ func (b *Bus) PutIdentities(ctx context.Context, puts []IdentityPut) ([]PutResul
 			subject: prefixIdentities + string(p.Key), data: record.AppendIdentity(nil, p.Identity), expect: p.Expect,
 		}
 		if strings.HasPrefix(string(p.Key), session) {
-			items[i].header = map[string][]string{headerTTL: {sessionTTL}}
+			items[i].header = []field{{headerTTL, sessionTTL}}
 		}
 	}
 	results, err := b.putAll(ctx, b.effects, streamIdentities, items)

@@ -37,12 +37,15 @@ type line struct {
 // An exchange is one message and what became of it.
 type exchange struct {
 	subject string
-	header  nats.Header
+	header  []field
 	data    []byte
 
 	reply *nats.Msg
 	err   error
 }
+
+// A field is one header of a message.
+type field struct{ name, value string }
 
 type pendingExchange struct {
 	*exchange
@@ -130,6 +133,7 @@ func (l *line) close() {
 // send registers and publishes the messages, and returns a range of numbers
 // that holds those of all that were registered.
 func (l *line) send(ctx context.Context, conn *nats.Conn, inbox string, batch *exchangeBatch, list []*exchange) (first, last uint64) {
+	var headers headers
 	for i, x := range list {
 		cost := x.cost()
 		if err := l.window.Acquire(ctx, cost); err != nil {
@@ -147,7 +151,7 @@ func (l *line) send(ctx context.Context, conn *nats.Conn, inbox string, batch *e
 		}
 		last = id + 1
 		err := conn.PublishMsg(&nats.Msg{
-			Subject: x.subject, Reply: inbox + strconv.FormatUint(id, 36), Header: x.header, Data: x.data,
+			Subject: x.subject, Reply: inbox + strconv.FormatUint(id, 36), Header: headers.of(x), Data: x.data,
 		})
 		switch {
 		case err == nil:
@@ -161,6 +165,28 @@ func (l *line) send(ctx context.Context, conn *nats.Conn, inbox string, batch *e
 		}
 	}
 	return first, last
+}
+
+// headers is room for the header of one message after another, each of which is
+// encoded before the next.
+type headers struct {
+	header nats.Header
+	values []string
+}
+
+func (h *headers) of(x *exchange) nats.Header {
+	if len(x.header) == 0 {
+		return nil
+	}
+	if len(h.values) < len(x.header) {
+		h.header, h.values = make(nats.Header, len(x.header)), make([]string, len(x.header))
+	}
+	clear(h.header)
+	for i, f := range x.header {
+		h.values[i] = f.value
+		h.header[f.name] = h.values[i : i+1 : i+1]
+	}
+	return h.header
 }
 
 func (x *exchange) cost() int64 { return int64(len(x.data)) + exchangeCost }

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"strconv"
 	"time"
-
-	"github.com/nats-io/nats.go"
 )
 
 // The headers that JetStream acts on.
@@ -89,8 +87,8 @@ func quickAck(data []byte) (seq uint64, ok bool) {
 	return seq, err == nil
 }
 
-func expecting(seq uint64) nats.Header {
-	return nats.Header{headerExpect: {strconv.FormatUint(seq, 10)}}
+func expecting(seq uint64) []field {
+	return []field{{headerExpect, strconv.FormatUint(seq, 10)}}
 }
 
 const (
@@ -132,7 +130,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // store publishes one message and returns its sequence, trying again where no
 // answer comes: the message may be stored twice, unless its header says what it
 // expects.
-func (b *Bus) store(ctx context.Context, l *line, stream, subject string, header nats.Header, data []byte) (seq uint64, err error) {
+func (b *Bus) store(ctx context.Context, l *line, stream, subject string, header []field, data []byte) (seq uint64, err error) {
 	err = retry(ctx, func() error {
 		x := exchange{subject: subject, header: header, data: data}
 		l.do(ctx, publishTimeout, []*exchange{&x})

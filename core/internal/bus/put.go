@@ -11,7 +11,7 @@ import (
 // expected sequence.
 type conditionalPut struct {
 	subject string
-	header  map[string][]string
+	header  []field
 	data    []byte
 	expect  uint64 // the sequence of the subject's last message, 0: it has none
 }
@@ -29,11 +29,8 @@ func (b *Bus) putAll(ctx context.Context, l *line, stream string, puts []conditi
 	for again := false; ; again = true {
 		list := make([]*exchange, len(todo))
 		for k, i := range todo {
-			h := expecting(puts[i].expect)
-			for name, value := range puts[i].header {
-				h[name] = value
-			}
-			list[k] = &exchange{subject: puts[i].subject, header: h, data: puts[i].data}
+			header := append(expecting(puts[i].expect), puts[i].header...)
+			list[k] = &exchange{subject: puts[i].subject, header: header, data: puts[i].data}
 		}
 		l.do(ctx, publishTimeout, list)
 		var left []int

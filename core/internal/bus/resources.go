@@ -24,7 +24,7 @@ func (b *Bus) PutResource(ctx context.Context, kind, id string, data []byte) err
 
 // DeleteResource removes a resource; that it is not there is no error.
 func (b *Bus) DeleteResource(ctx context.Context, kind, id string) error {
-	mark := map[string][]string{headerOperation: {"DEL"}}
+	mark := []field{{headerOperation, "DEL"}}
 	if _, err := b.store(ctx, b.effects, streamResources, subjectResource(kind, id), mark, nil); err != nil {
 		return fmt.Errorf("delete %s %s: %w", kind, id, err)
 	}
