@@ -99,11 +99,11 @@ func (e *Event) Field(name string) (any, bool) {
 	case "received":
 		return e.Received, true
 	case "properties":
-		return e.Properties.Map(), true
+		return e.Properties.View(), true
 	case "traits":
-		return e.Traits.Map(), true
+		return e.Traits.View(), true
 	case "context":
-		return e.Context.Map(), true
+		return e.Context.View(), true
 	case "tags":
 		return anyList(e.Tags), true
 	case "valid":

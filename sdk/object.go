@@ -1,7 +1,9 @@
 package sdk
 
 import (
+	"bytes"
 	"errors"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -9,8 +11,8 @@ import (
 // An Object is a JSON object that is kept as the text it came in and decoded
 // when it is first looked into. It is not safe for concurrent use.
 type Object struct {
-	raw []byte
-	m   map[string]any
+	raw []byte         // nil where m may have been changed
+	m   map[string]any // nil where nothing was looked into
 }
 
 // RawObject wraps a text that is known to be a valid JSON object, or empty.
@@ -22,19 +24,59 @@ func NewObject(m map[string]any) Object { return Object{m: m} }
 
 // Map returns the decoded object, never nil. Changes to it are changes to o.
 func (o *Object) Map() map[string]any {
+	o.View()
+	o.raw = nil
+	return o.m
+}
+
+// View returns the decoded object, never nil. It must not be changed.
+func (o *Object) View() map[string]any {
 	if o.m == nil {
 		// RawObject promises a valid text; what is not one reads as empty.
-		m, err := ParseObject(o.raw)
+		m, err := parseChecked(o.raw)
 		if err != nil {
-			m = map[string]any{}
+			m, o.raw = map[string]any{}, nil
 		}
-		o.m, o.raw = m, nil
+		o.m = m
 	}
 	return o.m
 }
 
-// Get reads the value at a path.
-func (o *Object) Get(path Path) (any, bool) { return path.Get(o.Map()) }
+// parseChecked decodes a text that is known to be valid.
+func parseChecked(text []byte) (map[string]any, error) {
+	if len(text) == 0 {
+		return map[string]any{}, nil
+	}
+	d, _ := checkedDecoders.Get().(*checkedDecoder)
+	if d == nil {
+		d = &checkedDecoder{}
+	}
+	defer checkedDecoders.Put(d)
+	d.text.Reset(text)
+	// That no name comes twice was seen when it was checked.
+	d.Reset(&d.text, jsontext.AllowDuplicateNames(true))
+	v, err := ReadValue(&d.Decoder)
+	d.text.Reset(nil)
+	if err != nil {
+		return nil, err
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		m = map[string]any{}
+	}
+	return m, nil
+}
+
+// checkedDecoders are used again: a new one costs more than a small object.
+var checkedDecoders sync.Pool
+
+type checkedDecoder struct {
+	jsontext.Decoder
+	text bytes.Reader
+}
+
+// Get reads the value at a path; it must not be changed.
+func (o *Object) Get(path Path) (any, bool) { return path.Get(o.View()) }
 
 // IsEmpty tells, without decoding, whether o holds no field.
 func (o *Object) IsEmpty() bool {
@@ -46,13 +88,13 @@ func (o *Object) IsEmpty() bool {
 
 // AppendJSON appends the text of o; an empty object is {}.
 func (o *Object) AppendJSON(dst []byte) []byte {
-	if o.m != nil {
+	switch {
+	case len(o.raw) > 0:
+		return append(dst, o.raw...)
+	case o.m != nil:
 		return AppendValue(dst, o.m)
 	}
-	if len(o.raw) == 0 {
-		return append(dst, "{}"...)
-	}
-	return append(dst, o.raw...)
+	return append(dst, "{}"...)
 }
 
 // MarshalJSON implements json.Marshaler.

@@ -198,7 +198,7 @@ func normal(v any) any {
 		}
 		return m
 	case sdk.Object:
-		return x.Map()
+		return x.View()
 	case Fielder:
 		return v
 	}

@@ -26,6 +26,9 @@ type application struct {
 	changes   map[string]any
 	ended     *sdk.Session
 	problems  []error // rules that failed on this event: counted and logged
+
+	scope   condition.Vars
+	history history
 }
 
 // examine prepares an event for a profile and tells whether it is valid. It
@@ -50,7 +53,9 @@ func (a *application) refuse(errs []sdk.FieldError) {
 
 // vars are what the rules' conditions see. Now is when the event was received.
 func (a *application) vars() *condition.Vars {
-	v := &condition.Vars{Event: &a.event, Now: a.event.Received, History: history{doc: a.doc, now: a.event.Received}}
+	a.history = history{doc: a.doc, now: a.event.Received}
+	v := &a.scope
+	*v = condition.Vars{Event: &a.event, Now: a.event.Received, History: &a.history}
 	if a.doc != nil {
 		v.Profile = a.doc.Profile
 		if a.doc.Session != nil && a.doc.Session.ID == a.event.Session {
@@ -131,7 +136,7 @@ func (a *application) describe() {
 
 // adoptTraits sets an identify event's traits on the profile.
 func (a *application) adoptTraits() {
-	for name, v := range a.event.Traits.Map() {
+	for name, v := range a.event.Traits.View() {
 		a.doc.Profile.Traits[name] = sdk.Clone(v)
 		a.changes[sdk.Path{"traits", name}.String()] = v
 	}

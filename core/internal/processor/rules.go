@@ -51,7 +51,7 @@ func validate(t *config.EventType, e *sdk.Event) []sdk.FieldError {
 	if t == nil || t.Schema == nil {
 		return nil
 	}
-	err := t.Schema.Validate(e.Properties.Map())
+	err := t.Schema.Validate(e.Properties.View())
 	if err == nil {
 		return nil
 	}

@@ -58,7 +58,7 @@ func firstContext(e *sdk.Event) map[string]any {
 	}
 	kept := map[string]any{}
 	for _, name := range sessionFields {
-		if v, ok := e.Context.Map()[name]; ok {
+		if v, ok := e.Context.View()[name]; ok {
 			kept[name] = v
 		}
 	}

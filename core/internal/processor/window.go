@@ -2,6 +2,7 @@ package processor
 
 import (
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/record"
@@ -49,14 +50,15 @@ func countEvent(doc *record.Document, e *sdk.Event, aggregates []condition.Aggre
 		if a.Type != e.Type || a.Window == 0 && a.Property == "" {
 			continue
 		}
-		name := windowName(a.Type, a.Property, a.Window)
-		w := doc.Windows[name]
+		var room [windowNameRoom]byte
+		name := appendWindowName(room[:0], a.Type, a.Property, a.Window)
+		w := doc.Windows[string(name)]
 		if w == nil {
 			w = &record.Window{Span: a.Window.Milliseconds()}
 			if doc.Windows == nil {
 				doc.Windows = map[string]*record.Window{}
 			}
-			doc.Windows[name] = w
+			doc.Windows[string(name)] = w
 		}
 		var value any
 		if a.Property != "" {
@@ -68,11 +70,16 @@ func countEvent(doc *record.Document, e *sdk.Event, aggregates []condition.Aggre
 	}
 }
 
-// windowName is the key of a window in a document.
-func windowName(eventType, property string, span time.Duration) string {
-	name := sdk.AppendValue(nil, []any{eventType, property, span.Milliseconds()})
-	return string(name)
+// appendWindowName appends the key of a window in a document: a JSON array of
+// event type, property and span in milliseconds.
+func appendWindowName(dst []byte, eventType, property string, span time.Duration) []byte {
+	dst = sdk.AppendString(append(dst, '['), eventType)
+	dst = sdk.AppendString(append(dst, ','), property)
+	return append(strconv.AppendInt(append(dst, ','), span.Milliseconds(), 10), ']')
 }
+
+// windowNameRoom is enough for most names.
+const windowNameRoom = 96
 
 // enter adds one occurrence to a window, in order of time, and lets go of what
 // has left it. A window without a span holds one sum, of all that ever came.
@@ -155,11 +162,11 @@ type history struct {
 	now time.Time
 }
 
-var _ condition.History = history{}
+var _ condition.History = (*history)(nil)
 
 // Count implements condition.History. A window counts what lies after its
 // start up to and including now.
-func (h history) Count(eventType string, window time.Duration) int64 {
+func (h *history) Count(eventType string, window time.Duration) int64 {
 	if h.doc == nil {
 		return 0
 	}
@@ -171,7 +178,7 @@ func (h history) Count(eventType string, window time.Duration) int64 {
 }
 
 // Sum implements condition.History.
-func (h history) Sum(eventType, property string, window time.Duration) any {
+func (h *history) Sum(eventType, property string, window time.Duration) any {
 	if h.doc == nil {
 		return nil
 	}
@@ -180,7 +187,7 @@ func (h history) Sum(eventType, property string, window time.Duration) any {
 }
 
 // First implements condition.History.
-func (h history) First(eventType string) time.Time {
+func (h *history) First(eventType string) time.Time {
 	if h.doc == nil {
 		return time.Time{}
 	}
@@ -188,15 +195,16 @@ func (h history) First(eventType string) time.Time {
 }
 
 // Last implements condition.History.
-func (h history) Last(eventType string) time.Time {
+func (h *history) Last(eventType string) time.Time {
 	if h.doc == nil {
 		return time.Time{}
 	}
 	return h.doc.Profile.Stats.Events[eventType].Last
 }
 
-func (h history) read(eventType, property string, window time.Duration) (count int64, sum any) {
-	w := h.doc.Windows[windowName(eventType, property, window)]
+func (h *history) read(eventType, property string, window time.Duration) (count int64, sum any) {
+	var room [windowNameRoom]byte
+	w := h.doc.Windows[string(appendWindowName(room[:0], eventType, property, window))]
 	if w == nil {
 		return 0, nil
 	}

@@ -91,7 +91,7 @@ func TestAFullWindowIsExactToASixtieth(t *testing.T) {
 	end := noon.Add((events - 1) * time.Second)
 	for _, after := range []time.Duration{0, 7 * time.Minute, 31 * time.Minute} {
 		want := 3600 - int64(after.Seconds())
-		got := history{doc: doc, now: end.Add(after)}.Count("a", span)
+		got := (&history{doc: doc, now: end.Add(after)}).Count("a", span)
 		if got < want || got > want+60 {
 			t.Errorf("%s later: count = %d, want %d to %d", after, got, want, want+60)
 		}
@@ -132,7 +132,7 @@ func TestWindowSumsStayExact(t *testing.T) {
 	for i, total := range []string{"0.1", "0.2", `"x"`, "22.200000000000003"} {
 		countEvent(doc, happened("a", noon.Add(time.Duration(i)), `{"total":`+total+`}`), aggregates, noon)
 	}
-	if got := (history{doc: doc, now: noon}).Sum("a", "total", time.Hour); got != 22.500000000000003 && got != json.Number("22.500000000000003") {
+	if got := (&history{doc: doc, now: noon}).Sum("a", "total", time.Hour); got != 22.500000000000003 && got != json.Number("22.500000000000003") {
 		t.Errorf("sum = %v", got)
 	}
 }
