@@ -42,7 +42,7 @@ var (
 )
 
 // readBody reads the request's body into dst, inflated. The lease grows with
-// it.
+// what has come of it.
 func (g *Gateway) readBody(r *http.Request, dst []byte, l *lease) ([]byte, *refusal) {
 	limit := g.limits.Request
 	if r.ContentLength > int64(limit) {
@@ -94,35 +94,49 @@ func (g *Gateway) bodyRefusal(err error) *refusal {
 	return refuse(http.StatusBadRequest, codeMalformed, "the body cannot be read: "+clipped(err.Error()))
 }
 
-// readAll appends what r gives to dst, at most limit bytes.
+// firstRoom is the room that a body gets before any of it has come. An ordinary
+// request fits in, so that its body is allocated once at most.
+const firstRoom = 16 << 10
+
+// readAll appends what r gives to dst, at most limit bytes. What a client
+// announces counts for nothing until it comes: otherwise one that sends next to
+// nothing could keep everybody else out. The lease pays for the bytes that are
+// there and, beyond firstRoom, for the room that they get, which doubles. Room
+// that dst brings along is paid for as it is filled.
 func readAll(r io.Reader, dst []byte, expect, limit int, l *lease) ([]byte, error) {
-	if !l.grow(expect) {
-		return dst, errNoRoom
+	// One more than expected, so that the end is seen without growing.
+	if first := min(expect+1, firstRoom); cap(dst) < first {
+		dst = make([]byte, 0, first)
 	}
-	paid := expect
-	if cap(dst) < expect+1 {
-		dst = make([]byte, 0, expect+1) // one more, so that the end is seen without growing
-	}
+	paid := 0
 	for {
 		n, err := r.Read(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+n]
-		switch {
-		case len(dst) > limit:
+		if len(dst) > limit {
 			return dst, errTooLarge
+		}
+		if more := len(dst) - paid; more > 0 {
+			if !l.grow(more) {
+				return dst, errNoRoom
+			}
+			paid += more
+		}
+		switch {
 		case err == io.EOF:
 			return dst, nil
 		case err != nil:
 			return dst, err
 		}
 		if len(dst) == cap(dst) {
-			dst = append(dst, 0)[:len(dst)]
-		}
-		if len(dst) > paid {
-			more := len(dst)
-			if !l.grow(more) {
+			room := min(2*cap(dst), limit+1)
+			if cap(dst) <= expect {
+				room = min(room, expect+1)
+			}
+			if !l.grow(room - paid) {
 				return dst, errNoRoom
 			}
-			paid += more
+			paid = room
+			dst = append(make([]byte, 0, room), dst...)
 		}
 	}
 }
