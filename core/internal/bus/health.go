@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,6 +47,10 @@ const (
 	// failureLasts is how long a write is tried again at the latest: what
 	// failed longer ago was given up.
 	failureLasts = publishTimeout + 2*retryMost
+	// fullQuiet is how long nobody may have been refused by a full stream for a
+	// write to show that it has room again: whoever waits for room tries within
+	// retryMost, while others go on to replace what they had stored before.
+	fullQuiet = 3 * retryMost
 	// restartSpace is the free disk without which a restart would not help.
 	restartSpace = 32 << 20
 	// reserveReturn is how far above the reserve the free space has to be, in
@@ -76,7 +82,8 @@ type watch struct {
 	restarts     atomic.Uint64
 
 	mu        sync.Mutex
-	failing   map[string]failure // by stream
+	failing   map[string]failure     // by stream
+	full      map[string]*fullStream // never INGEST, whose room is looked at every second
 	probed    time.Time
 	restarted time.Time
 
@@ -92,9 +99,19 @@ type failure struct {
 	err         error
 }
 
+// A fullStream refuses writes for want of room, and whoever writes to it waits.
+type fullStream struct {
+	since, last time.Time // of the refusals
+	stored      bool      // a write succeeded after the last one
+	told        bool      // the log has it, and what follows is known
+	bytes       uint64
+	maxBytes    int64
+}
+
 func newWatch(b *Bus, space diskSpace) *watch {
 	w := &watch{
-		b: b, statDisk: statDisk, now: time.Now, patience: askTimeout, failing: map[string]failure{},
+		b: b, statDisk: statDisk, now: time.Now, patience: askTimeout,
+		failing: map[string]failure{}, full: map[string]*fullStream{},
 		reserve: b.options.DiskReserve, acceptBelow: uint64(b.ingestMax) / 100 * acceptPercent,
 		wake: make(chan struct{}, 1), stopc: make(chan struct{}),
 	}
@@ -146,6 +163,7 @@ func (w *watch) tick(ctx context.Context) {
 	if err := w.look(ctx); err != nil && ctx.Err() == nil {
 		w.wrote(streamIngest, err)
 	}
+	w.lookAtFull(ctx)
 	if w.probeDue() {
 		w.probe(ctx)
 	}
@@ -244,11 +262,13 @@ func (w *watch) samplePressure() {
 }
 
 // wrote notes what became of a write. A stream that fails is probed every
-// second, and makes the embedded server restart if that goes on.
+// second, and makes the embedded server restart if that goes on; one that is
+// full does neither, since a restart makes no room.
 func (w *watch) wrote(stream string, err error) {
 	var r *refusedError
-	if errors.As(err, &r) && full(r) {
-		err = nil // it works, but for want of room
+	noRoom := errors.As(err, &r) && full(r)
+	if noRoom {
+		err = nil // the server works
 	}
 	bad := transport(err) || refusedWith(err, codeStoreFailed) || refusedWith(err, codeNoResources)
 	if err != nil && (!bad || errors.Is(err, errClosed)) {
@@ -256,11 +276,14 @@ func (w *watch) wrote(stream string, err error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if !bad && stream != streamIngest {
+		w.sawRoom(stream, !noRoom)
+	}
 	f, failed := w.failing[stream]
 	switch {
 	case !bad && failed:
 		delete(w.failing, stream)
-		w.b.log.Info("writes succeed again", "stream", stream)
+		w.b.log.Info("writes are answered again", "stream", stream)
 	case bad && !failed:
 		f.since = w.now()
 		w.b.log.Warn("writes fail", "stream", stream, "error", err)
@@ -278,6 +301,69 @@ func (w *watch) wrote(stream string, err error) {
 			w.unavailable.Store(nil)
 		}
 	}
+}
+
+// sawRoom notes that a write had room in a stream or not. What the log says of
+// it waits for the next tick. The caller holds w.mu.
+func (w *watch) sawRoom(stream string, had bool) {
+	f := w.full[stream]
+	switch {
+	case had && f != nil:
+		f.stored = true
+	case !had:
+		if f == nil {
+			f = &fullStream{since: w.now()}
+			w.full[stream] = f
+		}
+		f.last, f.stored = w.now(), false
+	}
+}
+
+// lookAtFull asks what full streams hold, and forgets those that refuse nobody
+// any more.
+func (w *watch) lookAtFull(ctx context.Context) {
+	var list []string
+	w.mu.Lock()
+	for stream, f := range w.full {
+		quiet := w.now().Sub(f.last)
+		switch {
+		case f.stored && quiet > fullQuiet:
+			w.b.log.Info("the stream has room again", "stream", stream)
+			delete(w.full, stream)
+		case quiet > failureLasts: // given up
+			delete(w.full, stream)
+		default:
+			list = append(list, stream)
+		}
+	}
+	w.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, w.patience)
+	defer cancel()
+	for _, stream := range list {
+		var reply struct {
+			Config jetstream.StreamConfig `json:"config"`
+			State  jetstream.StreamState  `json:"state"`
+		}
+		if err := w.b.manage(ctx, "$JS.API.STREAM.INFO."+stream, nil, &reply); err != nil || reply.Config.Name == "" {
+			continue // asked again with the next tick
+		}
+		w.mu.Lock()
+		f := w.full[stream]
+		if !f.told {
+			w.b.log.Warn("a stream is full: what is to be written to it waits", "stream", stream,
+				"bytes", reply.State.Bytes, "max_bytes", reply.Config.MaxBytes, "remedy", w.remedy())
+		}
+		f.told, f.bytes, f.maxBytes = true, reply.State.Bytes, reply.Config.MaxBytes
+		w.mu.Unlock()
+	}
+}
+
+// remedy is the way out of a full stream.
+func (w *watch) remedy() string {
+	if w.b.server == nil {
+		return "raise its bound with nats stream edit --max-bytes, or let its retention free space"
+	}
+	return "its bound is a share of the disk: restart on a larger disk, or let its retention free space"
 }
 
 func (w *watch) probeDue() bool {
@@ -342,14 +428,30 @@ func (w *watch) health() Health {
 		IngestMessages: messages, IngestBytes: bytes, IngestMaxBytes: uint64(w.b.ingestMax),
 		Restarts: w.restarts.Load(),
 	}
-	if err := w.accepting(); err != nil {
-		h.State, h.Reason = HealthDown, err.Error()
-		return h
-	}
+	down := w.accepting()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for stream, f := range w.failing {
-		h.State, h.Reason = HealthDegraded, fmt.Sprintf("writes to %s fail since %s: %v", stream, f.since.UTC().Format(time.RFC3339), f.err)
+	var reasons []string
+	for stream, f := range w.full { // told with what it leads to: a full INGEST
+		held := ""
+		if f.told {
+			held = fmt.Sprintf(", with %d of %d bytes", f.bytes, f.maxBytes)
+		}
+		reasons = append(reasons, fmt.Sprintf("%s is full since %s%s, and what is to be written to it waits; %s",
+			stream, f.since.UTC().Format(time.RFC3339), held, w.remedy()))
 	}
+	if down == nil {
+		for stream, f := range w.failing {
+			reasons = append(reasons, fmt.Sprintf("writes to %s fail since %s: %v", stream, f.since.UTC().Format(time.RFC3339), f.err))
+		}
+	}
+	slices.Sort(reasons)
+	switch {
+	case down != nil:
+		h.State, reasons = HealthDown, slices.Insert(reasons, 0, down.Error())
+	case len(reasons) > 0:
+		h.State = HealthDegraded
+	}
+	h.Reason = strings.Join(reasons, "; ")
 	return h
 }
