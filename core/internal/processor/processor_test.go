@@ -54,10 +54,10 @@ func openBus(t testing.TB, dir string, durability bus.Durability) *bus.Bus {
 	return b
 }
 
-// start opens a bus and runs a processor on it.
-func start(t testing.TB, dir string) *node {
+// prepare opens a bus and a processor on it that is not running yet.
+func prepare(t testing.TB, dir string) (n *node, stopReplies func()) {
 	t.Helper()
-	n := &node{t: t, dir: dir, bus: openBus(t, dir, bus.DurabilityProcess), outcomes: map[string]record.Outcome{}}
+	n = &node{t: t, dir: dir, bus: openBus(t, dir, bus.DurabilityProcess), outcomes: map[string]record.Outcome{}}
 	prefix, stopReplies, err := n.bus.Replies(func(token string, data []byte) {
 		o, err := record.ParseOutcome(data)
 		if err != nil {
@@ -72,6 +72,13 @@ func start(t testing.TB, dir string) *node {
 	}
 	n.prefix = prefix
 	n.p = process(t, n.bus, dir)
+	return n, stopReplies
+}
+
+// start opens a bus and runs a processor on it.
+func start(t testing.TB, dir string) *node {
+	t.Helper()
+	n, stopReplies := prepare(t, dir)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- n.p.Run(ctx) }()
