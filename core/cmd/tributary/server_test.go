@@ -88,6 +88,38 @@ func TestBrokenStoreLeavesIngestUnharmed(t *testing.T) {
 	}
 }
 
+// Where the ids seen cannot be kept nothing is processed, so the server does not
+// start; the error names what is in the way.
+func TestRunEndsWhereTheProcessorCannotOpen(t *testing.T) {
+	dir := t.TempDir()
+	first := run(t, dir)
+	must(t, dir, "send", "view", "--user", "1", "--id", "v-1", "--wait", "processed")
+	first.stop()
+	seen := filepath.Join(dir, "seen")
+	if err := os.RemoveAll(seen); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(seen, []byte("in the way"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := cli(t, dir, "run", "--http", "127.0.0.1:0")
+	if code != exitFailed || stdout != "" {
+		t.Errorf("it ends with %d, want %d, and says %q", code, exitFailed, stdout)
+	}
+	lines := strings.Split(strings.TrimSpace(stderr), "\n")
+	if last := lines[len(lines)-1]; !strings.HasPrefix(last, "tributary: ") || !strings.HasSuffix(last, seen+": not a directory") {
+		t.Errorf("the error is\n%swant a last line that names %s", stderr, seen)
+	}
+	if _, err := readRunning(dir); err == nil {
+		t.Error("a server that did not start leaves its address")
+	}
+	if err := os.Remove(seen); err != nil {
+		t.Fatal(err)
+	}
+	run(t, dir)
+	contains(t, "the repetition", must(t, dir, "send", "view", "--user", "1", "--id", "v-1"), "duplicate")
+}
+
 func TestDirectoryKeepsItsPartitions(t *testing.T) {
 	dir := t.TempDir()
 	run(t, dir, "--set", "bus.partitions=32").stop()
