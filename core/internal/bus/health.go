@@ -81,6 +81,8 @@ type watch struct {
 	first, last  atomic.Uint64
 	restarts     atomic.Uint64
 
+	troubled atomic.Bool // a stream may be failing or full: what succeeds matters
+
 	mu        sync.Mutex
 	failing   map[string]failure     // by stream
 	full      map[string]*fullStream // never INGEST, whose room is looked at every second
@@ -265,6 +267,9 @@ func (w *watch) samplePressure() {
 // second, and makes the embedded server restart if that goes on; one that is
 // full does neither, since a restart makes no room.
 func (w *watch) wrote(stream string, err error) {
+	if err == nil && !w.troubled.Load() {
+		return
+	}
 	var r *refusedError
 	noRoom := errors.As(err, &r) && full(r)
 	if noRoom {
@@ -276,6 +281,7 @@ func (w *watch) wrote(stream string, err error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	defer func() { w.troubled.Store(len(w.failing)+len(w.full) > 0) }()
 	if !bad && stream != streamIngest {
 		w.sawRoom(stream, !noRoom)
 	}

@@ -31,7 +31,10 @@ type line struct {
 	inbox    string // what the reply subjects of conn begin with
 	closed   bool
 	next     uint64
-	pending  map[uint64]pendingExchange
+	// free are numbers to use again, those of answered exchanges: the server
+	// remembers the route to a reply subject that it has seen lately.
+	free    []uint64
+	pending map[uint64]pendingExchange
 }
 
 // An exchange is one message and what became of it.
@@ -92,7 +95,7 @@ func (l *line) do(ctx context.Context, timeout time.Duration, list []*exchange) 
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, ErrNoAck)
 	defer cancel()
 	batch := &exchangeBatch{open: 1, done: make(chan struct{})}
-	first, last := l.send(ctx, conn, inbox, batch, list)
+	ids := l.send(ctx, conn, inbox, batch, list)
 	l.mu.Lock()
 	l.release(batch)
 	l.mu.Unlock()
@@ -105,7 +108,7 @@ func (l *line) do(ctx context.Context, timeout time.Duration, list []*exchange) 
 	if errors.Is(cause, ErrNoAck) {
 		l.end(conn, cause)
 	}
-	for id := first; id < last; id++ {
+	for _, id := range ids {
 		l.settle(id, batch, nil, cause)
 	}
 	<-batch.done
@@ -130,26 +133,23 @@ func (l *line) close() {
 	}
 }
 
-// send registers and publishes the messages, and returns a range of numbers
-// that holds those of all that were registered.
-func (l *line) send(ctx context.Context, conn *nats.Conn, inbox string, batch *exchangeBatch, list []*exchange) (first, last uint64) {
+// send registers and publishes the messages, and returns the numbers of all that
+// were registered.
+func (l *line) send(ctx context.Context, conn *nats.Conn, inbox string, batch *exchangeBatch, list []*exchange) []uint64 {
+	ids := make([]uint64, 0, len(list))
 	var headers headers
 	for i, x := range list {
 		cost := x.cost()
 		if err := l.window.Acquire(ctx, cost); err != nil {
 			fail(list[i:], context.Cause(ctx))
-			return first, last
+			return ids
 		}
 		l.mu.Lock()
-		l.next++
-		id := l.next
+		id := l.number()
 		l.pending[id] = pendingExchange{exchange: x, batch: batch, conn: conn}
 		batch.open++
 		l.mu.Unlock()
-		if first == 0 {
-			first = id
-		}
-		last = id + 1
+		ids = append(ids, id)
 		err := conn.PublishMsg(&nats.Msg{
 			Subject: x.subject, Reply: inbox + strconv.FormatUint(id, 36), Header: headers.of(x), Data: x.data,
 		})
@@ -161,10 +161,21 @@ func (l *line) send(ctx context.Context, conn *nats.Conn, inbox string, batch *e
 			err = fmt.Errorf("%w: %w", errBroken, err)
 			l.settle(id, batch, nil, err)
 			fail(list[i+1:], err)
-			return first, last
+			return ids
 		}
 	}
-	return first, last
+	return ids
+}
+
+// number is called with mu held.
+func (l *line) number() uint64 {
+	if n := len(l.free); n > 0 {
+		id := l.free[n-1]
+		l.free = l.free[:n-1]
+		return id
+	}
+	l.next++
+	return l.next
 }
 
 // headers is room for the header of one message after another, each of which is
@@ -207,6 +218,9 @@ func (l *line) settle(id uint64, batch *exchangeBatch, reply *nats.Msg, err erro
 		return
 	}
 	delete(l.pending, id)
+	if reply != nil { // else its answer may still come
+		l.free = append(l.free, id)
+	}
 	p.reply, p.err = reply, err
 	cost := p.cost()
 	l.release(p.batch)

@@ -16,6 +16,7 @@ type tail[T any] struct {
 	mu    sync.Mutex
 	first uint64      // the sequence of list[0]
 	list  []tailed[T] // by sequence; of size 0 where this node has not stored it, or not yet
+	room  []tailed[T] // what list is the end of
 	bytes int
 	// woken is closed at the next addition, where wanted is true.
 	woken  chan struct{}
@@ -47,12 +48,13 @@ func (t *tail[T]) add(seq uint64, size int, value T) {
 	defer t.mu.Unlock()
 	switch end := t.first + uint64(len(t.list)); {
 	case len(t.list) == 0 || seq >= end+tailMost:
-		t.first, t.list, t.bytes = seq, t.list[:0], 0
+		clear(t.list)
+		t.first, t.list, t.bytes = seq, t.room[:0], 0
 	case seq < t.first:
 		return
 	}
 	for t.first+uint64(len(t.list)) <= seq {
-		t.list = append(t.list, tailed[T]{})
+		t.grow()
 	}
 	size += tailCost
 	t.list[seq-t.first] = tailed[T]{value, size}
@@ -69,6 +71,21 @@ func (t *tail[T]) add(seq uint64, size int, value T) {
 		close(t.woken)
 		t.woken, t.wanted = make(chan struct{}), false
 	}
+}
+
+// grow makes room for one more behind the others.
+func (t *tail[T]) grow() {
+	if len(t.list) == cap(t.list) {
+		if n := len(t.list); n > 0 && n < cap(t.room)/2 {
+			copy(t.room[:n], t.list)
+			clear(t.list)
+			t.list = t.room[:n]
+		} else {
+			t.room = append(make([]tailed[T], 0, 2*n+1024), t.list...)
+			t.list = t.room
+		}
+	}
+	t.list = append(t.list, tailed[T]{})
 }
 
 // after returns what follows a sequence without a gap, within bounds. Where that
@@ -105,7 +122,7 @@ func (t *tail[T]) leave() {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.list, t.bytes = nil, 0
+	t.list, t.room, t.bytes = nil, nil, 0
 }
 
 // A follower reads a stream in order, without gap or repeat: along with this

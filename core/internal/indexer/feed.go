@@ -17,7 +17,7 @@ const (
 
 const (
 	// batchSize is how many messages a transaction holds at most.
-	batchSize = 1000
+	batchSize = 2000
 	// longestRest is how long messages may gather before a transaction.
 	longestRest = 20 * time.Millisecond
 	// restFactor is how many times as long as a transaction took the next one
@@ -25,7 +25,7 @@ const (
 	// second go in at once, many go in together.
 	restFactor = 4
 	// scarceRest is the rest while the CPU is scarce and nobody waits.
-	scarceRest = 100 * time.Millisecond
+	scarceRest = 200 * time.Millisecond
 	// quietAfter is how long nothing must come until all counts as read.
 	quietAfter = time.Second
 )
