@@ -50,6 +50,19 @@ func (b *Bus) PurgeIngest(ctx context.Context, below uint64) error {
 	return nil
 }
 
+// PurgeIngestOf removes a partition's messages below a sequence. It costs more
+// than PurgeIngest.
+func (b *Bus) PurgeIngestOf(ctx context.Context, partition int, below uint64) error {
+	if below <= 1 {
+		return nil
+	}
+	return b.purge(ctx, streamIngest, subjectIngest(partition), below)
+}
+
+// IngestCrowded is true where INGEST has room left for the core's own commands
+// only.
+func (b *Bus) IngestCrowded() bool { return b.watch.nearlyFull() }
+
 // AdvanceIngest gives the next message a sequence above past, by messages that
 // no partition reads. What INGEST keeps stays, at its sequences.
 func (b *Bus) AdvanceIngest(ctx context.Context, past uint64) error {

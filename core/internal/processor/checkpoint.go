@@ -115,8 +115,29 @@ func (n *Processor) Processed(ctx context.Context) (done, end uint64, err error)
 }
 
 // purgeIngest cuts the log below the first message that some partition has not
-// committed.
+// committed. Where room is short, what the others have done goes too: the
+// partition that is behind may itself need room, for what it sends on.
 func (n *Processor) purgeIngest(ctx context.Context) error {
+	if err := n.purgeDone(ctx); err != nil || !n.bus.IngestCrowded() {
+		return err
+	}
+	for number := range n.standing {
+		position, err := n.committed(ctx, number)
+		if err != nil {
+			return err
+		}
+		below := position.Seq
+		if position.Done == record.AllDone {
+			below++
+		}
+		if err := n.bus.PurgeIngestOf(ctx, number, below); err != nil {
+			return fmt.Errorf("purge partition %d of the log: %w", number, err)
+		}
+	}
+	return nil
+}
+
+func (n *Processor) purgeDone(ctx context.Context) error {
 	n.mu.Lock()
 	purged := n.purged
 	n.mu.Unlock()

@@ -17,6 +17,10 @@ func (p *partition) effects(ctx context.Context, b *batch) error {
 	c := &b.commit
 	group, ctx := errgroup.WithContext(ctx)
 	if len(c.Commands) > 0 {
+		// They may have to wait for room in the log, which comes from what the
+		// other partitions do.
+		<-p.node.slots
+		defer func() { p.node.slots <- struct{}{} }()
 		group.Go(func() error { return p.node.bus.PublishCommands(ctx, c.Commands) })
 	}
 	if len(c.Events) > 0 {

@@ -33,6 +33,9 @@ func (p *partition) takeOver(ctx context.Context) error {
 	}
 	if len(commits) == 0 {
 		p.sealed = true
+		// From here on this node knows how far the partition is: what the bus
+		// has of its first commit may not be durable yet.
+		p.node.progress(p)
 		return p.configure(ctx, 1)
 	}
 	last := commits[len(commits)-1]
