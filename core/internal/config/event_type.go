@@ -4,8 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
-
 	"github.com/tributary-bus/tributary/sdk"
 	"github.com/tributary-bus/tributary/sdk/condition"
 )
@@ -15,7 +13,7 @@ import (
 type EventType struct {
 	ID string
 	// Schema is that of the properties; nil: anything goes.
-	Schema *jsonschema.Schema
+	Schema *Schema
 	// When, where it is there and false, keeps Traits and Copy from an event.
 	When   *condition.Program
 	Traits []TraitRule // by From

@@ -13,6 +13,24 @@ import (
 	"github.com/tributary-bus/tributary/sdk"
 )
 
+// A Schema is a JSON Schema that a configuration brings along. It is safe for
+// concurrent use.
+type Schema struct {
+	library *jsonschema.Schema
+	check   *check
+}
+
+// Validate tells what is wrong with a value of package sdk; nil: nothing. The
+// answer is always the library's, which is a *jsonschema.ValidationError. But
+// the library allocates a record of every value that it comes by, for messages
+// that a valid one never needs: it is asked only where the check is not sure.
+func (s *Schema) Validate(value any) error {
+	if s.check.sure(value) {
+		return nil
+	}
+	return s.library.Validate(value)
+}
+
 // schemaURL is what a schema is known by while it is compiled.
 const schemaURL = "urn:properties"
 
@@ -26,7 +44,7 @@ func (noLoader) Load(url string) (any, error) {
 
 // compileSchema compiles a JSON Schema, by default of draft 2020-12. Patterns
 // are RE2: linear in time, without look-around.
-func compileSchema(n *node) (*jsonschema.Schema, error) {
+func compileSchema(n *node) (*Schema, error) {
 	if n.shape != object && n.typeName() != "a boolean" {
 		return nil, fmt.Errorf("want a JSON Schema, an object, got %s", n.typeName())
 	}
@@ -44,7 +62,7 @@ func compileSchema(n *node) (*jsonschema.Schema, error) {
 	if err != nil {
 		return nil, schemaError(err)
 	}
-	return schema, nil
+	return &Schema{schema, newCheck(schema)}, nil
 }
 
 // schemaError names the place within the schema, not our URL for it.
