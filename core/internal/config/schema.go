@@ -2,8 +2,12 @@ package config
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -21,14 +25,45 @@ type Schema struct {
 }
 
 // Validate tells what is wrong with a value of package sdk; nil: nothing. The
-// answer is always the library's, which is a *jsonschema.ValidationError. But
-// the library allocates a record of every value that it comes by, for messages
+// answer is the library's, which is a *jsonschema.ValidationError, but for
+// numbers that it had better not see. The library allocates a record of every value that it comes by, for messages
 // that a valid one never needs: it is asked only where the check is not sure.
 func (s *Schema) Validate(value any) error {
 	if s.check.sure(value) {
 		return nil
 	}
+	if path, ok := extreme(value, nil); ok {
+		return fmt.Errorf("%s has an exponent beyond ±%d, which a schema cannot judge", path, mostExponent)
+	}
 	return s.library.Validate(value)
+}
+
+// mostExponent bounds the numbers that the library is asked about: it writes
+// them out, which takes time and room without end, or panics.
+const mostExponent = 1000
+
+// extreme finds a number beyond mostExponent and the path to it.
+func extreme(value any, at sdk.Path) (sdk.Path, bool) {
+	switch v := value.(type) {
+	case json.Number:
+		if _, exponent, ok := strings.Cut(strings.ToLower(string(v)), "e"); ok {
+			n, err := strconv.Atoi(exponent)
+			return at, err != nil || n > mostExponent || n < -mostExponent
+		}
+	case []any:
+		for i, element := range v {
+			if path, ok := extreme(element, append(at, strconv.Itoa(i))); ok {
+				return path, true
+			}
+		}
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(v)) { // always the same one
+			if path, ok := extreme(v[name], append(at, name)); ok {
+				return path, true
+			}
+		}
+	}
+	return nil, false
 }
 
 // schemaURL is what a schema is known by while it is compiled.

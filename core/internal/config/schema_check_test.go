@@ -248,3 +248,24 @@ func BenchmarkSchema(b *testing.B) {
 		})
 	}
 }
+
+// TestExtremeNumbersAreNotShownToTheLibrary has numbers that it would write out
+// with a million digits, or panic at.
+func TestExtremeNumbersAreNotShownToTheLibrary(t *testing.T) {
+	s := readSchema(t, `{"properties": {"list": {"items": {"properties": {"n": {"minimum": 5}}}}}}`)
+	for literal, valid := range map[string]bool{
+		"1e10000000": false, "1e-10000000": false, "-1E+99999999999999999999": false, "1e1001": false, "1e999": true, "7": true,
+	} {
+		v, err := sdk.ParseValue([]byte(`{"list":[{"n":` + literal + `}]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = s.Validate(v)
+		if (err == nil) != valid {
+			t.Errorf("%s: %v", literal, err)
+		}
+		if !valid && !strings.Contains(err.Error(), "list.0.n has an exponent") {
+			t.Errorf("%s: %v", literal, err)
+		}
+	}
+}

@@ -204,13 +204,13 @@ func (n *node) events() []bus.StoredEvent {
 	}
 	defer r.Close()
 	var all []bus.StoredEvent
-	for len(all) == 0 || all[len(all)-1].Seq < last {
-		if last == 0 {
-			return nil
-		}
+	for last > 0 && (len(all) == 0 || all[len(all)-1].Seq < last) {
 		list, err := r.Next(n.t.Context(), 1000, time.Second)
 		if err != nil {
 			n.t.Fatal(err)
+		}
+		if len(list) == 0 && r.Waiting() == 0 {
+			break // the last ones are repetitions
 		}
 		all = append(all, list...)
 	}
