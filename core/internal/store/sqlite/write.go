@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"time"
+	"unsafe"
 
 	driver "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
@@ -223,7 +224,8 @@ func (w *writer) put(ctx context.Context, d *store.Document) (reason string, err
 			args = append(args, nil)
 		}
 	}
-	args = append(args, int64(d.Version), string(d.Body))
+	// The driver copies the text before it returns.
+	args = append(args, int64(d.Version), unsafe.String(unsafe.SliceData(d.Body), len(d.Body)))
 	_, err = w.upserts[d.Kind].ExecContext(ctx, args...)
 	var answer *driver.Error
 	if errors.As(err, &answer) {
