@@ -103,6 +103,16 @@ func (p *pressure) spend(d time.Duration) {
 	p.let(p.credit > 0)
 }
 
+// end lets all go ahead: there is no gateway any more to give way to.
+func (p *pressure) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gate != nil { // else it never began
+		p.isBusy.Store(false)
+		p.let(true)
+	}
+}
+
 // let opens and closes the gate of background work.
 func (p *pressure) let(open bool) {
 	switch {

@@ -196,3 +196,22 @@ func TestTheGateIsOpenWhileTheBusIsNotBusy(t *testing.T) {
 		return true
 	})
 }
+
+func TestBackgroundGoesAheadWhenTheBusIsClosed(t *testing.T) {
+	b := open(t, Options{Durability: DurabilityProcess})
+	p := &b.watch.pressure
+	p.mu.Lock()
+	p.isBusy.Store(true)
+	p.let(false)
+	p.mu.Unlock()
+	done := make(chan error, 1)
+	go func() { done <- b.Background(context.Background(), func() error { return nil }) }()
+	if err := b.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+		t.Fatal("it waits for ever")
+	}
+}

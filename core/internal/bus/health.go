@@ -123,6 +123,7 @@ func (w *watch) start(ctx context.Context) error {
 func (w *watch) stop() {
 	close(w.stopc)
 	w.ended.Wait()
+	w.pressure.end()
 }
 
 func (w *watch) run() {

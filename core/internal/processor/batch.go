@@ -39,10 +39,12 @@ type batch struct {
 	touched  map[string]*entry
 	order    []string                    // the touched profiles, in order
 	held     map[bus.IdentityKey]holding // as the batch has read them and will leave them
+	created  []record.Holder
 	moves    []record.Holder
 	renew    []bus.IdentityKey // of sessions
 	weight   int
 	commands int
+	made     bool // the commit is in the log
 }
 
 func (p *partition) newBatch(ctx context.Context) *batch {

@@ -95,6 +95,7 @@ func (b *batch) take(c *record.Command, claims []claim, d decision) (again bool,
 			return true, b.hold(claims)
 		} else {
 			b.held[key] = next
+			b.created = append(b.created, holder)
 			b.node.holdings.wrote(key, next)
 		}
 		b.commit.Holders = append(b.commit.Holders, holder)

@@ -31,9 +31,6 @@ func (p *partition) effects(ctx context.Context, b *batch) error {
 	}
 	if len(c.Seen) > 0 {
 		group.Go(func() error { return p.node.bus.PublishSeen(ctx, p.number, c.Seen) })
-		if err := p.node.seen.Record(c.Seen); err != nil {
-			return errors.Join(fmt.Errorf("record events as seen: %w", err), group.Wait())
-		}
 	}
 	for _, h := range b.moves {
 		if err := p.node.moveIdentity(ctx, h); err != nil {
@@ -48,7 +45,13 @@ func (p *partition) effects(ctx context.Context, b *batch) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	p.node.learn(c)
+	// Last, since whoever is told "duplicate" expects to see what the event did.
+	if err := p.node.seen.Record(c.Seen); err != nil {
+		return fmt.Errorf("record events as seen: %w", err)
+	}
+	for _, h := range b.created {
+		p.node.learn(bus.IdentityKey(h.Key), h.Identity.Profile)
+	}
 	return p.node.answer(c)
 }
 
@@ -135,12 +138,14 @@ func (n *Processor) writeIdentity(ctx context.Context, key bus.IdentityKey, next
 		id, wanted := next(current, err == nil)
 		if !wanted {
 			n.holdings.drop(key)
+			n.learn(key, current.Profile)
 			return nil
 		}
 		// Of what was deleted the revision is 0 here, as where nothing was.
 		revision, err = n.bus.UpdateIdentity(ctx, key, id, revision)
 		if err == nil {
 			n.holdings.wrote(key, holding{Identity: id, revision: revision, renewed: n.now()})
+			n.learn(key, id.Profile)
 			return nil
 		}
 		if !errors.Is(err, bus.ErrConflict) {

@@ -19,7 +19,7 @@ const renewEvery = bus.NodeTTL / 3
 // share runs the partitions that fall to this node, and follows the nodes that
 // come and go. It spreads the work; what keeps two owners apart is the
 // conditional commit alone.
-func (n *Processor) share(ctx context.Context) error {
+func (n *Processor) share(ctx context.Context, stopping func() bool) error {
 	members := n.bus.Membership()
 	defer func() {
 		leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -53,7 +53,7 @@ func (n *Processor) share(ctx context.Context) error {
 					running[number] = cancel
 					owners.Go(func() {
 						// own returns when it is told to, without an error.
-						_ = n.own(own, number)
+						_ = n.own(own, number, stopping)
 					})
 				case !mine && runs:
 					stop()

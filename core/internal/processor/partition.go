@@ -264,6 +264,7 @@ func (p *partition) commit(ctx context.Context, b *batch) error {
 	if err != nil {
 		return fmt.Errorf("commit %d: %w", b.commit.C, err)
 	}
+	b.made = true
 	p.c, p.commitSeq, p.position, p.sealed = b.commit.C, seq, b.commit.To, false
 	p.node.reached(p)
 	for _, profile := range b.order {
@@ -278,10 +279,13 @@ func (p *partition) commit(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// abandon drops what a batch that did not commit left behind.
+// abandon drops what a batch that did not come to its end left behind. The ids
+// of one that was committed stay reserved: its effects are repeated.
 func (p *partition) abandon(b *batch) {
 	p.encoded = nil // a commit that failed may still be on its way
-	p.node.seen.Release(b.commit.Seen)
+	if !b.made {
+		p.node.seen.Release(b.commit.Seen)
+	}
 	p.documents.clear()
 	p.node.holdings.clear()
 }

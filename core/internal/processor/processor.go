@@ -155,13 +155,14 @@ func (n *Processor) Settle(ctx context.Context) error {
 // begun and makes a last checkpoint.
 func (n *Processor) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
+	stopping := func() bool { return ctx.Err() != nil }
 	group.Go(func() error { return n.checkpoints(ctx) })
 	if n.sole {
 		for number := range n.standing {
-			group.Go(func() error { return n.own(ctx, number) })
+			group.Go(func() error { return n.own(ctx, number, stopping) })
 		}
 	} else {
-		group.Go(func() error { return n.share(ctx) })
+		group.Go(func() error { return n.share(ctx, stopping) })
 	}
 	err := group.Wait()
 	last, cancel := lasting(ctx)
@@ -173,15 +174,19 @@ func (n *Processor) Run(ctx context.Context) error {
 	return err
 }
 
-// own works on one partition, again after each failure.
-func (n *Processor) own(ctx context.Context, number int) error {
+// own works on one partition, again after each failure, until ctx ends. How far
+// it came stays known where the whole processor is stopping: for its last
+// checkpoint.
+func (n *Processor) own(ctx context.Context, number int, stopping func() bool) error {
 	n.owning[number].Lock()
 	defer n.owning[number].Unlock()
 	wait := firstRetry
 	for ctx.Err() == nil {
 		begun := time.Now()
 		err := newPartition(n, number).run(ctx)
-		n.disown(number)
+		if !stopping() {
+			n.disown(number)
+		}
 		if err == nil || ctx.Err() != nil {
 			continue
 		}
@@ -256,13 +261,10 @@ func (n *Processor) catchUpSeen(ctx context.Context) error {
 	return nil
 }
 
-// learn tells the node's caches who holds the keys of a commit.
-func (n *Processor) learn(c *record.Commit) {
-	if n.options.Learn == nil {
-		return
-	}
-	for i := range c.Holders {
-		n.options.Learn(bus.IdentityKey(c.Holders[i].Key), c.Holders[i].Identity.Profile)
+// learn tells the node's caches who holds a key.
+func (n *Processor) learn(key bus.IdentityKey, profile string) {
+	if n.options.Learn != nil && profile != "" {
+		n.options.Learn(key, profile)
 	}
 }
 

@@ -1,0 +1,34 @@
+package processor
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/tributary-bus/tributary/core/internal/bus"
+)
+
+// A stop ends with a checkpoint: each partition keeps its last commit, which
+// seals it, and a start has nothing to repeat.
+func TestAStopLeavesNothingToRepeat(t *testing.T) {
+	dir := t.TempDir()
+	n := start(t, dir)
+	n.configure()
+	for i := range 10 {
+		token := fmt.Sprint("t", i)
+		n.send(n.adds(token, "u", 1, token))
+		n.outcome(token)
+	}
+	n.stop()
+	b := openBus(t, dir, bus.DurabilityProcess)
+	defer b.Close(context.Background())
+	for p := range b.Partitions() {
+		commits := 0
+		if err := b.Commits(t.Context(), p, func([]byte, uint64) error { commits++; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if commits > 1 {
+			t.Errorf("partition %d has %d commits after a stop, want its seal alone", p, commits)
+		}
+	}
+}
