@@ -165,7 +165,7 @@ func (n *Processor) Run(ctx context.Context) error {
 		group.Go(func() error { return n.share(ctx, stopping) })
 	}
 	err := group.Wait()
-	last, cancel := lasting(ctx)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastCheckpoint)
 	defer cancel()
 	if err := n.checkpoint(last); err != nil {
 		// What it would have made durable is repeated at the next start.
@@ -173,6 +173,10 @@ func (n *Processor) Run(ctx context.Context) error {
 	}
 	return err
 }
+
+// lastCheckpoint is how long the bus may take for it: a stop has ten seconds in
+// all, and a checkpoint only spares the next start some work.
+const lastCheckpoint = time.Second
 
 // own works on one partition, again after each failure, until ctx ends. How far
 // it came stays known where the whole processor is stopping: for its last
