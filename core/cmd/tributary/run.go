@@ -74,7 +74,7 @@ func (f *runFlags) settings(g *globals) (*config.Config, error) {
 
 // serve runs the product until ctx ends or a part of it fails.
 func serve(ctx context.Context, c *config.Config, out io.Writer) (err error) {
-	limitMemory()
+	defer limitMemory()()
 	log := newLog(c.Log)
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return fmt.Errorf("make the data directory: %w", err)

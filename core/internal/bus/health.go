@@ -154,6 +154,7 @@ func (w *watch) tick(ctx context.Context) {
 		w.wrote(streamIngest, err)
 	}
 	w.lookAtFull(ctx)
+	w.giveUp()
 	if w.probeDue() {
 		w.probe(ctx)
 	}
@@ -255,7 +256,7 @@ func (w *watch) samplePressure() {
 // second, and makes the embedded server restart if that goes on; one that is
 // full does neither, since a restart makes no room.
 func (w *watch) wrote(stream string, err error) {
-	if err == nil && !w.troubled.Load() {
+	if err == nil && !w.troubled.Load() && w.unavailable.Load() == nil {
 		return
 	}
 	var r *refusedError
@@ -291,7 +292,7 @@ func (w *watch) wrote(stream string, err error) {
 		case bad:
 			why := fmt.Errorf("%w (%w)", errIngestSilent, err)
 			w.unavailable.Store(&why)
-		case failed:
+		default:
 			w.unavailable.Store(nil)
 		}
 	}
@@ -326,16 +327,24 @@ func (w *watch) restartDue() bool {
 	if !w.restarted.IsZero() && now.Sub(w.restarted) < restartEvery {
 		return false
 	}
-	for stream, f := range w.failing {
-		switch {
-		case now.Sub(f.last) > failureLasts:
-			delete(w.failing, stream)
-		case now.Sub(f.since) >= restartAfter && f.last.Sub(f.since) > 0:
+	for _, f := range w.failing {
+		if now.Sub(f.since) >= restartAfter && f.last.Sub(f.since) > 0 {
 			w.restarted = now
 			return true
 		}
 	}
 	return false
+}
+
+// giveUp forgets failures that nobody tries to mend any more.
+func (w *watch) giveUp() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for stream, f := range w.failing {
+		if w.now().Sub(f.last) > failureLasts {
+			delete(w.failing, stream)
+		}
+	}
 }
 
 func (w *watch) restart() {

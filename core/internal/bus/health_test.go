@@ -120,6 +120,7 @@ func TestOtherStreamsThatFail(t *testing.T) {
 	w.restarted = time.Time{}
 	w.wrote(streamSeen, ErrNoAck)
 	now = now.Add(time.Minute)
+	w.giveUp()
 	if w.restartDue() || b.Health().State != HealthOK {
 		t.Error("what was given up long ago still counts")
 	}

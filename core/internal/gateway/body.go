@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -63,12 +64,18 @@ func (g *Gateway) readBody(r *http.Request, dst []byte, l *lease) ([]byte, *refu
 		}
 		from, limit = z, g.limits.Inflated
 	case "zstd":
+		// All of it comes first: a few bytes can ask for a window of
+		// megabytes, which nobody may hold while sending nothing.
+		packed, err := readAll(from, nil, int(max(r.ContentLength, 512)), limit, l)
+		if err != nil {
+			return dst, g.bodyRefusal(err)
+		}
 		z, err := newZstd()
 		if err != nil {
 			return dst, g.bodyRefusal(err)
 		}
 		defer zstds.Put(z)
-		if err := z.Reset(from); err != nil {
+		if err := z.Reset(bytes.NewReader(packed)); err != nil {
 			return dst, g.bodyRefusal(err)
 		}
 		from, limit = z, g.limits.Inflated
