@@ -121,6 +121,9 @@ func (n *Processor) purgeIngest(ctx context.Context) error {
 	if err := n.purgeDone(ctx); err != nil || !n.bus.IngestCrowded() {
 		return err
 	}
+	n.mu.Lock()
+	purged := n.purged
+	n.mu.Unlock()
 	for number := range n.standing {
 		position, err := n.committed(ctx, number)
 		if err != nil {
@@ -129,6 +132,9 @@ func (n *Processor) purgeIngest(ctx context.Context) error {
 		below := position.Seq
 		if position.Done == record.AllDone {
 			below++
+		}
+		if below <= purged+1 {
+			continue
 		}
 		if err := n.bus.PurgeIngestOf(ctx, number, below); err != nil {
 			return fmt.Errorf("purge partition %d of the log: %w", number, err)

@@ -79,7 +79,7 @@ func (b *batch) take(c *record.Command, claims []claim, d decision) (again bool,
 			return false, err
 		}
 		next := holding{Identity: record.Identity{Profile: c.Profile, Gen: h.Gen, By: b.id()}, renewed: b.node.now()}
-		holder := record.Holder{Key: string(key), Identity: next.Identity, From: h.By}
+		holder := record.Holder{Key: string(key), Identity: next.Identity, From: h.By, Revision: h.revision}
 		if h.Profile != "" {
 			next.revision = h.revision
 			b.held[key] = next

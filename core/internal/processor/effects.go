@@ -114,34 +114,35 @@ func (n *Processor) overwrite(ctx context.Context, change record.Change, c uint6
 
 // moveIdentity makes a profile the holder of a key, if who held it when the
 // commit was made still does so by the same commit. Where that is another one,
-// the key has moved on since, or this was done before.
+// the key has moved on since, or this was done before; but where its revision
+// is an older one, a power cut has taken what the commit had seen.
 func (n *Processor) moveIdentity(ctx context.Context, h record.Holder) error {
-	return n.writeIdentity(ctx, bus.IdentityKey(h.Key), func(current record.Identity, found bool) (record.Identity, bool) {
-		return h.Identity, !found || current.By == h.From
+	return n.writeIdentity(ctx, bus.IdentityKey(h.Key), func(current record.Identity, revision uint64) (record.Identity, bool) {
+		return h.Identity, current.By == h.From || revision < max(h.Revision, 1)
 	})
 }
 
 // renewIdentity writes a key again that a profile holds.
 func (n *Processor) renewIdentity(ctx context.Context, key bus.IdentityKey, profile string) error {
-	return n.writeIdentity(ctx, key, func(current record.Identity, found bool) (record.Identity, bool) {
-		return current, found && current.Profile == profile
+	return n.writeIdentity(ctx, key, func(current record.Identity, revision uint64) (record.Identity, bool) {
+		return current, revision > 0 && current.Profile == profile
 	})
 }
 
-// writeIdentity writes what next makes of a key's value, if it wants it written.
-func (n *Processor) writeIdentity(ctx context.Context, key bus.IdentityKey, next func(current record.Identity, found bool) (record.Identity, bool)) error {
+// writeIdentity writes what next makes of a key's value, if it wants it written;
+// the revision is 0 where there is no value.
+func (n *Processor) writeIdentity(ctx context.Context, key bus.IdentityKey, next func(current record.Identity, revision uint64) (record.Identity, bool)) error {
 	for {
 		current, revision, err := n.bus.GetIdentity(ctx, key)
 		if err != nil && !errors.Is(err, bus.ErrNotFound) {
 			return fmt.Errorf("read identity: %w", err)
 		}
-		id, wanted := next(current, err == nil)
+		id, wanted := next(current, revision)
 		if !wanted {
 			n.holdings.drop(key)
 			n.learn(key, current.Profile)
 			return nil
 		}
-		// Of what was deleted the revision is 0 here, as where nothing was.
 		revision, err = n.bus.UpdateIdentity(ctx, key, id, revision)
 		if err == nil {
 			n.holdings.wrote(key, holding{Identity: id, revision: revision, renewed: n.now()})

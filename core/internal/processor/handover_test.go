@@ -50,3 +50,35 @@ func TestARepeatedCommitTakesNothingBack(t *testing.T) {
 		t.Errorf("after bob's partition was taken over the anonymous id is of %s, want ann's, %s", got, want)
 	}
 }
+
+// Of two commits that moved a key a power cut has left neither move. Whoever
+// repeats them, in whatever order, ends at the later one's holder.
+func TestLostMovesAreRepeatedInAnyOrder(t *testing.T) {
+	n, stopReplies := prepare(t, t.TempDir())
+	defer func() {
+		stopReplies()
+		_ = n.p.Close()
+		_ = n.bus.Close(t.Context())
+	}()
+	first, second := record.CommitID{Partition: 1, C: 7}, record.CommitID{Partition: 2, C: 9}
+	for name, order := range map[string][]int{"as they were": {0, 1}, "the later one first": {1, 0}, "again": {0, 1, 0, 1}} {
+		key := n.bus.IdentityKey(record.KindSessionID, name)
+		before := record.Identity{Profile: "p0", By: record.CommitID{Partition: 3, C: 4}}
+		revision, err := n.bus.CreateIdentity(t.Context(), key, before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		moves := []record.Holder{
+			{Key: string(key), Identity: record.Identity{Profile: "p1", By: first}, From: before.By, Revision: revision},
+			{Key: string(key), Identity: record.Identity{Profile: "p2", By: second}, From: first, Revision: revision + 100},
+		}
+		for _, i := range order {
+			if err := n.p.moveIdentity(t.Context(), moves[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, _, err := n.bus.GetIdentity(t.Context(), key); err != nil || got.Profile != "p2" {
+			t.Errorf("%s: the key is of %s, want p2 (%v)", name, got.Profile, err)
+		}
+	}
+}

@@ -45,8 +45,9 @@ type Holder struct {
 	Key      string // as the bucket has it: kind and keyed hash
 	Identity Identity
 	// From is the commit that had made who held the key before its holder;
-	// none where nobody held it.
-	From CommitID
+	// none where nobody held it. Revision is that of the key then.
+	From     CommitID
+	Revision uint64
 }
 
 // A Change is a profile's document after the commit.
@@ -89,6 +90,7 @@ func AppendCommit(dst []byte, c *Commit) []byte {
 		b = appendBytes(b, h.Key)
 		b = appendIdentity(b, h.Identity)
 		b = appendCommitID(b, h.From)
+		b = binary.AppendUvarint(b, h.Revision)
 	}
 	b = binary.AppendUvarint(b, uint64(len(c.Seen)))
 	for i := range c.Seen {
@@ -151,7 +153,7 @@ func ParseCommit(text []byte) (*Commit, error) {
 	if n := r.count(4); n > 0 {
 		c.Holders = make([]Holder, n)
 		for i := range c.Holders {
-			c.Holders[i] = Holder{Key: r.string(), Identity: r.identity(), From: r.commitID()}
+			c.Holders[i] = Holder{Key: r.string(), Identity: r.identity(), From: r.commitID(), Revision: r.uvarint()}
 		}
 	}
 	if n := r.count(len(ID{})); n > 0 {

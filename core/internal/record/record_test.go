@@ -69,7 +69,7 @@ func TestCommitSurvivesARoundTrip(t *testing.T) {
 		Partition: 15, C: 1 << 33, From: Position{7, 2}, To: Position{9, AllDone}, Revision: 4, At: at,
 		Holders: []Holder{
 			{Key: "user.abc", Identity: Identity{Profile: "p1", Gen: 2}},
-			{Key: "email.abc", Identity: Identity{Gen: 3, ErasedAt: at}, From: CommitID{3, 9}},
+			{Key: "email.abc", Identity: Identity{Gen: 3, ErasedAt: at}, From: CommitID{3, 9}, Revision: 1 << 40},
 		},
 		Seen:      []ID{EventID("shop", "1"), EventID("shop", "2")},
 		Documents: []Change{{Profile: "p1", Document: []byte(`{"state":"live"}`)}},
