@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -290,7 +291,8 @@ func (b *batch) finish() {
 	for _, profile := range b.order {
 		e := b.touched[profile]
 		e.doc.C = b.commit.C
-		data := e.doc.AppendJSON(make([]byte, 0, e.size+256))
+		b.document = e.doc.AppendJSON(b.document[:0])
+		data := bytes.Clone(b.document)
 		e.size = len(data)
 		b.commit.Documents = append(b.commit.Documents, record.Change{Profile: profile, Document: data})
 	}

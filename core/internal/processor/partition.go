@@ -24,6 +24,7 @@ type partition struct {
 
 	documents *cache[*entry]
 	encoded   []byte // room for the commit on its way
+	document  []byte // room for one of its documents
 }
 
 const (

@@ -39,10 +39,10 @@ func TestQueriesUseTheirIndex(t *testing.T) {
 		}{
 			{store.Query{Kind: store.Events}, "events_time", false},
 			{store.Query{Kind: store.Events, Sort: "received"}, "events_received", false},
-			{store.Query{Kind: store.Events, Sort: "-time", Filter: storetest.Filter(t, store.Events, `event.profile == "p"`)}, "events_profile", false},
+			{store.Query{Kind: store.Events, Sort: "-time", Filter: storetest.Filter(t, store.Events, `event.profile == "p"`)}, "events_profile", true},
 			{store.Query{Kind: store.Events, Sort: "-time", Filter: storetest.Filter(t, store.Events, `event.profile in ["p", "q"]`)}, "events_profile", true},
 			{store.Query{Kind: store.Events, Filter: storetest.Filter(t, store.Events, `event.type == "t"`)}, "events_type", false},
-			{store.Query{Kind: store.Events, Filter: storetest.Filter(t, store.Events, `event.type == "t" && event.profile == "p"`)}, "events_profile", false},
+			{store.Query{Kind: store.Events, Filter: storetest.Filter(t, store.Events, `event.type == "t" && event.profile == "p"`)}, "events_profile", true},
 			{store.Query{Kind: store.Events, Filter: storetest.Filter(t, store.Events, `event.type == "t" && event.time > ago("7d")`)}, "events_type", false},
 			{store.Query{Kind: store.Events, Sort: "time", Filter: storetest.Filter(t, store.Events, `event.time > ago("7d")`)}, "events_time", false},
 			{store.Query{Kind: store.Events, Filter: storetest.Filter(t, store.Events, `event.id == "e"`)}, "sqlite_autoindex_events_1", true},

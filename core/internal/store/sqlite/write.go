@@ -28,12 +28,16 @@ type writer struct {
 	upserts  map[store.Kind]*sql.Stmt
 	removes  map[store.Kind]*sql.Stmt
 	position *sql.Stmt
+	part     int64 // of the events that are stored now
 }
 
 // Apply implements [store.Writer].
 func (s *Store) Apply(ctx context.Context, batch store.Batch) (refused []store.Refused, err error) {
 	err = s.write(ctx, "apply batch", func(ctx context.Context, w *writer) error {
 		refused = refused[:0]
+		if err := w.choosePart(ctx); err != nil {
+			return err
+		}
 		for i := range batch.Put {
 			reason, err := w.put(ctx, &batch.Put[i])
 			if err != nil {
@@ -209,6 +213,11 @@ func (w *writer) close() error {
 	return errors.Join(append(errs, w.conn.Close())...)
 }
 
+// choosePart finds the part of the events of a transaction.
+func (w *writer) choosePart(ctx context.Context) error {
+	return w.conn.QueryRowContext(ctx, "SELECT coalesce(max(rowid), 0) / ? FROM events", partSize).Scan(&w.part)
+}
+
 // put stores a document, or tells why it cannot be stored.
 func (w *writer) put(ctx context.Context, d *store.Document) (reason string, err error) {
 	names := d.Kind.Columns()
@@ -226,6 +235,9 @@ func (w *writer) put(ctx context.Context, d *store.Document) (reason string, err
 	}
 	// The driver copies the text before it returns.
 	args = append(args, int64(d.Version), unsafe.String(unsafe.SliceData(d.Body), len(d.Body)))
+	if d.Kind == store.Events {
+		args = append(args, w.part)
+	}
 	_, err = w.upserts[d.Kind].ExecContext(ctx, args...)
 	var answer *driver.Error
 	if errors.As(err, &answer) {
