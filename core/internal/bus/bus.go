@@ -112,7 +112,8 @@ func Open(ctx context.Context, o Options) (*Bus, error) {
 		return nil, err
 	}
 	b := &Bus{options: o, log: o.Log, metrics: newMeasures(),
-		newEvents: newTail[StoredEvent](), newChanges: newTail[StoredDocument]()}
+		newEvents:  newTail[StoredEvent](eventTail, nil),
+		newChanges: newTail(documentTail, func(d *StoredDocument) string { return d.Profile })}
 	b.reconnect.signal = make(chan struct{})
 	if err := b.open(ctx); err != nil {
 		if e := b.Close(context.WithoutCancel(ctx)); e != nil {

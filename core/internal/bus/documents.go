@@ -109,6 +109,9 @@ func (r *DocumentReader) Next(ctx context.Context, limit int, wait time.Duration
 	return r.from.fetch(ctx, limit, readBytes, wait)
 }
 
+// Crowded tells whether so many changes wait that it is time to read them.
+func (r *DocumentReader) Crowded() bool { return r.from.crowded() }
+
 // Waiting is how many changes can be read at once, at least.
 func (r *DocumentReader) Waiting() int { return r.from.waiting() }
 

@@ -122,6 +122,9 @@ func (r *EventReader) Marks() Marks { return slices.Clone(r.marks) }
 // Close lets go of the reader.
 func (r *EventReader) Close() { r.from.close() }
 
+// Crowded tells whether so many events wait that it is time to read them.
+func (r *EventReader) Crowded() bool { return r.from.crowded() }
+
 // Waiting is how many events can be read at once, at least.
 func (r *EventReader) Waiting() int { return len(r.queue) + r.from.waiting() }
 

@@ -11,33 +11,42 @@ import (
 // takes it from here and need not have it sent by the server, which costs more
 // than all that a reader usually does with it.
 type tail[T any] struct {
+	most    int          // bytes that are kept
 	readers atomic.Int32 // nothing is kept for nobody
+	// subject, where it is set, names what a value is about; readers get the
+	// latest value about each.
+	subject func(*T) string
 
-	mu    sync.Mutex
-	first uint64      // the sequence of list[0]
-	list  []tailed[T] // by sequence; of size 0 where this node has not stored it, or not yet
-	room  []tailed[T] // what list is the end of
-	bytes int
+	mu     sync.Mutex
+	latest map[string]uint64 // the sequence of the last value about a subject
+	first  uint64            // the sequence of list[0]
+	list   []tailed[T]       // by sequence; of size 0 where this node has not stored it, or not yet
+	room   []tailed[T]       // what list is the end of
+	bytes  int
 	// woken is closed at the next addition, where wanted is true.
 	woken  chan struct{}
 	wanted bool
 }
 
 type tailed[T any] struct {
-	value T
-	size  int
+	value   T
+	size    int
+	outdone bool // by a later value about the same
 }
 
 const (
-	// tailBytes and tailMost bound a tail: a reader that is further behind
-	// asks the server.
-	tailBytes = 6 << 20
-	tailMost  = 32 << 10
+	// A tail is bounded by its bytes, and by tailMost entries: a reader that is
+	// further behind asks the server.
+	eventTail    = 6 << 20
+	documentTail = 12 << 20
+	tailMost     = 32 << 10
 	// tailCost is what an entry weighs beside its data.
 	tailCost = 128
 )
 
-func newTail[T any]() *tail[T] { return &tail[T]{woken: make(chan struct{})} }
+func newTail[T any](most int, subject func(*T) string) *tail[T] {
+	return &tail[T]{most: most, subject: subject, latest: map[string]uint64{}, woken: make(chan struct{})}
+}
 
 // add notes what was stored. The value must not change any more.
 func (t *tail[T]) add(seq uint64, size int, value T) {
@@ -49,6 +58,7 @@ func (t *tail[T]) add(seq uint64, size int, value T) {
 	switch end := t.first + uint64(len(t.list)); {
 	case len(t.list) == 0 || seq >= end+tailMost:
 		clear(t.list)
+		clear(t.latest)
 		t.first, t.list, t.bytes = seq, t.room[:0], 0
 	case seq < t.first:
 		return
@@ -56,13 +66,12 @@ func (t *tail[T]) add(seq uint64, size int, value T) {
 	for t.first+uint64(len(t.list)) <= seq {
 		t.grow()
 	}
-	size += tailCost
-	t.list[seq-t.first] = tailed[T]{value, size}
-	t.bytes += size
+	t.list[seq-t.first] = tailed[T]{value: value, size: size + tailCost}
+	t.bytes += size + tailCost
+	t.outdo(seq)
 	drop := 0
-	for t.bytes > tailBytes || len(t.list)-drop > tailMost {
-		t.bytes -= t.list[drop].size
-		t.list[drop] = tailed[T]{}
+	for t.bytes > t.most || len(t.list)-drop > tailMost {
+		t.drop(t.first + uint64(drop))
 		drop++
 	}
 	t.first += uint64(drop)
@@ -71,6 +80,34 @@ func (t *tail[T]) add(seq uint64, size int, value T) {
 		close(t.woken)
 		t.woken, t.wanted = make(chan struct{}), false
 	}
+}
+
+// outdo lets go of the earlier one of two values about the same.
+func (t *tail[T]) outdo(seq uint64) {
+	if t.subject == nil {
+		return
+	}
+	name := t.subject(&t.list[seq-t.first].value)
+	other, known := t.latest[name]
+	if other > seq {
+		seq, other = other, seq
+	}
+	t.latest[name] = seq
+	if known && other != seq {
+		e := &t.list[other-t.first]
+		t.bytes -= e.size - tailCost
+		*e = tailed[T]{size: tailCost, outdone: true}
+	}
+}
+
+// drop lets go of the first one that is kept, which has the sequence.
+func (t *tail[T]) drop(seq uint64) {
+	e := &t.list[seq-t.first]
+	t.bytes -= e.size
+	if t.subject != nil && e.size > 0 && !e.outdone {
+		delete(t.latest, t.subject(&e.value))
+	}
+	*e = tailed[T]{}
 }
 
 // grow makes room for one more behind the others.
@@ -88,8 +125,8 @@ func (t *tail[T]) grow() {
 	t.list = append(t.list, tailed[T]{})
 }
 
-// after returns what follows a sequence without a gap, within bounds. Where that
-// is nothing, woken is closed when there is more, or nil where what follows is
+// after returns what follows a sequence without a gap, within bounds; of values
+// about the same the last one. Where that is nothing, woken is closed when there is more, or nil where what follows is
 // not kept any more.
 func (t *tail[T]) after(seq uint64, most, bytes int) (values []T, woken <-chan struct{}) {
 	t.mu.Lock()
@@ -98,8 +135,10 @@ func (t *tail[T]) after(seq uint64, most, bytes int) (values []T, woken <-chan s
 		return nil, nil
 	}
 	for i := seq + 1 - t.first; i < uint64(len(t.list)) && t.list[i].size > 0 && len(values) < most && bytes > 0; i++ {
-		values = append(values, t.list[i].value)
-		bytes -= t.list[i].size
+		if !t.list[i].outdone {
+			values = append(values, t.list[i].value)
+			bytes -= t.list[i].size
+		}
 	}
 	t.wanted = t.wanted || len(values) == 0
 	return values, t.woken
@@ -115,6 +154,14 @@ func (t *tail[T]) waiting(seq uint64) int {
 	return 0
 }
 
+// crowded tells whether what follows the sequence takes more than half of what
+// is kept, and that is much: a reader that rests longer may have to ask the server.
+func (t *tail[T]) crowded(seq uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return (t.bytes > t.most/2 || len(t.list) > tailMost/2) && seq+1 < t.first+uint64(len(t.list)/2)
+}
+
 // leave lets go of all where the last reader leaves.
 func (t *tail[T]) leave() {
 	if t.readers.Add(-1) > 0 {
@@ -123,6 +170,7 @@ func (t *tail[T]) leave() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.list, t.room, t.bytes = nil, nil, 0
+	clear(t.latest)
 }
 
 // A follower reads a stream in order, without gap or repeat: along with this
@@ -153,7 +201,7 @@ func follow[T any](f *feed, t *tail[T], parse func(stored) (T, error), seq func(
 func (f *follower[T]) fetch(ctx context.Context, most, bytes int, wait time.Duration) ([]T, error) {
 	began := time.Now()
 	for {
-		values, woken := f.tail.after(f.feed.next-1, most, bytes)
+		values, woken := f.tail.after(f.feed.next-1, most, max(bytes, f.tail.most)) // it is in memory already
 		if len(values) > 0 && (f.along || len(values) >= min(alongFrom, most)) {
 			if !f.along {
 				f.along = true
@@ -200,6 +248,9 @@ func (f *follower[T]) ask(ctx context.Context, most, bytes int, wait time.Durati
 	}
 	return values, err
 }
+
+// crowded tells whether the reader had better read on.
+func (f *follower[T]) crowded() bool { return f.along && f.tail.crowded(f.feed.next-1) }
 
 // waiting is how many messages can be read at once, at least.
 func (f *follower[T]) waiting() int {

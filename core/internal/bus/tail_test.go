@@ -9,7 +9,7 @@ import (
 )
 
 func TestTailGivesWhatFollowsWithoutAGap(t *testing.T) {
-	tail := newTail[int]()
+	tail := newTail[int](eventTail, nil)
 	tail.add(1, 10, 1)
 	if got, _ := tail.after(0, 10, 1000); got != nil {
 		t.Errorf("kept %v for nobody", got)
@@ -45,7 +45,7 @@ func TestTailGivesWhatFollowsWithoutAGap(t *testing.T) {
 	if n := tail.waiting(5); n != 3 {
 		t.Errorf("%d wait behind 5", n)
 	}
-	tail.add(9, tailBytes, 9) // larger than all it may hold
+	tail.add(9, eventTail, 9) // larger than all it may hold
 	if got, woken := tail.after(4, 10, 1000); got != nil || woken != nil {
 		t.Errorf("what was let go of is given: %v", got)
 	}
@@ -58,6 +58,49 @@ func TestTailGivesWhatFollowsWithoutAGap(t *testing.T) {
 	tail.leave()
 	if len(tail.list) != 0 {
 		t.Error("the last reader left and it keeps what it has")
+	}
+}
+
+// TestTailGivesTheLatestAboutEach has values about few subjects, stored out of order, and compares
+// what readers get from each place with what was stored.
+func TestTailGivesTheLatestAboutEach(t *testing.T) {
+	type value struct {
+		seq     uint64
+		subject string
+	}
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // not for secrets
+	tail := newTail(20*(tailCost+100), func(v *value) string { return v.subject })
+	tail.readers.Add(1)
+	stored := map[uint64]value{}
+	for first := uint64(1); first < 3000; first += 8 {
+		order := random.Perm(8)
+		for _, i := range order {
+			v := value{first + uint64(i), fmt.Sprint("s", random.IntN(1+random.IntN(40)))}
+			stored[v.seq] = v
+			tail.add(v.seq, 100, v)
+		}
+		last := first + 7
+		weight := 0
+		for _, e := range tail.list {
+			weight += e.size
+		}
+		if weight != tail.bytes || weight > tail.most || len(tail.latest) > len(tail.list) {
+			t.Fatalf("%d bytes of %d, it says %d; %d subjects of %d", weight, tail.most, tail.bytes, len(tail.latest), len(tail.list))
+		}
+		for after := tail.first - 1; after < last; after++ {
+			var want []value
+			seen := map[string]bool{}
+			for seq := last; seq > after; seq-- {
+				if v := stored[seq]; !seen[v.subject] {
+					seen[v.subject] = true
+					want = append([]value{v}, want...)
+				}
+			}
+			got, _ := tail.after(after, 1000, tail.most)
+			if fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Fatalf("after %d of %d: %v, want %v", after, last, got, want)
+			}
+		}
 	}
 }
 

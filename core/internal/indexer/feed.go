@@ -16,16 +16,22 @@ const (
 )
 
 const (
-	// batchSize is how many messages a transaction holds at most.
-	batchSize = 2000
+	// batchSize is how many messages a transaction holds at most, of documents
+	// documentBatch: of several changes of a profile only the last one costs much.
+	batchSize     = 2000
+	documentBatch = 20_000
 	// longestRest is how long messages may gather before a transaction.
 	longestRest = 20 * time.Millisecond
 	// restFactor is how many times as long as a transaction took the next one
 	// is waited for, where there is not enough for a full one: few messages a
 	// second go in at once, many go in together.
 	restFactor = 4
-	// scarceRest is the rest while the CPU is scarce and nobody waits.
-	scarceRest = 200 * time.Millisecond
+	// scarceRest is the rest while the CPU is scarce and nobody waits, of
+	// documents documentRest: the longer, the fewer of them.
+	scarceRest   = 200 * time.Millisecond
+	documentRest = time.Second
+	// restStep is how often a rest looks whether it had better end.
+	restStep = 50 * time.Millisecond
 	// quietAfter is how long nothing must come until all counts as read.
 	quietAfter = time.Second
 )
@@ -40,7 +46,7 @@ func (x *Indexer) readEvents(ctx context.Context) error {
 	defer reader.Close()
 	split := newSplitter()
 	var docs []store.Document
-	return x.read(ctx, feedEvents, x.bus.EventsLast, reader.Waiting, func(wait time.Duration) (int, time.Duration, error) {
+	return x.read(ctx, feedEvents, batchSize, scarceRest, x.bus.EventsLast, reader, func(wait time.Duration) (int, time.Duration, error) {
 		events, err := reader.Next(ctx, batchSize, wait)
 		var gap *bus.GapError
 		if errors.As(err, &gap) {
@@ -86,8 +92,8 @@ func (x *Indexer) readDocuments(ctx context.Context) error {
 	}
 	defer reader.Close()
 	split := newSplitter()
-	return x.read(ctx, feedDocuments, x.bus.DocumentsLast, reader.Waiting, func(wait time.Duration) (int, time.Duration, error) {
-		changes, err := reader.Next(ctx, batchSize, wait)
+	return x.read(ctx, feedDocuments, documentBatch, documentRest, x.bus.DocumentsLast, reader, func(wait time.Duration) (int, time.Duration, error) {
+		changes, err := reader.Next(ctx, documentBatch, wait)
 		if err != nil || len(changes) == 0 {
 			return 0, 0, err
 		}
@@ -124,10 +130,16 @@ func (x *Indexer) readDocuments(ctx context.Context) error {
 	})
 }
 
-// read calls next, which indexes one batch and tells how many messages it had
+// A backlog is what a reader has still to read.
+type backlog interface {
+	Waiting() int
+	Crowded() bool
+}
+
+// read calls next, which indexes one batch, of most messages at most, and tells how many messages it had
 // and how long it worked on them, until one fails. Unless much is waiting, the
-// next batch is given time to gather.
-func (x *Indexer) read(ctx context.Context, feed int, last func(context.Context) (uint64, error), waiting func() int, next func(wait time.Duration) (int, time.Duration, error)) error {
+// next batch is given time to gather, up to longest where the CPU is scarce.
+func (x *Indexer) read(ctx context.Context, feed, most int, longest time.Duration, last func(context.Context) (uint64, error), left backlog, next func(wait time.Duration) (int, time.Duration, error)) error {
 	var end uint64 // of the stream, when last asked for
 	for {
 		began := time.Now()
@@ -146,19 +158,30 @@ func (x *Indexer) read(ctx context.Context, feed int, last func(context.Context)
 			}
 			continue
 		}
-		rest := min(restFactor*worked, longestRest)
-		switch {
-		case waiting() >= batchSize/2:
-			continue
-		case x.bus.Scarce() && !x.waiters.any():
-			rest = scarceRest
+		if err := x.rest(ctx, min(restFactor*worked, longestRest), longest, most, left); err != nil {
+			return err
+		}
+	}
+}
+
+// rest waits for the next batch to gather, until it is half full.
+func (x *Indexer) rest(ctx context.Context, usual, longest time.Duration, most int, left backlog) error {
+	for began := time.Now(); left.Waiting() < most/2 && !left.Crowded(); {
+		wanted := usual
+		if x.bus.Scarce() && !x.waiters.any() {
+			wanted = longest
+		}
+		remaining := wanted - time.Since(began)
+		if remaining <= 0 {
+			return nil
 		}
 		select {
-		case <-time.After(rest):
+		case <-time.After(min(remaining, restStep)):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+	return nil
 }
 
 // apply stores a batch together with the position after it. It gives way to a
