@@ -222,9 +222,21 @@ func AppendString(dst []byte, s string) []byte {
 
 // AppendTime appends t as a JSON string in [TimeLayout], UTC.
 func AppendTime(dst []byte, t time.Time) []byte {
-	dst = append(dst, '"')
-	dst = t.UTC().AppendFormat(dst, TimeLayout)
-	return append(dst, '"')
+	t = t.UTC()
+	year, month, day := t.Date()
+	if year < 0 || year > 9999 {
+		return append(t.AppendFormat(append(dst, '"'), TimeLayout), '"')
+	}
+	hour, minute, second := t.Clock()
+	text := [26]byte([]byte(`"0000-00-00T00:00:00.000Z"`))
+	for _, part := range [...]struct{ end, value int }{
+		{5, year}, {8, int(month)}, {11, day}, {14, hour}, {17, minute}, {20, second}, {24, t.Nanosecond() / 1e6},
+	} {
+		for i, n := part.end-1, part.value; n > 0; i, n = i-1, n/10 {
+			text[i] += byte(n % 10)
+		}
+	}
+	return append(dst, text[:]...)
 }
 
 // FormatTime writes t in [TimeLayout], UTC.

@@ -113,3 +113,28 @@ func FuzzParseValue(f *testing.F) {
 		}
 	})
 }
+
+// What AppendTime writes is what the library would.
+func TestAppendTime(t *testing.T) {
+	check := func(at time.Time) {
+		t.Helper()
+		want := `"` + at.UTC().Format(TimeLayout) + `"`
+		if got := string(AppendTime(nil, at)); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	zone := time.FixedZone("", 5*3600+1800)
+	for _, at := range []time.Time{
+		{}, time.Unix(0, 0), time.Date(2026, 2, 9, 3, 4, 5, 6_999_999, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC),
+		time.Date(9999, 12, 31, 23, 59, 59, 0, time.FixedZone("", -3600)), time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(12026, 1, 1, 0, 0, 0, 0, time.UTC),
+		time.Date(2024, 2, 29, 0, 30, 0, 0, zone),
+	} {
+		check(at)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		at := time.Unix(rapid.Int64Range(-62_167_219_200, 253_402_300_799).Draw(t, "s"), rapid.Int64Range(0, 999_999_999).Draw(t, "ns")).In(zone)
+		if got, want := string(AppendTime(nil, at)), `"`+at.UTC().Format(TimeLayout)+`"`; got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	})
+}

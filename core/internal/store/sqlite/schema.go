@@ -110,9 +110,29 @@ func upsert(kind store.Kind) string {
 	if kind == store.Events {
 		columns = append(columns, "part")
 	}
-	return fmt.Sprintf("INSERT INTO %s (%s) VALUES (?%s) ON CONFLICT (%s) DO UPDATE SET %s WHERE excluded.version > %s.version",
-		kind, strings.Join(columns, ", "), strings.Repeat(", ?", len(columns)-1),
-		strings.Join(key(kind), ", "), strings.Join(sets, ", "), kind)
+	return fmt.Sprintf("%s DO UPDATE SET %s WHERE excluded.version > %s.version", insert(kind, columns), strings.Join(sets, ", "), kind)
+}
+
+// renewal is an upsert for documents of which, as a rule, only the last of the
+// times and the body change. It leaves alone the indices of the other columns,
+// and where one of those has changed, the document.
+func renewal(kind store.Kind) string {
+	columns := kind.Columns()
+	changing := columns[len(columns)-1]
+	var same strings.Builder
+	for _, name := range columns {
+		if name != changing && !slices.Contains(key(kind), name) {
+			fmt.Fprintf(&same, " AND excluded.%[1]s IS %[2]s.%[1]s", name, kind)
+		}
+	}
+	return fmt.Sprintf("%s DO UPDATE SET %[2]s = excluded.%[2]s, version = excluded.version, body = excluded.body WHERE excluded.version > %[3]s.version%[4]s",
+		insert(kind, append(slices.Clone(columns), "version", "body")), changing, kind, same.String())
+}
+
+// insert is a statement up to what is to be done where the key is known.
+func insert(kind store.Kind, columns []string) string {
+	return fmt.Sprintf("INSERT INTO %s (%s) VALUES (?%s) ON CONFLICT (%s)",
+		kind, strings.Join(columns, ", "), strings.Repeat(", ?", len(columns)-1), strings.Join(key(kind), ", "))
 }
 
 // remove deletes a document by its key, up to a version.

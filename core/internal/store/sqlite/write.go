@@ -26,6 +26,7 @@ const step = 1000
 type writer struct {
 	conn     *sql.Conn
 	upserts  map[store.Kind]*sql.Stmt
+	renewals map[store.Kind]*sql.Stmt // of the kinds that change
 	removes  map[store.Kind]*sql.Stmt
 	position *sql.Stmt
 	part     int64 // of the events that are stored now
@@ -183,10 +184,15 @@ func (w *writer) exec(ctx context.Context, script string) error {
 
 // prepare compiles the statements that every batch needs.
 func (w *writer) prepare(ctx context.Context) (err error) {
-	w.upserts, w.removes = map[store.Kind]*sql.Stmt{}, map[store.Kind]*sql.Stmt{}
+	w.upserts, w.renewals, w.removes = map[store.Kind]*sql.Stmt{}, map[store.Kind]*sql.Stmt{}, map[store.Kind]*sql.Stmt{}
 	for _, kind := range store.Kinds {
 		if w.upserts[kind], err = w.conn.PrepareContext(ctx, upsert(kind)); err != nil { //nolint:sqlclosecheck // writer.close closes it
 			return err
+		}
+		if kind != store.Events {
+			if w.renewals[kind], err = w.conn.PrepareContext(ctx, renewal(kind)); err != nil { //nolint:sqlclosecheck // writer.close closes it
+				return err
+			}
 		}
 		if w.removes[kind], err = w.conn.PrepareContext(ctx, remove(kind)); err != nil { //nolint:sqlclosecheck // writer.close closes it
 			return err
@@ -201,7 +207,7 @@ func (w *writer) prepare(ctx context.Context) (err error) {
 func (w *writer) close() error {
 	var errs []error
 	for _, kind := range store.Kinds {
-		for _, statement := range []*sql.Stmt{w.upserts[kind], w.removes[kind]} {
+		for _, statement := range []*sql.Stmt{w.upserts[kind], w.renewals[kind], w.removes[kind]} {
 			if statement != nil {
 				errs = append(errs, statement.Close())
 			}
@@ -238,7 +244,7 @@ func (w *writer) put(ctx context.Context, d *store.Document) (reason string, err
 	if d.Kind == store.Events {
 		args = append(args, w.part)
 	}
-	_, err = w.upserts[d.Kind].ExecContext(ctx, args...)
+	err = w.upsert(ctx, d.Kind, args)
 	var answer *driver.Error
 	if errors.As(err, &answer) {
 		switch answer.Code() & 0xff {
@@ -247,6 +253,21 @@ func (w *writer) put(ctx context.Context, d *store.Document) (reason string, err
 		}
 	}
 	return "", err
+}
+
+// upsert tries the cheap statement first, where there is one.
+func (w *writer) upsert(ctx context.Context, kind store.Kind, args []any) error {
+	if renew := w.renewals[kind]; renew != nil {
+		result, err := renew.ExecContext(ctx, args...)
+		if err != nil {
+			return err
+		}
+		if n, err := result.RowsAffected(); n > 0 || err != nil {
+			return err
+		}
+	}
+	_, err := w.upserts[kind].ExecContext(ctx, args...)
+	return err
 }
 
 func (w *writer) remove(ctx context.Context, d store.Deletion) error {

@@ -19,6 +19,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		run  func(*testing.T, store.Store)
 	}{
 		{"Versions", versions},
+		{"Fields", fields},
 		{"Replay", replay},
 		{"Positions", positions},
 		{"Refused", refused},

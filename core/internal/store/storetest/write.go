@@ -48,6 +48,42 @@ func versions(t *testing.T, s store.Store) {
 	}
 }
 
+// fields changes every field that a store may keep beside the body, at first the
+// usual one, then one that hardly ever does.
+func fields(t *testing.T, s store.Store) {
+	at := func(days int) time.Time { return Start.AddDate(0, 0, days) }
+	for i, step := range []struct {
+		revision         uint64
+		created, updated int // days
+		stale            bool
+	}{
+		{1, 0, 0, false},
+		{2, 0, 1, false},
+		{3, -5, 1, false},
+		{3, -9, 1, true},
+		{2, -9, 2, true},
+		{4, -7, 3, false},
+		{5, -7, 4, false},
+	} {
+		put(t, s, Profile(t, "other", 1, nil), Profile(t, "p", step.revision, func(p *sdk.Profile) {
+			p.Created, p.Updated = at(step.created), at(step.updated)
+		}))
+		created := fmt.Sprintf(`profile.created == timestamp(%q)`, sdk.FormatTime(at(step.created)))
+		updated := fmt.Sprintf(`profile.updated == timestamp(%q)`, sdk.FormatTime(at(step.updated)))
+		want := uint64(1)
+		if step.stale {
+			want = 0
+		}
+		got, err := s.Count(t.Context(), store.Profiles, Filter(t, store.Profiles, `profile.id == "p" && `+created+` && `+updated))
+		if err != nil || got != want {
+			t.Errorf("step %d: %d profiles with its times, %v, want %d", i, got, err, want)
+		}
+	}
+	if ids := all(t, s, store.Query{Kind: store.Profiles, Sort: "created"}); len(ids) != 2 || ids[0] != "p" {
+		t.Errorf("by creation: %v", ids)
+	}
+}
+
 func replay(t *testing.T, s store.Store) {
 	var docs []store.Document
 	for i := range 500 {
