@@ -19,8 +19,16 @@ func (b *Bus) Accepting() error { return b.watch.accepting() }
 // portions.
 func (b *Bus) Scarce() bool { return b.watch.pressure.isScarce.Load() }
 
+// Behind is true while INGEST keeps so much, as of the last second, that
+// processing it takes seconds.
+func (b *Bus) Behind() bool {
+	_, bytes := b.watch.backlog()
+	return bytes > behindBytes
+}
+
 // Busy is true while accepting comes before processing: callers queue up to
-// append, CPU is scarce, and INGEST is under half its bound.
+// append, CPU is scarce, INGEST is under half its bound, and what it keeps is
+// processed soon.
 func (b *Bus) Busy() bool { return b.watch.pressure.isBusy.Load() }
 
 // Background does a portion of the work that nobody waits for. While the bus is
@@ -45,6 +53,8 @@ const (
 	// backgroundShare is the part of the time that background work has while
 	// the bus is busy.
 	backgroundShare = 0.1
+	// behindBytes is what some tens of thousands of events take in INGEST.
+	behindBytes = 16 << 20
 	// deepest bounds what one long portion of work takes of the time after it.
 	deepest = 2 * time.Second
 	// sampleEvery is how often the scarcity of CPU is measured while appends
@@ -57,7 +67,7 @@ const (
 
 // pressure measures whether processing should yield.
 type pressure struct {
-	half     func() bool   // INGEST is under half its bound
+	room     func() bool   // INGEST keeps little enough for accepting to come first
 	appends  atomic.Uint64 // since the last sample
 	callers  atomic.Int64  // in Append now
 	isScarce atomic.Bool
@@ -76,8 +86,8 @@ type pressure struct {
 	average float64
 }
 
-func (p *pressure) init(half func() bool) {
-	p.half = half
+func (p *pressure) init(room func() bool) {
+	p.room = room
 	p.share, p.average = p.idle.look, 1
 	p.gate, p.open = make(chan struct{}), true
 	close(p.gate)
@@ -133,7 +143,7 @@ func (p *pressure) sample() bool {
 	scarce := arrived && p.scarce()
 	p.isScarce.Store(scarce)
 	p.queue += (float64(p.callers.Load()) - p.queue) / 3
-	busy := scarce && p.queue >= busyCallers && p.half()
+	busy := scarce && p.queue >= busyCallers && p.room()
 	p.isBusy.Store(busy)
 	p.credit = min(p.credit+time.Duration(backgroundShare*float64(sampleEvery)), sampleEvery)
 	p.let(!busy || p.credit > 0)

@@ -18,7 +18,7 @@ func crowd(b *Bus) (below *atomic.Bool) {
 	p := &b.watch.pressure
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.half = below.Load
+	p.room = below.Load
 	p.share = func() (float64, bool) { return 0, true }
 	p.average, p.queue = 0, 2*busyCallers
 	p.callers.Add(2 * busyCallers)

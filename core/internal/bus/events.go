@@ -99,3 +99,9 @@ func storedEvent(m stored) (StoredEvent, error) {
 	}
 	return e, nil
 }
+
+// Unhurried waits until those who read EVENTS along with what this node stores
+// have read most of it: what they do with it has to be done in any case, and whoever falls
+// behind has to have it sent by the server. Who does not get on, such as while the query
+// store is away, is not waited for longer than a second.
+func (b *Bus) Unhurried(ctx context.Context) { b.newEvents.unhurried(ctx, time.Second) }

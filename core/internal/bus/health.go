@@ -67,6 +67,8 @@ type watch struct {
 	now         func() time.Time
 	patience    time.Duration // with a question to the server
 	pressure    pressure
+	drain       drain
+	looked      time.Time // when INGEST's state was read
 
 	unavailable  atomic.Pointer[error]
 	belowReserve atomic.Bool
@@ -111,7 +113,10 @@ func newWatch(b *Bus, space diskSpace) *watch {
 }
 
 func (w *watch) start(ctx context.Context) error {
-	w.pressure.init(func() bool { return w.ingestBytes() < uint64(w.b.ingestMax)/2 })
+	w.pressure.init(func() bool {
+		bytes := w.ingestBytes()
+		return bytes < uint64(w.b.ingestMax)/2 && w.drain.allows(bytes)
+	})
 	if err := w.look(ctx); err != nil {
 		return err
 	}
@@ -186,6 +191,11 @@ func (w *watch) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	now := time.Now()
+	if !w.looked.IsZero() {
+		w.drain.saw(int64(w.bytes.Load())+counted-int64(state.Bytes), now.Sub(w.looked), state.Bytes > behindBytes && !w.pressure.isBusy.Load())
+	}
+	w.looked = now
 	w.fresh.Add(-counted)
 	w.sawIngest(state)
 	return nil

@@ -117,24 +117,42 @@ type IngestMessage struct {
 // Next blocks for one message, then takes what is there at once, until maxBytes
 // are reached.
 func (r *IngestReader) Next(ctx context.Context, maxBytes int) ([]IngestMessage, error) {
-	return r.read(ctx, maxBytes, 0)
+	return r.read(ctx, nil, maxBytes, 0)
 }
 
-// More takes what is there at once, if anything is.
-func (r *IngestReader) More(ctx context.Context, maxBytes int) ([]IngestMessage, error) {
-	return r.read(ctx, maxBytes, 1)
+// More adds to what was read what the partition's log still held then, until the messages have maxBytes
+// together. It does not wait for what is not written yet.
+func (r *IngestReader) More(ctx context.Context, messages []IngestMessage, maxBytes int) ([]IngestMessage, error) {
+	size := 0
+	for _, m := range messages {
+		size += len(m.Data)
+	}
+	for size < maxBytes && r.feed.pending > 0 {
+		before := len(messages)
+		var err error
+		if messages, err = r.read(ctx, messages, maxBytes-size, moreWait); err != nil || len(messages) == before {
+			return messages, err
+		}
+		for _, m := range messages[before:] {
+			size += len(m.Data)
+		}
+	}
+	return messages, nil
 }
 
-func (r *IngestReader) read(ctx context.Context, maxBytes int, wait time.Duration) ([]IngestMessage, error) {
+// moreWait is how long More waits for what is there: the server has been asked
+// for it.
+const moreWait = 100 * time.Millisecond
+
+func (r *IngestReader) read(ctx context.Context, messages []IngestMessage, maxBytes int, wait time.Duration) ([]IngestMessage, error) {
 	list, err := r.feed.fetch(ctx, pullMessages, maxBytes, wait)
 	if err != nil {
-		return nil, err
+		return messages, err
 	}
-	out := make([]IngestMessage, len(list))
-	for i, m := range list {
-		out[i] = IngestMessage{Seq: m.seq, Data: m.data}
+	for _, m := range list {
+		messages = append(messages, IngestMessage{Seq: m.seq, Data: m.data})
 	}
-	return out, nil
+	return messages, nil
 }
 
 // Close lets go of the reader.

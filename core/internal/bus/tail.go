@@ -12,7 +12,7 @@ import (
 // than all that a reader usually does with it.
 type tail[T any] struct {
 	most    int          // bytes that are kept
-	readers atomic.Int32 // nothing is kept for nobody
+	readers atomic.Int32 // how many there are; nothing is kept for nobody
 	// subject, where it is set, names what a value is about; readers get the
 	// latest value about each.
 	subject func(*T) string
@@ -26,6 +26,14 @@ type tail[T any] struct {
 	// woken is closed at the next addition, where wanted is true.
 	woken  chan struct{}
 	wanted bool
+	places map[*reading]struct{} // of the readers
+	moved  chan struct{}         // closed when one of them has moved on
+}
+
+// A reading is how far a reader is.
+type reading struct {
+	next  uint64
+	stuck bool // it did not move while it was waited for
 }
 
 type tailed[T any] struct {
@@ -37,15 +45,18 @@ type tailed[T any] struct {
 const (
 	// A tail is bounded by its bytes, and by tailMost entries: a reader that is
 	// further behind asks the server.
-	eventTail    = 6 << 20
+	eventTail    = 24 << 20
 	documentTail = 12 << 20
 	tailMost     = 32 << 10
+	// tailReach is how far, in messages, a reader may have fallen behind a tail and is still waited for.
+	tailReach = 100_000
 	// tailCost is what an entry weighs beside its data.
 	tailCost = 128
 )
 
 func newTail[T any](most int, subject func(*T) string) *tail[T] {
-	return &tail[T]{most: most, subject: subject, latest: map[string]uint64{}, woken: make(chan struct{})}
+	return &tail[T]{most: most, subject: subject, latest: map[string]uint64{}, woken: make(chan struct{}),
+		places: map[*reading]struct{}{}, moved: make(chan struct{})}
 }
 
 // add notes what was stored. The value must not change any more.
@@ -154,21 +165,88 @@ func (t *tail[T]) waiting(seq uint64) int {
 	return 0
 }
 
-// crowded tells whether what follows the sequence takes more than half of what
-// is kept, and that is much: a reader that rests longer may have to ask the server.
-func (t *tail[T]) crowded(seq uint64) bool {
+// crowded tells whether what follows a sequence takes a third of the room: it is
+// time to read it, or the server will have to be asked.
+func (t *tail[T]) crowded(next uint64) bool {
+	end := t.first + uint64(len(t.list))
+	if next >= end {
+		return false
+	}
+	left := float64(end-max(next, t.first)) / float64(len(t.list))
+	return left*float64(t.bytes) > float64(t.most/3) || left*float64(len(t.list)) > tailMost/3
+}
+
+// sees notes how far a reader is.
+func (t *tail[T]) sees(p *reading, next uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return (t.bytes > t.most/2 || len(t.list) > tailMost/2) && seq+1 < t.first+uint64(len(t.list)/2)
+	if _, known := t.places[p]; !known || p.next != next {
+		*p = reading{next: next}
+		t.places[p] = struct{}{}
+		t.move()
+	}
+}
+
+func (t *tail[T]) move() {
+	close(t.moved)
+	t.moved = make(chan struct{})
+}
+
+// pressed tells whether a reader is about to fall behind what is kept, or has
+// done so but is not far from it.
+func (t *tail[T]) pressed(p *reading) bool {
+	if p.stuck || len(t.list) == 0 {
+		return false
+	}
+	return t.crowded(p.next) && p.next+tailReach > t.first
+}
+
+// unhurried waits until no reader is pressed. One that does not move for
+// as long as the patience is not waited for until it does.
+func (t *tail[T]) unhurried(ctx context.Context, patience time.Duration) {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		t.mu.Lock()
+		pressed := false
+		for p := range t.places {
+			pressed = pressed || t.pressed(p)
+		}
+		moved := t.moved
+		t.mu.Unlock()
+		if !pressed {
+			return
+		}
+		select {
+		case <-moved:
+			timer.Reset(patience)
+		case <-timer.C:
+			t.giveUp()
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// giveUp waits no more for those who are pressed.
+func (t *tail[T]) giveUp() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for p := range t.places {
+		p.stuck = p.stuck || t.pressed(p)
+	}
 }
 
 // leave lets go of all where the last reader leaves.
-func (t *tail[T]) leave() {
+func (t *tail[T]) leave(p *reading) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.places, p)
+	t.move()
 	if t.readers.Add(-1) > 0 {
 		return
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.list, t.room, t.bytes = nil, nil, 0
 	clear(t.latest)
 }
@@ -181,6 +259,7 @@ type follower[T any] struct {
 	parse func(stored) (T, error)
 	seq   func(*T) uint64
 	along bool
+	place reading
 }
 
 const (
@@ -199,6 +278,8 @@ func follow[T any](f *feed, t *tail[T], parse func(stored) (T, error), seq func(
 // fetch blocks for one message, at most wait (0: for ever), then takes what is
 // there at once, within bounds. It returns nothing where the wait was over.
 func (f *follower[T]) fetch(ctx context.Context, most, bytes int, wait time.Duration) ([]T, error) {
+	// What was given before is done with.
+	f.tail.sees(&f.place, f.feed.next)
 	began := time.Now()
 	for {
 		values, woken := f.tail.after(f.feed.next-1, most, max(bytes, f.tail.most)) // it is in memory already
@@ -250,7 +331,11 @@ func (f *follower[T]) ask(ctx context.Context, most, bytes int, wait time.Durati
 }
 
 // crowded tells whether the reader had better read on.
-func (f *follower[T]) crowded() bool { return f.along && f.tail.crowded(f.feed.next-1) }
+func (f *follower[T]) crowded() bool {
+	f.tail.mu.Lock()
+	defer f.tail.mu.Unlock()
+	return f.along && f.tail.crowded(f.feed.next)
+}
 
 // waiting is how many messages can be read at once, at least.
 func (f *follower[T]) waiting() int {
@@ -263,5 +348,5 @@ func (f *follower[T]) waiting() int {
 
 func (f *follower[T]) close() {
 	f.feed.close()
-	f.tail.leave()
+	f.tail.leave(&f.place)
 }

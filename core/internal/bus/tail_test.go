@@ -55,7 +55,7 @@ func TestTailGivesWhatFollowsWithoutAGap(t *testing.T) {
 	}
 	tail.add(3, 10, 3)
 	check(2, 10, 1000)
-	tail.leave()
+	tail.leave(&reading{})
 	if len(tail.list) != 0 {
 		t.Error("the last reader left and it keeps what it has")
 	}
@@ -198,5 +198,70 @@ func TestChangesAreReadAlong(t *testing.T) {
 	}
 	if !r.from.along {
 		t.Error("they were asked of the server")
+	}
+}
+
+// Who writes waits for a reader that gets on, and for no other.
+func TestWritersWaitForReadersThatGetOn(t *testing.T) {
+	const size = 100
+	tail := newTail[int](30*(size+tailCost), nil)
+	tail.readers.Add(1)
+	waits := func(patience time.Duration) time.Duration {
+		began := time.Now()
+		tail.unhurried(t.Context(), patience)
+		return time.Since(began)
+	}
+	var seq uint64
+	write := func(n int) {
+		for range n {
+			seq++
+			tail.add(seq, size, int(seq))
+		}
+	}
+	var p reading
+	tail.sees(&p, 1)
+	write(9)
+	if took := waits(time.Minute); took > 10*time.Second {
+		t.Errorf("waited %s for a reader with room", took)
+	}
+	write(10)
+	moved := make(chan struct{})
+	time.AfterFunc(50*time.Millisecond, func() { // one step, not enough, and another
+		tail.sees(&p, 2)
+		time.AfterFunc(50*time.Millisecond, func() {
+			tail.sees(&p, 15)
+			close(moved)
+		})
+	})
+	waits(time.Minute)
+	select {
+	case <-moved:
+	default:
+		t.Error("did not wait for the reader")
+	}
+	write(20) // it falls behind what is kept
+	if took := waits(30 * time.Millisecond); took < 30*time.Millisecond {
+		t.Errorf("waited %s only", took)
+	}
+	if took := waits(time.Minute); took > 10*time.Second {
+		t.Errorf("waited %s for one that is stuck", took)
+	}
+	tail.sees(&p, 16) // it gets on again
+	if took := waits(30 * time.Millisecond); took < 30*time.Millisecond {
+		t.Errorf("waited %s only for one that got on again", took)
+	}
+	tail.sees(&p, 17)
+	time.AfterFunc(30*time.Millisecond, func() { tail.leave(&p) })
+	if took := waits(time.Minute); took > 10*time.Second {
+		t.Errorf("waited %s for one that left", took)
+	}
+	// One that is far away is not waited for.
+	tail.readers.Add(1)
+	var far reading
+	tail.sees(&far, 1)
+	seq += 2 * tailReach
+	write(30)
+	if took := waits(time.Minute); took > 10*time.Second {
+		t.Errorf("waited %s for one that is far behind", took)
 	}
 }

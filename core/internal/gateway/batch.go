@@ -67,6 +67,8 @@ type batch struct {
 	body   []byte // room for the request's body, which the events point into
 	out    []byte // room for the answer
 	parser parser
+	// renewals are identifiers that the router looks up again.
+	renewals []renewal
 }
 
 var batches = sync.Pool{New: func() any { return new(batch) }}
@@ -90,6 +92,8 @@ func (b *batch) release() {
 	clear(b.events[:cap(b.events)])
 	b.events, b.arena, b.body, b.out = b.events[:0], b.arena[:0], b.body[:0], b.out[:0]
 	b.key, b.async, b.shared = "", false, 0
+	clear(b.renewals)
+	b.renewals = b.renewals[:0]
 	b.commit.reset()
 	b.parser.forget()
 	batches.Put(b)

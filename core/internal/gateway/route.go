@@ -44,7 +44,7 @@ type holderState struct {
 	// profile holds the identifier, or will do so, most likely, once the event
 	// that brought it is applied. Empty where nobody is known to.
 	profile string
-	until   time.Time // when it is to be looked up again
+	until   time.Time // when it is to be looked up again, see staleFor
 }
 
 // A fingerprint stands for a kind of identifier and a value.
@@ -90,7 +90,7 @@ func (r *router) route(ctx context.Context, b *batch, rules *rules, source strin
 		e := &b.events[i]
 		switch {
 		case e.status == duplicate && e.first < 0:
-			r.fromCache(e, b.received) // for a caller who waits
+			r.fromCache(b, e) // for a caller who waits
 			continue
 		case e.status != accepted:
 			continue
@@ -101,11 +101,12 @@ func (r *router) route(ctx context.Context, b *batch, rules *rules, source strin
 		if len(e.IDs) > 1 {
 			slices.SortStableFunc(e.IDs, rules.byStrength)
 		}
-		if !r.fromCache(e, b.received) {
+		if !r.fromCache(b, e) {
 			open = append(open, i)
 		}
 	}
 	if len(open) == 0 {
+		r.renew(ctx, b)
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookUpTimeout)
@@ -121,9 +122,9 @@ func (r *router) route(ctx context.Context, b *batch, rules *rules, source strin
 }
 
 // fromCache routes by the cache alone, where it knows enough.
-func (r *router) fromCache(e *event, now time.Time) bool {
+func (r *router) fromCache(b *batch, e *event) bool {
 	if e.bySession && e.Session != "" {
-		h, ok := r.cached(r.fingerprint(record.KindSessionID, e.Session), now)
+		h, ok := r.recall(b, record.KindSessionID, e.Session)
 		if !ok {
 			return false
 		}
@@ -132,7 +133,7 @@ func (r *router) fromCache(e *event, now time.Time) bool {
 		}
 	}
 	if e.Profile != "" {
-		h, ok := r.cached(r.fingerprint(kindProfile, e.Profile), now)
+		h, ok := r.cached(r.fingerprint(kindProfile, e.Profile), b.received)
 		if !ok {
 			return false
 		}
@@ -141,7 +142,7 @@ func (r *router) fromCache(e *event, now time.Time) bool {
 		}
 	}
 	for i := range e.IDs {
-		h, ok := r.cached(r.fingerprint(e.IDs[i].Kind, e.IDs[i].Value), now)
+		h, ok := r.recall(b, e.IDs[i].Kind, e.IDs[i].Value)
 		if !ok {
 			return false
 		}
@@ -150,7 +151,7 @@ func (r *router) fromCache(e *event, now time.Time) bool {
 		}
 	}
 	if e.Session != "" {
-		if h, _ := r.cached(r.fingerprint(record.KindSessionID, e.Session), now); h != "" {
+		if h, _ := r.recall(b, record.KindSessionID, e.Session); h != "" {
 			return r.send(e, h)
 		}
 	}
@@ -263,11 +264,15 @@ func (r *router) lookUp(ctx context.Context, b *batch, open []int) (map[fingerpr
 	if len(keys) == 0 {
 		return found, nil
 	}
+	for i := range b.renewals { // in one go
+		keys = append(keys, b.renewals[i].key)
+	}
 	identities, err := r.directory.GetIdentities(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
-	for i := range identities {
+	r.renewed(b, identities[len(asked):])
+	for i := range asked {
 		asked[i].Identity = identities[i].Identity
 		if profile := asked[i].Profile; profile != "" {
 			r.put(prints[i], keys[i], profile, b.received.Add(routeTTL))

@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -120,9 +122,25 @@ func TestRouterAsksOnce(t *testing.T) {
 	if b = route(testNow, `{"type":"x","ids":{"anonymous":"a"}}`); b.events[0].profile != "elder" || len(directory.asked) != 1 {
 		t.Errorf("profile %s", b.events[0].profile)
 	}
-	// It is looked up again after a while.
+	// It is looked up again after a while, for those who come later.
 	directory.held = map[bus.IdentityKey]string{directory.IdentityKey("user", "1"): "moved"}
-	if b = route(testNow.Add(routeTTL), `{"type":"x","ids":{"user":"1"}}`); b.events[0].profile != "moved" || len(directory.asked) != 2 {
+	later := testNow.Add(routeTTL)
+	if b = route(later, `{"type":"x","ids":{"user":"1"}}`); b.events[0].profile != derived || len(directory.asked) != 2 {
+		t.Errorf("profile %s, asked %d times", b.events[0].profile, len(directory.asked))
+	}
+	if b = route(later, `{"type":"x","ids":{"user":"1"}}`); b.events[0].profile != "moved" || len(directory.asked) != 2 {
+		t.Errorf("profile %s, asked %d times", b.events[0].profile, len(directory.asked))
+	}
+	// Together with what is not known at all.
+	if b = route(later, `{"type":"x","ids":{"user":"2"}}{"type":"x","ids":{"user":"3"}}`); len(directory.asked) != 3 || len(directory.asked[2]) != 2 {
+		t.Errorf("asked %v, want for user 3 and again for user 2", directory.asked[2:])
+	}
+	// One that nobody holds any more is looked up by who needs it.
+	if b = route(later, `{"type":"x","ids":{"user":"2"}}`); len(directory.asked) != 4 || b.events[0].profile != directory.DerivedProfile("user", "2", 0) {
+		t.Errorf("profile %s, asked %v", b.events[0].profile, directory.asked[3:])
+	}
+	// What is known for too long is not used.
+	if b = route(later.Add(routeTTL+staleFor), `{"type":"x","ids":{"user":"1"}}`); b.events[0].profile != "moved" || len(directory.asked) != 5 {
 		t.Errorf("profile %s, asked %d times", b.events[0].profile, len(directory.asked))
 	}
 	directory.err = errors.New("broken")
@@ -133,6 +151,52 @@ func TestRouterAsksOnce(t *testing.T) {
 	b.name("shop")
 	if err := r.route(t.Context(), b, rules, "shop"); !errors.Is(err, directory.err) {
 		t.Errorf("error %v, want that of the bus", err)
+	}
+}
+
+// After a pause a request looks few identifiers up again, and uses what it knows
+// where there is no answer, which is asked for again after a while.
+func TestRouterUsesWhatItKnewAfterAPause(t *testing.T) {
+	directory := &counting{nullBus: nullBus{16}}
+	rules, r := newRules(testSet(t)), newRouter(directory)
+	var body strings.Builder
+	for i := range 20 {
+		fmt.Fprintf(&body, `{"type":"x","ids":{"user":"%d"}}`, i)
+	}
+	route := func(now time.Time) (asked int) {
+		t.Helper()
+		before := len(directory.asked)
+		b := newBatch(now, &testLimits)
+		defer b.release()
+		if refused := b.parseNative([]byte(body.String()), rules, &testLimits); refused != nil {
+			t.Fatal(refused.message)
+		}
+		b.name("shop")
+		if err := r.route(t.Context(), b, rules, "shop"); err != nil {
+			t.Fatal(err)
+		}
+		for i := range b.events {
+			if want := directory.DerivedProfile("user", fmt.Sprint(i), 0); b.events[i].profile != want {
+				t.Errorf("event %d goes to %s, want %s", i, b.events[i].profile, want)
+			}
+		}
+		for _, keys := range directory.asked[before:] {
+			asked += len(keys)
+		}
+		return asked
+	}
+	if n := route(testNow); n != 20 {
+		t.Fatalf("%d asked for, want 20", n)
+	}
+	directory.err = errors.New("no answer")
+	later := testNow.Add(2 * routeTTL)
+	for i, want := range []int{renewMost, renewMost, 20 - 2*renewMost, 0} {
+		if n := route(later); n != want {
+			t.Errorf("request %d asked for %d, want %d", i, n, want)
+		}
+	}
+	if n := route(later.Add(renewRest)); n != renewMost {
+		t.Errorf("after a while %d are asked for, want %d", n, renewMost)
 	}
 }
 

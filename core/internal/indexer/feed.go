@@ -18,7 +18,7 @@ const (
 const (
 	// batchSize is how many messages a transaction holds at most, of documents
 	// documentBatch: of several changes of a profile only the last one costs much.
-	batchSize     = 2000
+	batchSize     = 3000
 	documentBatch = 20_000
 	// longestRest is how long messages may gather before a transaction.
 	longestRest = 20 * time.Millisecond
@@ -26,7 +26,7 @@ const (
 	// is waited for, where there is not enough for a full one: few messages a
 	// second go in at once, many go in together.
 	restFactor = 4
-	// scarceRest is the rest while the CPU is scarce and nobody waits, of
+	// scarceRest is the rest while the CPU is scarce, or the log not processed for long, and nobody waits; of
 	// documents documentRest: the longer, the fewer of them.
 	scarceRest   = 200 * time.Millisecond
 	documentRest = time.Second
@@ -168,7 +168,7 @@ func (x *Indexer) read(ctx context.Context, feed, most int, longest time.Duratio
 func (x *Indexer) rest(ctx context.Context, usual, longest time.Duration, most int, left backlog) error {
 	for began := time.Now(); left.Waiting() < most/2 && !left.Crowded(); {
 		wanted := usual
-		if x.bus.Scarce() && !x.waiters.any() {
+		if (x.bus.Scarce() || x.bus.Behind()) && !x.waiters.any() {
 			wanted = longest
 		}
 		remaining := wanted - time.Since(began)

@@ -12,7 +12,7 @@ import (
 
 const (
 	// batchBytes is about how much a commit may hold before it is compressed.
-	batchBytes = 1 << 20
+	batchBytes = 4 << 20
 	// batchCommands is how many commands a commit may cover.
 	batchCommands = 2000
 )

@@ -32,7 +32,7 @@ const (
 	// bytes of their encoded form; decoded they take about six times as much.
 	documentBudget = 8 << 20
 	// readBytes is how much of the log is read ahead at most.
-	readBytes = 256 << 10
+	readBytes = 1 << 20
 )
 
 func newPartition(n *Processor, number int) *partition {
@@ -69,33 +69,43 @@ func (p *partition) run(ctx context.Context) error {
 }
 
 // work processes messages, at once where somebody waits for one of them. Else
-// it gives way to the gateway while that is busy, and what came meanwhile is
-// done along with them: a commit costs much more than one command more.
+// it gives way to the gateway while that is busy, and what came meanwhile, or is
+// there already, is done along with them: a commit costs much more than one command more.
 func (p *partition) work(ctx context.Context, reader *bus.IngestReader, messages []bus.IngestMessage) error {
-	if !p.node.bus.Scarce() || awaited(messages) {
-		return p.processAll(ctx, messages)
+	if awaited(messages) {
+		return p.processAll(ctx, messages, nil)
+	}
+	more := func(messages []bus.IngestMessage) ([]bus.IngestMessage, error) {
+		messages, err := reader.More(ctx, messages, readBytes)
+		if ctx.Err() != nil {
+			err = nil // what was read is finished
+		}
+		return messages, err
+	}
+	if !p.node.bus.Scarce() {
+		return p.processAll(ctx, messages, more)
 	}
 	pause(ctx, gatherFor)
-	return p.node.bus.Background(ctx, func() error {
-		more, err := reader.More(ctx, readBytes)
-		if err != nil && ctx.Err() == nil {
-			return err
-		}
-		return p.processAll(ctx, append(messages, more...))
-	})
+	return p.node.bus.Background(ctx, func() error { return p.processAll(ctx, messages, more) })
 }
 
 // gatherFor is how long a portion of work waits to become larger while the CPU
 // is scarce.
 const gatherFor = 50 * time.Millisecond
 
-// processAll commits what the messages hold, batch by batch, until ctx ends. A batch that is
-// begun is finished.
+// processAll commits what the messages hold, and what more adds to them, batch by batch, until ctx ends. A
+// batch that is begun is finished.
 //
 // Few partitions work at a time: more would only hold more memory.
-func (p *partition) processAll(ctx context.Context, messages []bus.IngestMessage) error {
+func (p *partition) processAll(ctx context.Context, messages []bus.IngestMessage, more func([]bus.IngestMessage) ([]bus.IngestMessage, error)) error {
 	p.node.slots <- struct{}{}
 	defer func() { <-p.node.slots }()
+	if more != nil {
+		var err error
+		if messages, err = more(messages); err != nil {
+			return err
+		}
+	}
 	items, err := p.items(ctx, messages)
 	if err != nil {
 		return err
@@ -103,6 +113,9 @@ func (p *partition) processAll(ctx context.Context, messages []bus.IngestMessage
 	finish, cancel := lasting(ctx)
 	defer cancel()
 	for len(items) > 0 && ctx.Err() == nil {
+		if more != nil {
+			p.node.bus.Unhurried(ctx)
+		}
 		done, err := p.process(finish, items)
 		if err != nil {
 			return err

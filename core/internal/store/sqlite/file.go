@@ -57,7 +57,7 @@ func openFile(ctx context.Context, path string) (_ *file, err error) {
 		}
 		err = errors.Join(f.explain(ctx, "open store", err), f.close())
 	}()
-	f.db, err = sql.Open("sqlite", dsn(path, writerCache, "synchronous(NORMAL)", "page_size(8192)", "wal_autocheckpoint(8000)", "journal_size_limit(67108864)"))
+	f.db, err = sql.Open("sqlite", dsn(path, writerCache, "synchronous(NORMAL)", "page_size(8192)", "wal_autocheckpoint(16000)", "journal_size_limit(134217728)"))
 	if err != nil {
 		return f, err
 	}
@@ -66,7 +66,7 @@ func openFile(ctx context.Context, path string) (_ *file, err error) {
 	if err != nil {
 		return f, err
 	}
-	w := &writer{conn: conn}
+	w := &writer{conn: conn, partSize: partSize}
 	f.writes <- w
 	if fresh {
 		// Before the switch to WAL, so that the file's own header says whose it is.

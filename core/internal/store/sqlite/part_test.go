@@ -17,6 +17,9 @@ func TestEventsOfSeveralParts(t *testing.T) {
 		every  = 1000    // of them one is of the person
 	)
 	s := openStore(t)
+	w := <-s.file.writes
+	w.partSize = 1000
+	s.file.writes <- w
 	event := func(i int) store.Document {
 		return storetest.Event(t, i, func(e *sdk.Event) {
 			e.Profile = fmt.Sprint("someone-", i%7)

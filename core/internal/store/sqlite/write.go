@@ -30,6 +30,7 @@ type writer struct {
 	removes  map[store.Kind]*sql.Stmt
 	position *sql.Stmt
 	part     int64 // of the events that are stored now
+	partSize int64
 }
 
 // Apply implements [store.Writer].
@@ -221,7 +222,7 @@ func (w *writer) close() error {
 
 // choosePart finds the part of the events of a transaction.
 func (w *writer) choosePart(ctx context.Context) error {
-	return w.conn.QueryRowContext(ctx, "SELECT coalesce(max(rowid), 0) / ? FROM events", partSize).Scan(&w.part)
+	return w.conn.QueryRowContext(ctx, "SELECT coalesce(max(rowid), 0) / ? FROM events", w.partSize).Scan(&w.part)
 }
 
 // put stores a document, or tells why it cannot be stored.
