@@ -13,8 +13,8 @@ import (
 // and page by page; one that is stored again in a later part stays one.
 func TestEventsOfSeveralParts(t *testing.T) {
 	const (
-		events = 135_000 // more than two parts
-		every  = 1000    // of them one is of the person
+		events = 2700 // more than two parts
+		every  = 20   // of them one is of the person
 	)
 	s := openStore(t)
 	w := <-s.file.writes
