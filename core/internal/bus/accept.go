@@ -48,8 +48,10 @@ func (b *Bus) Background(ctx context.Context, work func() error) error {
 }
 
 const (
-	// busyCallers is how many callers of Append at a time make a queue.
-	busyCallers = 32
+	// busyCallers is how many callers of Append at a time make a queue; it lasts
+	// until there are fewer than calmCallers.
+	busyCallers = 20
+	calmCallers = 10
 	// backgroundShare is the part of the time that background work has while
 	// the bus is busy.
 	backgroundShare = 0.1
@@ -143,7 +145,11 @@ func (p *pressure) sample() bool {
 	scarce := arrived && p.scarce()
 	p.isScarce.Store(scarce)
 	p.queue += (float64(p.callers.Load()) - p.queue) / 3
-	busy := scarce && p.queue >= busyCallers && p.room()
+	queue := float64(busyCallers)
+	if p.isBusy.Load() {
+		queue = calmCallers
+	}
+	busy := scarce && p.queue >= queue && p.room()
 	p.isBusy.Store(busy)
 	p.credit = min(p.credit+time.Duration(backgroundShare*float64(sampleEvery)), sampleEvery)
 	p.let(!busy || p.credit > 0)

@@ -39,7 +39,7 @@ const (
 	// appendTimeout is when a caller of Append gives up.
 	appendTimeout = 800 * time.Millisecond
 	// groupWait is how long a group gathers while callers queue up.
-	groupWait = 500 * time.Microsecond
+	groupWait = 200 * time.Microsecond
 	// groupBytes bounds what one message holds of several entries.
 	groupBytes = 512 << 10
 	// groupMost bounds a group, queueMost what waits for the next ones.

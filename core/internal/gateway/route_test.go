@@ -132,7 +132,7 @@ func TestRouterAsksOnce(t *testing.T) {
 		t.Errorf("profile %s, asked %d times", b.events[0].profile, len(directory.asked))
 	}
 	// Together with what is not known at all.
-	if b = route(later, `{"type":"x","ids":{"user":"2"}}{"type":"x","ids":{"user":"3"}}`); len(directory.asked) != 3 || len(directory.asked[2]) != 2 {
+	if route(later, `{"type":"x","ids":{"user":"2"}}{"type":"x","ids":{"user":"3"}}`); len(directory.asked) != 3 || len(directory.asked[2]) != 2 {
 		t.Errorf("asked %v, want for user 3 and again for user 2", directory.asked[2:])
 	}
 	// One that nobody holds any more is looked up by who needs it.
