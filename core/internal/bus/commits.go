@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/nats-io/nats.go"
 )
 
 // LastCommit returns a partition's last commit and its sequence, 0 where there
@@ -30,15 +32,19 @@ func (b *Bus) Commits(ctx context.Context, partition int, each func(data []byte,
 }
 
 // Commit stores a partition's next commit, provided that its previous one has
-// the given sequence (0: there is none), else returns ErrNotOwner. With
+// the given sequence (0: there is none), else returns ErrNotOwner; ErrTooLarge
+// where the server takes no message of that size. With
 // durability fsync it returns after an fsync that began later, one for all
 // partitions that commit meanwhile. Where no answer comes it finds out what
 // became of the commit, and tries until the context ends; then it may be stored
 // or not.
 func (b *Bus) Commit(ctx context.Context, partition int, data []byte, previous uint64) (seq uint64, err error) {
 	seq, err = b.conditional(ctx, b.commits, streamCommits, subjectCommit(partition), data, previous)
-	if errors.Is(err, ErrConflict) {
+	switch {
+	case errors.Is(err, ErrConflict):
 		err = fmt.Errorf("%w: %w", ErrNotOwner, err)
+	case errors.Is(err, nats.ErrMaxPayload): // nothing was sent
+		err = fmt.Errorf("%w: %d bytes: %w", ErrTooLarge, len(data), err)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("commit of partition %d: %w", partition, err)

@@ -6,15 +6,15 @@ import (
 )
 
 const (
-	// acceptFor is how long processing what INGEST keeps may take before
-	// accepting no longer comes first: what is accepted shows within about a minute.
+	// acceptFor is how long processing what INGEST keeps may take, at most, for
+	// accepting to come first: what is accepted shows within about a minute.
 	acceptFor = 25 * time.Second
 	// drainAtFirst is what is assumed to be processed a second, in bytes of the
 	// log, until it has been measured.
 	drainAtFirst = 8 << 20
-	// drainRises and drainFalls are by how much of the difference the rate follows
-	// each second: what is processed shows in jumps.
-	drainRises, drainFalls = 0.1, 0.02
+	// drainFollows is by how much of the difference the rate follows each second:
+	// what is processed shows in jumps.
+	drainFollows = 0.1
 )
 
 // A drain measures how many bytes of INGEST processing gets through in a second
@@ -28,11 +28,8 @@ func (d *drain) saw(processed int64, elapsed time.Duration, full bool) {
 		return
 	}
 	rate, average := float64(processed)/elapsed.Seconds(), float64(d.rate())
-	switch {
-	case rate > average:
-		d.average.Store(uint64(average + (rate-average)*drainRises))
-	case full:
-		d.average.Store(uint64(average + (rate-average)*drainFalls))
+	if rate > average || full {
+		d.average.Store(max(uint64(average+(rate-average)*drainFollows), 1))
 	}
 }
 

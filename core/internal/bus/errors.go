@@ -19,6 +19,8 @@ var (
 	// ErrNoAck says that no acknowledgement came in time. What was sent may be
 	// stored all the same.
 	ErrNoAck = errors.New("no acknowledgement in time")
+	// ErrTooLarge says that the server takes no message of that size.
+	ErrTooLarge = errors.New("larger than the server's max_payload")
 	// ErrNotOwner says that another node has committed for the partition.
 	ErrNotOwner = errors.New("another node owns the partition")
 	// ErrNotFound says that the bus keeps nothing of that name.

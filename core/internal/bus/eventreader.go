@@ -37,7 +37,8 @@ func (b *Bus) ReadEvents(_ context.Context, after uint64, known Marks) (*EventRe
 	return r, nil
 }
 
-// ReadNewEvents reads the events that are stored from now on.
+// ReadNewEvents reads the events that are stored from now on. Unhurried does not
+// wait for such a reader.
 func (b *Bus) ReadNewEvents(ctx context.Context) (*EventReader, error) {
 	known := make(Marks, b.partitions)
 	for p := range known {
@@ -51,7 +52,11 @@ func (b *Bus) ReadNewEvents(ctx context.Context) (*EventReader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read new events: %w", err)
 	}
-	return b.ReadEvents(ctx, state.LastSeq, known)
+	r, err := b.ReadEvents(ctx, state.LastSeq, known)
+	if err == nil {
+		r.from.alone = true
+	}
+	return r, err
 }
 
 // An EventReader reads EVENTS, each event once and in order, also when the

@@ -100,8 +100,14 @@ func storedEvent(m stored) (StoredEvent, error) {
 	return e, nil
 }
 
-// Unhurried waits until those who read EVENTS along with what this node stores
-// have read most of it: what they do with it has to be done in any case, and whoever falls
-// behind has to have it sent by the server. Who does not get on, such as while the query
-// store is away, is not waited for longer than a second.
-func (b *Bus) Unhurried(ctx context.Context) { b.newEvents.unhurried(ctx, time.Second) }
+// Unhurried waits until those who read EVENTS along, but for those of new events
+// only, have read most of what this node has stored: they have it to do in any case, and
+// whoever falls behind has to have it sent by the server. A reader that does not get on,
+// such as while the query store is away, is waited for no longer than a second, and
+// none while the gateways come first or INGEST is more than a quarter full.
+func (b *Bus) Unhurried(ctx context.Context) {
+	if b.Busy() || b.watch.ingestBytes() > uint64(b.ingestMax)/4 {
+		return
+	}
+	b.newEvents.unhurried(ctx, time.Second)
+}

@@ -120,8 +120,8 @@ func (r *IngestReader) Next(ctx context.Context, maxBytes int) ([]IngestMessage,
 	return r.read(ctx, nil, maxBytes, 0)
 }
 
-// More adds to what was read what the partition's log still held then, until the messages have maxBytes
-// together. It does not wait for what is not written yet.
+// More adds what follows the messages in the partition's log, until they have
+// maxBytes together. It does not wait for what is not written yet.
 func (r *IngestReader) More(ctx context.Context, messages []IngestMessage, maxBytes int) ([]IngestMessage, error) {
 	size := 0
 	for _, m := range messages {

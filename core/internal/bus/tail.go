@@ -77,6 +77,13 @@ func (t *tail[T]) add(seq uint64, size int, value T) {
 	for t.first+uint64(len(t.list)) <= seq {
 		t.grow()
 	}
+	if t.list[seq-t.first].size > 0 {
+		// The server has lost its end and gives sequences again: nothing that
+		// is kept can be relied on.
+		clear(t.list)
+		clear(t.latest)
+		t.first, t.list, t.bytes = seq, append(t.room[:0], tailed[T]{}), 0
+	}
 	t.list[seq-t.first] = tailed[T]{value: value, size: size + tailCost}
 	t.bytes += size + tailCost
 	t.outdo(seq)
@@ -260,6 +267,7 @@ type follower[T any] struct {
 	seq   func(*T) uint64
 	along bool
 	place reading
+	alone bool // nobody waits for it
 }
 
 const (
@@ -278,8 +286,9 @@ func follow[T any](f *feed, t *tail[T], parse func(stored) (T, error), seq func(
 // fetch blocks for one message, at most wait (0: for ever), then takes what is
 // there at once, within bounds. It returns nothing where the wait was over.
 func (f *follower[T]) fetch(ctx context.Context, most, bytes int, wait time.Duration) ([]T, error) {
-	// What was given before is done with.
-	f.tail.sees(&f.place, f.feed.next)
+	if !f.alone { // what was given before is done with
+		f.tail.sees(&f.place, f.feed.next)
+	}
 	began := time.Now()
 	for {
 		values, woken := f.tail.after(f.feed.next-1, most, max(bytes, f.tail.most)) // it is in memory already

@@ -49,6 +49,11 @@ func TestTailGivesWhatFollowsWithoutAGap(t *testing.T) {
 	if got, woken := tail.after(4, 10, 1000); got != nil || woken != nil {
 		t.Errorf("what was let go of is given: %v", got)
 	}
+	tail.add(20, 10, 20)
+	tail.add(21, 10, 21)
+	tail.add(20, 10, 22) // the server has lost its end
+	check(19, 10, 1000, 22)
+	check(20, 10, 1000)
 	tail.add(100_000_000, 10, 100)
 	if len(tail.list) != 1 {
 		t.Errorf("a far jump takes room for %d", len(tail.list))

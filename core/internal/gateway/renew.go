@@ -5,12 +5,13 @@ import (
 	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/record"
 )
 
 const (
-	// staleFor is how long what is due to be looked up again is still used: who
-	// applies an event looks himself. So that nobody waits, and many callers that come back after
-	// a pause do not ask for everything at once, a request asks for few of them.
+	// staleFor is how long what is due to be looked up again is still used, of
+	// identifiers that stay with a person: many callers that come back after a pause
+	// then do not ask for everything at once, since a request asks for few of them.
 	staleFor = 10 * time.Minute
 	// renewMost is how many identifiers a request looks up again at most.
 	renewMost = 8
@@ -32,19 +33,24 @@ func (r *router) recall(b *batch, kind, value string) (profile string, ok bool) 
 	if b.received.Before(s.until) {
 		return s.profile, true
 	}
-	if s.profile == "" || !b.received.Before(s.until.Add(staleFor)) {
+	moves := kind == record.KindAnonymous || kind == record.KindSessionID
+	if moves || s.profile == "" || !b.received.Before(s.until.Add(staleFor)) {
 		return "", false
 	}
-	if len(b.renewals) < renewMost && h.state.CompareAndSwap(s, &holderState{profile: s.profile, until: b.received.Add(renewRest)}) {
-		b.renewals = append(b.renewals, renewal{key: r.directory.IdentityKey(kind, value), mark: mark})
+	if len(b.renewals) < renewMost {
+		asked := &holderState{profile: s.profile, until: b.received.Add(renewRest)}
+		if h.state.CompareAndSwap(s, asked) {
+			b.renewals = append(b.renewals, renewal{key: r.directory.IdentityKey(kind, value), holder: h, asked: asked})
+		}
 	}
 	return s.profile, true
 }
 
 // A renewal is an identifier to be looked up again.
 type renewal struct {
-	key  bus.IdentityKey
-	mark fingerprint
+	key    bus.IdentityKey
+	holder *holder
+	asked  *holderState // what the cache says meanwhile
 }
 
 // renew looks up again what the batch has noted. Without an answer what was known stays.
@@ -63,13 +69,14 @@ func (r *router) renew(ctx context.Context, b *batch) {
 	}
 }
 
-// renewed takes note of the answer.
+// renewed takes note of the answer, unless a commit has said meanwhile who holds
+// the identifier.
 func (r *router) renewed(b *batch, found []bus.StoredIdentity) {
 	for i := range found {
 		until := b.received.Add(routeTTL)
 		if found[i].Identity.Profile == "" {
 			until = time.Time{} // to be looked up by who needs it
 		}
-		r.put(b.renewals[i].mark, b.renewals[i].key, found[i].Identity.Profile, until)
+		b.renewals[i].holder.state.CompareAndSwap(b.renewals[i].asked, &holderState{profile: found[i].Identity.Profile, until: until})
 	}
 }

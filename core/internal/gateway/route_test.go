@@ -143,6 +143,11 @@ func TestRouterAsksOnce(t *testing.T) {
 	if b = route(later.Add(routeTTL+staleFor), `{"type":"x","ids":{"user":"1"}}`); b.events[0].profile != "moved" || len(directory.asked) != 5 {
 		t.Errorf("profile %s, asked %d times", b.events[0].profile, len(directory.asked))
 	}
+	// What may have moved to another person is not used after its time.
+	directory.held[directory.IdentityKey("anonymous", "a")] = "moved"
+	if b = route(later, `{"type":"x","ids":{"anonymous":"a"}}`); b.events[0].profile != "moved" || len(directory.asked) != 6 {
+		t.Errorf("profile %s, asked %d times", b.events[0].profile, len(directory.asked))
+	}
 	directory.err = errors.New("broken")
 	b = newBatch(testNow, &testLimits)
 	if refused := b.parseNative([]byte(`{"type":"x","ids":{"user":"9"}}`), rules, &testLimits); refused != nil {

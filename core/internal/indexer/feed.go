@@ -17,9 +17,12 @@ const (
 
 const (
 	// batchSize is how many messages a transaction holds at most, of documents
-	// documentBatch: of several changes of a profile only the last one costs much.
+	// documentBatch.
 	batchSize     = 3000
-	documentBatch = 20_000
+	documentBatch = 5000
+	// gatherMost ends the rest of the documents' feed: of several changes of a profile
+	// only the last one costs much.
+	gatherMost = 10_000
 	// longestRest is how long messages may gather before a transaction.
 	longestRest = 20 * time.Millisecond
 	// restFactor is how many times as long as a transaction took the next one
@@ -46,7 +49,7 @@ func (x *Indexer) readEvents(ctx context.Context) error {
 	defer reader.Close()
 	split := newSplitter()
 	var docs []store.Document
-	return x.read(ctx, feedEvents, batchSize, scarceRest, x.bus.EventsLast, reader, func(wait time.Duration) (int, time.Duration, error) {
+	return x.read(ctx, feedEvents, batchSize/2, scarceRest, x.bus.EventsLast, reader, func(wait time.Duration) (int, time.Duration, error) {
 		events, err := reader.Next(ctx, batchSize, wait)
 		var gap *bus.GapError
 		if errors.As(err, &gap) {
@@ -92,7 +95,7 @@ func (x *Indexer) readDocuments(ctx context.Context) error {
 	}
 	defer reader.Close()
 	split := newSplitter()
-	return x.read(ctx, feedDocuments, documentBatch, documentRest, x.bus.DocumentsLast, reader, func(wait time.Duration) (int, time.Duration, error) {
+	return x.read(ctx, feedDocuments, gatherMost, documentRest, x.bus.DocumentsLast, reader, func(wait time.Duration) (int, time.Duration, error) {
 		changes, err := reader.Next(ctx, documentBatch, wait)
 		if err != nil || len(changes) == 0 {
 			return 0, 0, err
@@ -136,10 +139,10 @@ type backlog interface {
 	Crowded() bool
 }
 
-// read calls next, which indexes one batch, of most messages at most, and tells how many messages it had
-// and how long it worked on them, until one fails. Unless much is waiting, the
+// read calls next, which indexes one batch and tells how many messages it had
+// and how long it worked on them, until one fails. Unless enough is waiting, the
 // next batch is given time to gather, up to longest where the CPU is scarce.
-func (x *Indexer) read(ctx context.Context, feed, most int, longest time.Duration, last func(context.Context) (uint64, error), left backlog, next func(wait time.Duration) (int, time.Duration, error)) error {
+func (x *Indexer) read(ctx context.Context, feed, enough int, longest time.Duration, last func(context.Context) (uint64, error), left backlog, next func(wait time.Duration) (int, time.Duration, error)) error {
 	var end uint64 // of the stream, when last asked for
 	for {
 		began := time.Now()
@@ -158,15 +161,15 @@ func (x *Indexer) read(ctx context.Context, feed, most int, longest time.Duratio
 			}
 			continue
 		}
-		if err := x.rest(ctx, min(restFactor*worked, longestRest), longest, most, left); err != nil {
+		if err := x.rest(ctx, min(restFactor*worked, longestRest), longest, enough, left); err != nil {
 			return err
 		}
 	}
 }
 
-// rest waits for the next batch to gather, until it is half full.
-func (x *Indexer) rest(ctx context.Context, usual, longest time.Duration, most int, left backlog) error {
-	for began := time.Now(); left.Waiting() < most/2 && !left.Crowded(); {
+// rest waits for the next batch to gather, until there is enough.
+func (x *Indexer) rest(ctx context.Context, usual, longest time.Duration, enough int, left backlog) error {
+	for began := time.Now(); left.Waiting() < enough && !left.Crowded(); {
 		wanted := usual
 		if (x.bus.Scarce() || x.bus.Behind()) && !x.waiters.any() {
 			wanted = longest

@@ -23,8 +23,7 @@ type partition struct {
 	sealed    bool   // the last commit has no effects that take-over would repeat
 
 	documents *cache[*entry]
-	encoded   []byte // room for the commit on its way
-	document  []byte // room for one of its documents
+	document  []byte // room for one document
 }
 
 const (
@@ -78,10 +77,11 @@ func (p *partition) work(ctx context.Context, reader *bus.IngestReader, messages
 	more := func(messages []bus.IngestMessage) ([]bus.IngestMessage, error) {
 		messages, err := reader.More(ctx, messages, readBytes)
 		if ctx.Err() != nil {
-			err = nil // what was read is finished
+			err = nil // told to stop: what was read is read again at the next start
 		}
 		return messages, err
 	}
+	p.node.bus.Unhurried(ctx)
 	if !p.node.bus.Scarce() {
 		return p.processAll(ctx, messages, more)
 	}
@@ -113,9 +113,6 @@ func (p *partition) processAll(ctx context.Context, messages []bus.IngestMessage
 	finish, cancel := lasting(ctx)
 	defer cancel()
 	for len(items) > 0 && ctx.Err() == nil {
-		if more != nil {
-			p.node.bus.Unhurried(ctx)
-		}
 		done, err := p.process(finish, items)
 		if err != nil {
 			return err
@@ -246,20 +243,30 @@ func (p *partition) process(ctx context.Context, items []item) (int, error) {
 		p.abandon(b)
 		return 0, err
 	}
-	if err := p.commit(ctx, b); err != nil {
-		p.abandon(b)
-		return 0, err
+	err = p.commit(ctx, b)
+	if err == nil {
+		return n, nil
 	}
-	return n, nil
+	p.abandon(b)
+	if errors.Is(err, bus.ErrTooLarge) && n > 1 {
+		return p.process(ctx, items[:n/2])
+	}
+	return 0, err
 }
+
+// prefetchStride is how many items are looked ahead: what is read for them should
+// still be in memory when it is their turn.
+const prefetchStride = 200
 
 // fold takes items into a batch until it is full.
 func (p *partition) fold(ctx context.Context, items []item) (*batch, int, error) {
 	b := p.newBatch(ctx)
-	if err := b.prefetch(items[:min(len(items), batchCommands)]); err != nil {
-		return b, 0, err
-	}
 	for i := range items {
+		if i%prefetchStride == 0 {
+			if err := b.prefetch(items[i:min(len(items), i+prefetchStride)]); err != nil {
+				return b, i, err
+			}
+		}
 		if err := b.fold(&items[i]); err != nil {
 			return b, i, err
 		}
@@ -273,11 +280,14 @@ func (p *partition) fold(ctx context.Context, items []item) (*batch, int, error)
 // commit makes the batch happen: one message, and then its effects.
 func (p *partition) commit(ctx context.Context, b *batch) error {
 	b.finish()
-	p.encoded = record.AppendCommit(p.encoded[:0], &b.commit)
-	seq, err := p.node.bus.Commit(ctx, p.number, p.encoded, p.commitSeq)
-	if err != nil {
+	room := p.node.commits.Get().(*[]byte)
+	encoded := record.AppendCommit((*room)[:0], &b.commit)
+	seq, err := p.node.bus.Commit(ctx, p.number, encoded, p.commitSeq)
+	if err != nil { // it may still be on its way, so its room is not used again
 		return fmt.Errorf("commit %d: %w", b.commit.C, err)
 	}
+	*room = encoded
+	p.node.commits.Put(room)
 	b.made = true
 	p.c, p.commitSeq, p.position, p.sealed = b.commit.C, seq, b.commit.To, false
 	p.node.reached(p)
@@ -296,7 +306,6 @@ func (p *partition) commit(ctx context.Context, b *batch) error {
 // abandon drops what a batch that did not come to its end left behind. The ids
 // of one that was committed stay reserved: its effects are repeated.
 func (p *partition) abandon(b *batch) {
-	p.encoded = nil // a commit that failed may still be on its way
 	if !b.made {
 		p.node.seen.Release(b.commit.Seen)
 	}

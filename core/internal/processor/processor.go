@@ -65,6 +65,7 @@ type Processor struct {
 
 	holdings *holdings
 	slots    chan struct{} // held by partitions at work
+	commits  sync.Pool     // room for encoded commits
 	owning   []sync.Mutex  // by partition: held while it is worked on
 	mu       sync.Mutex
 	standing []standing // by partition
@@ -92,6 +93,7 @@ func New(ctx context.Context, o Options) (*Processor, error) {
 	n := &Processor{
 		options: o, bus: o.Bus, seen: set, sole: o.Sole, log: o.Log, metrics: newCounters(),
 		holdings: newHoldings(),
+		commits:  sync.Pool{New: func() any { return new([]byte) }},
 		slots:    make(chan struct{}, max(4, 2*runtime.GOMAXPROCS(0))),
 		owning:   make([]sync.Mutex, o.Bus.Partitions()), standing: make([]standing, o.Bus.Partitions()),
 	}

@@ -79,6 +79,14 @@ func prepare(t testing.TB, dir string) (n *node, stopReplies func()) {
 func start(t testing.TB, dir string) *node {
 	t.Helper()
 	n, stopReplies := prepare(t, dir)
+	n.run(stopReplies)
+	return n
+}
+
+// run runs the node's processor until the test ends.
+func (n *node) run(stopReplies func()) {
+	t := n.t
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- n.p.Run(ctx) }()
@@ -96,7 +104,6 @@ func start(t testing.TB, dir string) *node {
 		}
 	})
 	t.Cleanup(n.stop)
-	return n
 }
 
 func process(t testing.TB, b *bus.Bus, dir string) *Processor {

@@ -19,7 +19,7 @@ const (
 // gathered, so that every installation has the same query plans: a profile has
 // few events, a type many.
 //
-// An event belongs to the part of those that were stored about when it was.
+// An event belongs to a part: the events that were stored at about the same time.
 // Where people come in no order, an index that starts with them is written to
 // in as many places as there are people, and soon each event costs a page read
 // and two written; one that starts with the part is written to at its end only,
