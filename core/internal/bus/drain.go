@@ -8,7 +8,7 @@ import (
 const (
 	// acceptFor is how long processing what INGEST keeps may take, at most, for
 	// accepting to come first: what is accepted shows within about a minute.
-	acceptFor = 25 * time.Second
+	acceptFor = 30 * time.Second
 	// drainAtFirst is what is assumed to be processed a second, in bytes of the
 	// log, until it has been measured.
 	drainAtFirst = 8 << 20

@@ -4,7 +4,7 @@
 // How far it has read is stored in the same transaction as what it read, so it
 // goes on where it stopped: nothing is left out, and what it meets twice has no
 // effect, since documents have versions. While the store does not answer it
-// waits and tries again; nobody else waits for it.
+// waits and tries again; nobody else waits for it then.
 package indexer
 
 import (
