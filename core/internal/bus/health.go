@@ -191,7 +191,7 @@ func (w *watch) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	now := time.Now()
+	now := w.now()
 	if !w.looked.IsZero() {
 		w.drain.saw(int64(w.bytes.Load())+counted-int64(state.Bytes), now.Sub(w.looked), state.Bytes > behindBytes && !w.pressure.isBusy.Load())
 	}

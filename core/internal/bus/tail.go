@@ -48,7 +48,8 @@ const (
 	eventTail    = 24 << 20
 	documentTail = 12 << 20
 	tailMost     = 32 << 10
-	// tailReach is how far, in messages, a reader may have fallen behind a tail and is still waited for.
+	// tailReach is how far, in messages, a reader may have fallen behind a tail and
+	// is still waited for.
 	tailReach = 100_000
 	// tailCost is what an entry weighs beside its data.
 	tailCost = 128
@@ -143,19 +144,18 @@ func (t *tail[T]) grow() {
 	t.list = append(t.list, tailed[T]{})
 }
 
-// after returns what follows a sequence without a gap, within bounds; of values
-// about the same the last one. Where that is nothing, woken is closed when there is more, or nil where what follows is
-// not kept any more.
-func (t *tail[T]) after(seq uint64, most, bytes int) (values []T, woken <-chan struct{}) {
+// after returns what follows a sequence without a gap, most values at most; of
+// values about the same the last one. Where that is nothing, woken is closed when
+// there is more, or nil where what follows is not kept any more.
+func (t *tail[T]) after(seq uint64, most int) (values []T, woken <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if seq+1 < t.first {
 		return nil, nil
 	}
-	for i := seq + 1 - t.first; i < uint64(len(t.list)) && t.list[i].size > 0 && len(values) < most && bytes > 0; i++ {
+	for i := seq + 1 - t.first; i < uint64(len(t.list)) && t.list[i].size > 0 && len(values) < most; i++ {
 		if !t.list[i].outdone {
 			values = append(values, t.list[i].value)
-			bytes -= t.list[i].size
 		}
 	}
 	t.wanted = t.wanted || len(values) == 0
@@ -172,8 +172,9 @@ func (t *tail[T]) waiting(seq uint64) int {
 	return 0
 }
 
-// crowded tells whether what follows a sequence takes a third of the room: it is
-// time to read it, or the server will have to be asked.
+// crowded tells whether what a reader has still to read, from next on, takes a
+// third of the room: it is time to read it, or the server will have to be asked.
+// It is called with mu held, as are move and pressed.
 func (t *tail[T]) crowded(next uint64) bool {
 	end := t.first + uint64(len(t.list))
 	if next >= end {
@@ -284,14 +285,15 @@ func follow[T any](f *feed, t *tail[T], parse func(stored) (T, error), seq func(
 }
 
 // fetch blocks for one message, at most wait (0: for ever), then takes what is
-// there at once, within bounds. It returns nothing where the wait was over.
+// there at once, within bounds; that of bytes is for what is not in memory yet. It
+// returns nothing where the wait was over.
 func (f *follower[T]) fetch(ctx context.Context, most, bytes int, wait time.Duration) ([]T, error) {
 	if !f.alone { // what was given before is done with
 		f.tail.sees(&f.place, f.feed.next)
 	}
 	began := time.Now()
 	for {
-		values, woken := f.tail.after(f.feed.next-1, most, max(bytes, f.tail.most)) // it is in memory already
+		values, woken := f.tail.after(f.feed.next-1, most)
 		if len(values) > 0 && (f.along || len(values) >= min(alongFrom, most)) {
 			if !f.along {
 				f.along = true

@@ -11,14 +11,14 @@ import (
 func TestTailGivesWhatFollowsWithoutAGap(t *testing.T) {
 	tail := newTail[int](eventTail, nil)
 	tail.add(1, 10, 1)
-	if got, _ := tail.after(0, 10, 1000); got != nil {
+	if got, _ := tail.after(0, 10); got != nil {
 		t.Errorf("kept %v for nobody", got)
 	}
 	tail.readers.Add(1)
-	if got, woken := tail.after(4, 10, 1000); got != nil || woken == nil {
+	if got, woken := tail.after(4, 10); got != nil || woken == nil {
 		t.Errorf("an empty one gave %v, %v", got, woken)
 	}
-	_, woken := tail.after(4, 10, 1000)
+	_, woken := tail.after(4, 10)
 	tail.add(5, 10, 5)
 	tail.add(8, 10, 8) // 6 and 7 are another's, or still on their way
 	tail.add(6, 10, 6)
@@ -27,39 +27,38 @@ func TestTailGivesWhatFollowsWithoutAGap(t *testing.T) {
 	default:
 		t.Error("a waiting reader was not woken")
 	}
-	check := func(after uint64, most, bytes int, want ...int) {
+	check := func(after uint64, most int, want ...int) {
 		t.Helper()
-		if got, _ := tail.after(after, most, bytes); fmt.Sprint(got) != fmt.Sprint(want) {
+		if got, _ := tail.after(after, most); fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("after %d: %v, want %v", after, got, want)
 		}
 	}
-	check(4, 10, 1000, 5, 6)
-	check(5, 10, 1000, 6)
-	check(6, 10, 1000)
-	check(4, 1, 1000, 5)
-	check(4, 10, 1, 5) // at least one
-	check(7, 10, 1000, 8)
-	check(8, 10, 1000)
+	check(4, 10, 5, 6)
+	check(5, 10, 6)
+	check(6, 10)
+	check(4, 1, 5)
+	check(7, 10, 8)
+	check(8, 10)
 	tail.add(7, 10, 7)
-	check(4, 10, 1000, 5, 6, 7, 8)
+	check(4, 10, 5, 6, 7, 8)
 	if n := tail.waiting(5); n != 3 {
 		t.Errorf("%d wait behind 5", n)
 	}
 	tail.add(9, eventTail, 9) // larger than all it may hold
-	if got, woken := tail.after(4, 10, 1000); got != nil || woken != nil {
+	if got, woken := tail.after(4, 10); got != nil || woken != nil {
 		t.Errorf("what was let go of is given: %v", got)
 	}
 	tail.add(20, 10, 20)
 	tail.add(21, 10, 21)
 	tail.add(20, 10, 22) // the server has lost its end
-	check(19, 10, 1000, 22)
-	check(20, 10, 1000)
+	check(19, 10, 22)
+	check(20, 10)
 	tail.add(100_000_000, 10, 100)
 	if len(tail.list) != 1 {
 		t.Errorf("a far jump takes room for %d", len(tail.list))
 	}
 	tail.add(3, 10, 3)
-	check(2, 10, 1000)
+	check(2, 10)
 	tail.leave(&reading{})
 	if len(tail.list) != 0 {
 		t.Error("the last reader left and it keeps what it has")
@@ -101,7 +100,7 @@ func TestTailGivesTheLatestAboutEach(t *testing.T) {
 					want = append([]value{v}, want...)
 				}
 			}
-			got, _ := tail.after(after, 1000, tail.most)
+			got, _ := tail.after(after, 1000)
 			if fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Fatalf("after %d of %d: %v, want %v", after, last, got, want)
 			}

@@ -33,8 +33,7 @@ func (r *router) recall(b *batch, kind, value string) (profile string, ok bool) 
 	if b.received.Before(s.until) {
 		return s.profile, true
 	}
-	moves := kind == record.KindAnonymous || kind == record.KindSessionID
-	if moves || s.profile == "" || !b.received.Before(s.until.Add(staleFor)) {
+	if record.Moves(kind) || s.profile == "" || !b.received.Before(s.until.Add(staleFor)) {
 		return "", false
 	}
 	if len(b.renewals) < renewMost {

@@ -39,20 +39,7 @@ func TestACommitThatTheServerDoesNotTakeIsDivided(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{t: t, dir: dir, bus: b, outcomes: map[string]record.Outcome{}}
-	prefix, stopReplies, err := b.Replies(func(token string, data []byte) {
-		o, err := record.ParseOutcome(data)
-		if err != nil {
-			t.Error(err)
-		}
-		n.mu.Lock()
-		n.outcomes[token] = o
-		n.mu.Unlock()
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	n.prefix = prefix
+	n, stopReplies := attach(t, b, dir)
 	n.configure()
 	random := rand.NewChaCha8([32]byte{1})
 	noise := make([]byte, 700) // does not compress

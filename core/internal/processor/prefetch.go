@@ -20,9 +20,8 @@ func (b *batch) prefetch(items []item) error {
 			profiles[profile] = struct{}{}
 		}
 		for _, claim := range items[i].claims {
-			if !b.node.sole && (claim.Kind == record.KindSessionID || claim.Kind == record.KindAnonymous) {
-				// These move between profiles: another node may have moved
-				// one since.
+			if !b.node.sole && record.Moves(claim.Kind) {
+				// Another node may have moved it since.
 				keys[claim.key] = struct{}{}
 				continue
 			}

@@ -57,7 +57,15 @@ func openBus(t testing.TB, dir string, durability bus.Durability) *bus.Bus {
 // prepare opens a bus and a processor on it that is not running yet.
 func prepare(t testing.TB, dir string) (n *node, stopReplies func()) {
 	t.Helper()
-	n = &node{t: t, dir: dir, bus: openBus(t, dir, bus.DurabilityProcess), outcomes: map[string]record.Outcome{}}
+	n, stopReplies = attach(t, openBus(t, dir, bus.DurabilityProcess), dir)
+	n.p = process(t, n.bus, dir)
+	return n, stopReplies
+}
+
+// attach makes a node without a processor yet on a bus.
+func attach(t testing.TB, b *bus.Bus, dir string) (n *node, stopReplies func()) {
+	t.Helper()
+	n = &node{t: t, dir: dir, bus: b, outcomes: map[string]record.Outcome{}}
 	prefix, stopReplies, err := n.bus.Replies(func(token string, data []byte) {
 		o, err := record.ParseOutcome(data)
 		if err != nil {
@@ -71,7 +79,6 @@ func prepare(t testing.TB, dir string) (n *node, stopReplies func()) {
 		t.Fatal(err)
 	}
 	n.prefix = prefix
-	n.p = process(t, n.bus, dir)
 	return n, stopReplies
 }
 

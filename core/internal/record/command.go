@@ -105,6 +105,10 @@ const (
 	KindSessionID = "session"
 )
 
+// Moves tells whether identifiers of the kind go from one person to another, as
+// those of a browser do when somebody else logs in.
+func Moves(kind string) bool { return kind == KindAnonymous || kind == KindSessionID }
+
 const (
 	commandVersion = 1
 
