@@ -66,8 +66,9 @@ func fakeProduct(dir, behaviour string) error {
 	go func() { ended <- s.Serve(listener) }()
 	address := "http://" + listener.Addr().String()
 	about := fmt.Sprintf(`{"url":%q,"admin":%q,"pid":%d}`, address, address, os.Getpid())
-	for name, text := range map[string]string{"admin-token": "secret\n", "server.json": about} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+	// As the product does: whoever finds server.json finds the token.
+	for _, file := range [...]struct{ name, text string }{{"admin-token", "secret\n"}, {"server.json", about}} {
+		if err := os.WriteFile(filepath.Join(dir, file.name), []byte(file.text), 0o600); err != nil {
 			return err
 		}
 	}
