@@ -37,6 +37,10 @@ func digest(space byte, a, b string) (id ID) {
 	return id
 }
 
+// FlowsReply is the subject on which flows answer a caller who takes the
+// outcome of the event on reply.
+func FlowsReply(reply string) string { return reply + "-f" }
+
 // A Kind says what a command does.
 type Kind byte
 
@@ -64,6 +68,9 @@ type Command struct {
 	// Reply is the subject on which a waiting caller takes the [Outcome];
 	// empty where nobody waits.
 	Reply string
+	// Flows is true where the caller also waits for what the event's flows
+	// answer. They answer on [FlowsReply] of the same subject.
+	Flows bool
 	// Hops counts how many commands caused this one, one by another.
 	Hops uint8
 	// Settled is true where the processor itself has decided whom the event
@@ -114,6 +121,7 @@ const (
 
 	flagSettled     = 1 << 0
 	flagProfileLess = 1 << 1
+	flagFlows       = 1 << 2
 )
 
 // AppendCommand appends one command. A message of INGEST is one or more of
@@ -126,6 +134,9 @@ func AppendCommand(dst []byte, c *Command) []byte {
 	}
 	if c.Event != nil && c.Event.ProfileLess {
 		flags |= flagProfileLess
+	}
+	if c.Flows {
+		flags |= flagFlows
 	}
 	dst = append(dst, flags, c.Hops)
 	dst = append(dst, c.ID[:]...)
@@ -228,6 +239,7 @@ func (r *reader) command(c *Command) {
 	c.Kind = Kind(r.byte())
 	flags := r.byte()
 	c.Settled = flags&flagSettled != 0
+	c.Flows = flags&flagFlows != 0
 	c.Hops = r.byte()
 	c.ID = r.id()
 	c.Profile = r.string()

@@ -105,6 +105,8 @@ func AppendCommit(dst []byte, c *Commit) []byte {
 	for i := range c.Events {
 		b = appendBytes(b, c.Events[i].Type)
 		b = appendBytes(b, c.Events[i].Data)
+		b = append(b, c.Events[i].Hops)
+		b = appendBytes(b, c.Events[i].Reply)
 	}
 	b = binary.AppendUvarint(b, uint64(len(c.Commands)))
 	for i := range c.Commands {
@@ -124,7 +126,7 @@ func AppendCommit(dst []byte, c *Commit) []byte {
 }
 
 const (
-	commitVersion = 2
+	commitVersion = 3
 	// maxCommit bounds what a commit may inflate to, so that a damaged length
 	// cannot ask for all memory. A commit is cut long before.
 	maxCommit = 256 << 20
@@ -168,10 +170,10 @@ func ParseCommit(text []byte) (*Commit, error) {
 			c.Documents[i] = Change{Profile: r.string(), Document: r.bytes()}
 		}
 	}
-	if n := r.count(2); n > 0 {
+	if n := r.count(4); n > 0 {
 		c.Events = make([]Processed, n)
 		for i := range c.Events {
-			c.Events[i] = Processed{Type: r.string(), Data: r.bytes()}
+			c.Events[i] = Processed{Type: r.string(), Data: r.bytes(), Hops: r.byte(), Reply: r.string()}
 		}
 	}
 	if n := r.count(2); n > 0 {

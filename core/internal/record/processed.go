@@ -10,6 +10,11 @@ import (
 type Processed struct {
 	Type string // the event's type, which names its subject
 	Data []byte // [ProcessedEvent], encoded
+	// Hops counts how many commands caused the event, one by another.
+	Hops uint8
+	// Reply is where a caller takes what the event's flows answered; empty
+	// where nobody waits for them.
+	Reply string
 }
 
 // A ProcessedEvent is the payload of a message of EVENTS: a JSON object
