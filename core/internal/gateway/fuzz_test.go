@@ -27,7 +27,8 @@ func FuzzTracardi(f *testing.F) {
 func FuzzSegment(f *testing.F) {
 	seed(f, nodeBatch,
 		`{"messageId":"m","sentAt":"2026-01-01T00:00:00Z","context":{"library":{"name":"analytics-go"}},"batch":[{"type":"track","event":"Été  à Paris","userId":"1","timestamp":"2026-01-01T00:00:00.123Z"}]}`,
-		`{"batch":[{"type":"page","anonymousId":"a","context":{"segment":1,"se\u0067ment":2},"originalTimestamp":"0001-01-01T00:00:00Z"}],"sentAt":"9999-12-31T23:59:59Z"}`)
+		`{"batch":[{"type":"page","anonymousId":"a","context":{"segment":1,"se\u0067ment":2},"originalTimestamp":"0001-01-01T00:00:00Z"}],"sentAt":"9999-12-31T23:59:59Z"}`,
+		`{"batch":[{"type":"page","anonymousId":"a","timestamp":"2526-03-01T11:59:59.000Z"}],"sentAt":"2026-03-01T12:00:00.000Z"}`)
 	f.Fuzz(func(t *testing.T, body []byte) { checkDialect(t, segmentDialect{}, body) })
 }
 

@@ -161,7 +161,9 @@ func (c *segmentCall) happened(received time.Time) time.Time {
 	if at.IsZero() || c.sent.IsZero() {
 		return at
 	}
-	if at = received.Add(at.Sub(c.sent)); at.Year() < 1 || at.Year() > 9999 {
+	// In milliseconds: a Duration ends after 292 years.
+	at = time.UnixMilli(at.UnixMilli() + received.UnixMilli() - c.sent.UnixMilli()).UTC()
+	if at.Year() < 1 || at.Year() > 9999 {
 		return received
 	}
 	return at

@@ -142,6 +142,15 @@ func TestSegmentTimes(t *testing.T) {
 	}
 }
 
+func TestSegmentTimesBeyondWhatADurationHolds(t *testing.T) {
+	sent := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	event := sent.AddDate(500, 0, 0)
+	call := segmentCall{stamp: event, sent: sent}
+	if got, want := call.happened(sent.Add(time.Hour)), event.Add(time.Hour); !got.Equal(want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
 func duration(s string) time.Duration {
 	d, err := time.ParseDuration(s)
 	if err != nil {
