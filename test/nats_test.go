@@ -11,15 +11,19 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nkeys"
 )
 
 // A broker is a NATS server of its own, as operators run one.
 type broker struct {
-	t    *testing.T
-	dir  string
-	port int
-	cmd  *exec.Cmd
-	log  *bytes.Buffer
+	t      *testing.T
+	dir    string
+	port   int
+	access string // of its configuration: who may do what; empty: everybody everything
+	cmd    *exec.Cmd
+	log    *bytes.Buffer
 }
 
 // buildBroker builds the server once, from the module that the product embeds.
@@ -48,7 +52,7 @@ func (b *broker) start() {
 	}
 	b.log = &bytes.Buffer{}
 	config := filepath.Join(b.dir, "nats.conf")
-	text := fmt.Sprintf("listen: 127.0.0.1:%d\nmax_payload: 8MB\njetstream: {store_dir: %q}\n", b.port, filepath.Join(b.dir, "js"))
+	text := fmt.Sprintf("listen: 127.0.0.1:%d\nmax_payload: 8MB\njetstream: {store_dir: %q}\n%s", b.port, filepath.Join(b.dir, "js"), b.access)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		b.t.Fatal(err)
 	}
@@ -70,6 +74,71 @@ func (b *broker) start() {
 		}
 		return conn.Close() == nil
 	})
+}
+
+// everyBus lists the ways to reach NATS, by name: the arguments of a product that
+// has its own, or one of its own to reach.
+func everyBus(t *testing.T) map[string]func() []string {
+	t.Helper()
+	return map[string]func() []string{
+		"embedded": func() []string { return nil },
+		"external": func() []string { return launchSecuredBroker(t) },
+	}
+}
+
+// launchSecuredBroker starts a NATS server with an operator and an account, and
+// returns the arguments of a product that works in it and, with the account's
+// signing key, makes users for plugins.
+func launchSecuredBroker(t *testing.T) []string {
+	t.Helper()
+	key := func(pair nkeys.KeyPair, err error) (nkeys.KeyPair, string, string) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		public, err := pair.PublicKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		seed, err := pair.Seed()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pair, public, string(seed)
+	}
+	encode := func(claims jwt.Claims, pair nkeys.KeyPair) string {
+		text, err := claims.Encode(pair)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	operator, operatorID, _ := key(nkeys.CreateOperator())
+	_, accountID, _ := key(nkeys.CreateAccount())
+	signing, signingID, signingSeed := key(nkeys.CreateAccount())
+	_, userID, userSeed := key(nkeys.CreateUser())
+	account := jwt.NewAccountClaims(accountID)
+	account.Limits.JetStreamLimits = jwt.JetStreamLimits{MemoryStorage: -1, DiskStorage: -1, Streams: -1, Consumer: -1}
+	account.SigningKeys.Add(signingID)
+	user := jwt.NewUserClaims(userID)
+	user.IssuerAccount = accountID
+	b := &broker{t: t, dir: t.TempDir(), port: freePort(t)}
+	b.access = fmt.Sprintf("operator: %s\nresolver: MEMORY\nresolver_preload: {%s: %s}\n",
+		encode(jwt.NewOperatorClaims(operatorID), operator), accountID, encode(account, operator))
+	b.start()
+	creds, err := jwt.FormatUserConfig(encode(user, signing), []byte(userSeed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets := t.TempDir()
+	for name, text := range map[string]string{"core.creds": string(creds), "signing.nk": signingSeed + "\n"} {
+		if err := os.WriteFile(filepath.Join(secrets, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return []string{
+		"--set", "bus.urls=" + b.url(), "--set", "bus.creds=" + filepath.Join(secrets, "core.creds"),
+		"--set", "bus.signing_key=file:" + filepath.Join(secrets, "signing.nk"),
+	}
 }
 
 // kill ends the server as a crash would.

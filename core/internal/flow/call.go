@@ -1,0 +1,160 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/config"
+	"github.com/tributary-bus/tributary/sdk/wire"
+)
+
+type calling interface {
+	Call(ctx context.Context, plugin, action string, data []byte) ([]byte, error)
+	OnPluginEnded(func(plugin string)) (stop func(), err error)
+}
+
+// A caller asks plugins for what nodes want. A call whose plugin's process ends
+// fails at once.
+type caller struct {
+	bus     calling
+	actions func() config.Actions
+	metrics *counters
+
+	mu sync.Mutex
+	// open has, by plugin, a channel that is closed when a process of it ends.
+	open map[string]chan struct{}
+}
+
+func newCaller(b calling, actions func() config.Actions, m *counters) *caller {
+	return &caller{bus: b, actions: actions, metrics: m, open: map[string]chan struct{}{}}
+}
+
+// ended fails the open calls of a plugin, of which a process has ended: nobody
+// can tell which of them it was working on.
+func (c *caller) ended(plugin string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if end := c.open[plugin]; end != nil {
+		close(end)
+		delete(c.open, plugin)
+	}
+}
+
+func (c *caller) end(plugin string) <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open[plugin] == nil {
+		c.open[plugin] = make(chan struct{})
+	}
+	return c.open[plugin]
+}
+
+// retries are the pauses before a call is tried again; the last one repeats. The
+// first three together leave a process that died the time to be started again.
+var retries = [...]time.Duration{100 * time.Millisecond, 500 * time.Millisecond, 2500 * time.Millisecond}
+
+// work asks for a node until it is answered for good.
+func (c *caller) work(ctx context.Context, n int, node *config.FlowNode, call *wire.Call) result {
+	plugin, action, _ := strings.Cut(node.Action, "/")
+	for attempt := 1; ; attempt++ {
+		call.Attempt = attempt
+		c.metrics.calls.Inc()
+		began := time.Now()
+		r, err := c.try(ctx, plugin, action, node, call)
+		c.metrics.duration.UpdateDuration(began)
+		var failed *callError
+		if err == nil {
+			r.node, r.attempts = n, attempt
+			return r
+		}
+		if !errors.As(err, &failed) || !failed.temporary || attempt > node.Retries || ctx.Err() != nil {
+			c.metrics.callsFailed.Inc()
+			return result{node: n, err: err, attempts: attempt}
+		}
+		c.metrics.retries.Inc()
+		pause(ctx, retries[min(attempt, len(retries))-1])
+	}
+}
+
+// A callError is why a call failed; a temporary one is worth another try.
+type callError struct {
+	message   string
+	temporary bool
+}
+
+func (e *callError) Error() string { return e.message }
+
+func failedCall(temporary bool, format string, args ...any) *callError {
+	return &callError{message: fmt.Sprintf(format, args...), temporary: temporary}
+}
+
+// maxMessage bounds what is kept of an action's own words.
+const maxMessage = 1000
+
+// try makes one call.
+func (c *caller) try(ctx context.Context, plugin, action string, node *config.FlowNode, call *wire.Call) (result, error) {
+	end := c.end(plugin)
+	waiting, cancel := context.WithTimeout(ctx, node.Timeout)
+	defer cancel()
+	answers := make(chan answered, 1)
+	go func() {
+		data, err := c.bus.Call(waiting, plugin, action, call.AppendJSON(nil))
+		answers <- answered{data, err}
+	}()
+	var a answered
+	select {
+	case a = <-answers:
+	case <-end:
+		cancel()
+		a = <-answers
+		if a.err != nil {
+			return result{}, failedCall(true, "the process of plugin %s ended during the call", plugin)
+		}
+	}
+	switch {
+	case errors.Is(a.err, bus.ErrNoPlugin):
+		return result{}, failedCall(true, "no process of plugin %s is up; `tributary plugin info %s` tells why", plugin, plugin)
+	case a.err != nil && waiting.Err() != nil:
+		return result{}, failedCall(false, "%s did not answer within %s", node.Action, node.Timeout)
+	case a.err != nil:
+		return result{}, failedCall(true, "call %s: %v", node.Action, a.err)
+	}
+	return c.read(node, call, a.data)
+}
+
+type answered struct {
+	data []byte
+	err  error
+}
+
+// read checks an answer.
+func (c *caller) read(node *config.FlowNode, call *wire.Call, data []byte) (result, error) {
+	reply, err := wire.ParseReply(data)
+	switch {
+	case err != nil:
+		return result{}, failedCall(false, "%s answered what is no reply: %v", node.Action, err)
+	case reply.ID != call.ID:
+		return result{}, failedCall(false, "%s answered for another call", node.Action)
+	case reply.Error != nil:
+		return result{}, failedCall(reply.Error.Temporary, "%.*s", maxMessage, reply.Error.Message)
+	}
+	if c.actions != nil {
+		if spec, ok := c.actions().Action(node.Action); ok && !slices.Contains(spec.Ports, reply.Port) {
+			return result{}, failedCall(false, "%s answered on the port %.100q, which it does not have", node.Action, reply.Port)
+		}
+	}
+	for _, e := range reply.Events {
+		if n := utf8.RuneCountInString(e.Type); n == 0 || n > 128 || strings.ContainsFunc(e.Type, unicode.IsControl) {
+			return result{}, failedCall(false, "%s sends an event whose type has %d characters, or control characters; want 1 to 128", node.Action, n)
+		}
+	}
+	return result{port: reply.Port, payload: value{text: reply.Payload}, patches: reply.Patches, events: reply.Events}, nil
+}

@@ -1,0 +1,308 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/config"
+	"github.com/tributary-bus/tributary/core/internal/record"
+	"github.com/tributary-bus/tributary/sdk/condition"
+	"github.com/tributary-bus/tributary/sdk/wire"
+)
+
+// A run is one flow's way through its nodes for one event.
+type run struct {
+	id     string
+	lane   *lane
+	flow   *config.Flow // of the version that the event was processed by
+	event  *event
+	before place     // in the event's partition, before the event
+	begun  time.Time // when it came to be under way
+
+	// mu guards what is journalled: the progress, and the revision of the
+	// journal's entry (0: none).
+	mu       sync.Mutex
+	progress *progress
+	held     bool // the trigger has held
+	revision uint64
+	over     bool // no entry is written any more
+
+	// Of the session's mutex:
+	settled bool // a restart need not go back to it
+	ended   bool // it has ended, so that nothing is left to do
+}
+
+// runID names a run: the same after a restart, whichever sequence the event has.
+func runID(partition int, at place, flow string) string {
+	return uuid.NewSHA1(runs, fmt.Appendf(nil, "%d/%d/%d/%s", partition, at.C, at.N, flow)).String()
+}
+
+// runs is the name space of runs' ids.
+var runs = uuid.MustParse("c1d7f9d0-52f3-5a5e-9d0c-3c6f7e1b8a42")
+
+var errNobody = errors.New("the event is about nobody, so there is no profile to change")
+
+// execute carries the run out. Where ctx ends it returns early, and leaves the run
+// to the next start.
+func (r *run) execute(ctx context.Context) {
+	e := r.lane.session.engine
+	err := r.carryOut(ctx)
+	if err != nil && r.progress.failure == nil {
+		r.progress.failure = &failure{Message: err.Error(), Attempts: 1}
+	}
+	if f := r.progress.failure; f != nil && ctx.Err() == nil {
+		e.metrics.failed.Inc()
+		e.log.Warn("a run failed; its event is a dead letter", "flow", r.flow.ID, "run", r.id, "node", f.Node, "reason", f.Message, "attempts", f.Attempts)
+		err = r.bury(ctx, f)
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		e.log.Error("the event of a run that failed cannot be kept", "flow", r.flow.ID, "run", r.id, "error", err)
+	}
+	r.mu.Lock()
+	r.over = true
+	revision := r.revision
+	r.mu.Unlock()
+	if revision > 0 {
+		if err := e.bus.DeleteRun(ctx, r.id, revision); err != nil {
+			e.log.Warn("a run that has ended stays in the journal; it is ended again at the next start", "flow", r.flow.ID, "run", r.id, "error", err)
+		}
+	}
+	r.ended = true
+	r.lane.session.answer(r)
+}
+
+// carryOut begins the run if its trigger holds, and goes on until it has failed,
+// or has ended and what it wants is committed.
+func (r *run) carryOut(ctx context.Context) error {
+	e := r.lane.session.engine
+	view, err := r.look(ctx)
+	if err != nil {
+		return err
+	}
+	if !r.held {
+		if err := r.trigger(view); err != nil || !r.held {
+			return err
+		}
+		e.metrics.runs.Inc()
+	}
+	if err := r.walk(ctx, view, e.log.With("flow", r.flow.ID, "run", r.id)); err != nil || r.progress.failure != nil {
+		return err
+	}
+	if err := r.commit(ctx, view); err != nil {
+		return err
+	}
+	e.metrics.ended.Inc()
+	return nil
+}
+
+// trigger asks for what the event alone did not tell.
+func (r *run) trigger(v *view) error {
+	holds := true
+	if t := &r.flow.Trigger; t.Condition != nil && !t.OfEvent {
+		vars, err := v.vars(value{}, nil)
+		if err != nil {
+			return err
+		}
+		// One that fails on what it sees does not hold.
+		holds, _ = t.Condition.Bool(vars)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held = holds
+	return nil
+}
+
+// look reads the profile, once it is what the event left or newer.
+func (r *run) look(ctx context.Context) (*view, error) {
+	s := r.lane.session
+	now := s.engine.options.Now().UTC().Truncate(time.Millisecond)
+	if r.event.profile == "" {
+		return newView(r.event, nil, now)
+	}
+	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
+		document, _, err := s.engine.bus.Document(ctx, r.event.profile)
+		if err != nil && !errors.Is(err, bus.ErrNotFound) {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			s.engine.log.Warn("a profile cannot be read; trying again", "flow", r.flow.ID, "error", err)
+			pause(ctx, retryPause)
+			continue
+		}
+		if err == nil {
+			v, err := newView(r.event, document, now)
+			if err != nil {
+				return nil, err
+			}
+			if v.revision >= r.event.revision {
+				return v, nil
+			}
+		}
+		// Events and documents of a commit are stored side by side.
+		if time.Since(r.begun) > lookFor {
+			return nil, fmt.Errorf("profile %s did not come to revision %d within %s", r.event.profile, r.event.revision, lookFor)
+		}
+		pause(ctx, wait)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+}
+
+const lookFor = 30 * time.Second
+
+// walk works on nodes until the run has ended.
+func (r *run) walk(ctx context.Context, v *view, log *slog.Logger) error {
+	if err := v.apply(r.progress.patches); err != nil { // from the journal
+		return err
+	}
+	next := r.advance(ctx)
+	results := make(chan result, len(r.flow.Nodes))
+	var calls sync.WaitGroup
+	defer calls.Wait()
+	for running := 0; ; {
+		var now []result
+		for _, n := range next {
+			node := &r.flow.Nodes[n]
+			if node.Config == nil {
+				res := r.own(n, v, log)
+				now = append(now, res)
+				continue
+			}
+			call, err := r.newCall(n, v)
+			if err != nil {
+				now = append(now, result{node: n, err: err, attempts: 1})
+				continue
+			}
+			running++
+			work := func() { results <- r.lane.session.engine.calls.work(ctx, n, node, call) }
+			if running == 1 && len(next) == 1 {
+				work()
+			} else {
+				calls.Go(work)
+			}
+		}
+		if len(now) == 0 && running > 0 {
+			now = append(now, <-results)
+			running--
+		}
+		if ctx.Err() != nil || len(now) == 0 {
+			return ctx.Err()
+		}
+		for i := range now {
+			if now[i].err != nil {
+				continue
+			}
+			if err := v.apply(now[i].patches); err != nil {
+				now[i] = result{node: now[i].node, err: err, attempts: now[i].attempts}
+			}
+		}
+		next = r.advance(ctx, now...)
+		if r.progress.failure != nil {
+			return nil
+		}
+	}
+}
+
+// own carries out one of the engine's own nodes.
+func (r *run) own(n int, v *view, log *slog.Logger) result {
+	node := &r.flow.Nodes[n]
+	payload := r.progress.payload(n)
+	vars, err := v.vars(payload, r.variables(node))
+	if err != nil {
+		return result{node: n, err: err, attempts: 1}
+	}
+	res := own(log.With("node", node.ID), node, payload, vars)
+	res.node = n
+	return res
+}
+
+// variables is what a node's expressions see below flow.
+func (r *run) variables(node *config.FlowNode) map[string]any {
+	return map[string]any{"id": r.flow.ID, "run": r.id, "node": node.ID}
+}
+
+// advance plans on, and journals what has come about where the run is journalled.
+// Where that fails, a restart would do again what came about since: with the
+// same idempotency keys.
+func (r *run) advance(ctx context.Context, results ...result) []int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next := plan(r.progress, results...)
+	if r.revision > 0 && len(results) > 0 {
+		if err := r.write(ctx); err != nil && ctx.Err() == nil {
+			r.lane.session.engine.log.Warn("a step of a run cannot be journalled", "flow", r.flow.ID, "run", r.id, "error", err)
+		}
+	}
+	return next
+}
+
+// newCall makes the call of a node.
+func (r *run) newCall(n int, v *view) (*wire.Call, error) {
+	node := &r.flow.Nodes[n]
+	payload := r.progress.payload(n)
+	var vars *condition.Vars
+	if !node.Config.Literal() {
+		var err error
+		if vars, err = v.vars(payload, r.variables(node)); err != nil {
+			return nil, err
+		}
+	}
+	rendered, err := node.Config.AppendJSON(nil, vars)
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	return &wire.Call{
+		ID: r.id + "/" + node.ID, Timeout: node.Timeout, Flow: r.flow.ID, Node: node.ID, Run: r.id,
+		Config: rendered, Payload: payload.raw(), Event: r.event.raw, Profile: v.profile, Session: r.event.sessioned,
+	}, nil
+}
+
+// commit sends what the run wants of the profile and waits until it is
+// committed. A run that wants nothing has nothing to wait for.
+func (r *run) commit(ctx context.Context, v *view) error {
+	p := r.progress
+	if len(p.patches) == 0 && len(p.events) == 0 {
+		return nil
+	}
+	source := "flow:" + r.flow.ID
+	patch := record.Patch{By: "flow/" + r.flow.ID, Patches: p.patches}
+	for i, e := range p.events {
+		patch.Events = append(patch.Events, record.Event{
+			ID: uuid.NewSHA1(runs, fmt.Appendf(nil, "%s/event/%d", r.id, i)).String(), Type: e.Type, Source: source,
+			Time: v.now, Properties: e.Properties, Traits: e.Traits, Context: e.Context,
+		})
+	}
+	partition := r.event.stored.Partition
+	if r.event.profile != "" {
+		partition = r.lane.session.engine.bus.Partition(r.event.profile)
+	}
+	return r.lane.session.engine.commits.commit(ctx, partition, &record.Command{
+		Kind: record.KindPatch, ID: record.PatchID(r.id, 0), Profile: r.event.profile, Hops: r.event.stored.Hops,
+		Patient: r.event.stored.Reply == "", Received: v.now, Body: record.AppendPatch(nil, &patch),
+	})
+}
+
+// bury keeps the event of a run that failed as a dead letter.
+func (r *run) bury(ctx context.Context, f *failure) error {
+	return r.lane.session.engine.bus.DeadLetter(ctx, bus.DeadLetter{
+		Origin: origin, Reason: f.Message, Attempts: f.Attempts, Payload: r.event.stored.Data,
+		Details: map[string]any{
+			"flow": r.flow.ID, "run": r.id, "node": f.Node, "event": r.event.fields["id"], "type": r.event.stored.Type,
+			"profile": r.event.profile, "sequence": int64(r.event.stored.Seq),
+		},
+	})
+}
+
+// origin is what the dead letters of flows are found by.
+const origin = "flow"

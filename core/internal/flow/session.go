@@ -1,0 +1,255 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tributary-bus/tributary/core/internal/bus"
+)
+
+// A session is the engine's work while the partitions of this node stay the
+// same. One reader reads the events for all flows; a flow that does not keep up
+// is left to a reader of its own until it has caught up, so that it holds up
+// nobody else.
+type session struct {
+	engine *Engine
+	owned  []bool
+	// reading ends when the session is to end; runs, the context of the runs,
+	// up to drainFor later.
+	reading, runs context.Context
+	group         sync.WaitGroup // of runs and of readers of slow flows
+
+	mu      sync.Mutex
+	cursor  []place // how far the reader is, by partition
+	read    uint64  // the last sequence read
+	lanes   map[string]*lane
+	resumed map[string]struct{} // runs taken up from the journal
+	answers map[eventKey]*answer
+	started bool
+	// journalled is true where runs were journalled since the positions were
+	// written last.
+	journalled bool
+}
+
+func newSession(e *Engine, owned []bool) *session {
+	return &session{
+		engine: e, owned: owned, cursor: make([]place, len(owned)),
+		lanes: map[string]*lane{}, resumed: map[string]struct{}{}, answers: map[eventKey]*answer{},
+	}
+}
+
+const (
+	readBatch = 256
+	readWait  = time.Second
+	// keepEvery is how often the places reached are written.
+	keepEvery = time.Second
+	// journalAfter is how long a run may be under way before it is journalled,
+	// so that it does not hold up what a restart has to go back to.
+	journalAfter = time.Second
+	sweepEvery   = journalAfter / 4
+)
+
+// run works until ctx ends or the partitions are others.
+func (s *session) run(ctx context.Context, changed <-chan struct{}) error {
+	reading, stopReading := context.WithCancel(ctx)
+	defer stopReading()
+	running, stopRuns := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopRuns()
+	s.runs, s.reading = running, reading
+	keeper := newKeeper(s)
+	after, err := keeper.load(reading)
+	if err != nil {
+		return err
+	}
+	if err := s.resume(reading); err != nil {
+		return err
+	}
+	group, groupContext := errgroup.WithContext(reading)
+	group.Go(func() error { return s.follow(groupContext, after) })
+	group.Go(func() error { s.sweep(groupContext); return nil })
+	group.Go(func() error { keeper.run(groupContext); return nil })
+	group.Go(func() error {
+		select {
+		case <-groupContext.Done():
+		case <-changed:
+			stopReading()
+		}
+		return nil
+	})
+	err = group.Wait()
+	stopReading()
+	s.drain(stopRuns)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainFor)
+	defer cancel()
+	keeper.keep(last)
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// drain waits for the runs under way, at most drainFor, and then cuts them off.
+func (s *session) drain(cut context.CancelFunc) {
+	timer := time.AfterFunc(drainFor, cut)
+	defer timer.Stop()
+	s.group.Wait()
+}
+
+// follow reads the events, from after a sequence on.
+func (s *session) follow(ctx context.Context, after uint64) error {
+	reader, err := s.engine.bus.ReadEvents(ctx, after, s.marks())
+	if err != nil {
+		return fmt.Errorf("read events: %w", err)
+	}
+	defer reader.Close() //nolint:contextcheck // it closes without one
+	s.mu.Lock()
+	s.read, s.started = after, true
+	for _, l := range s.lanes {
+		if l.behind {
+			l.catchUp()
+		}
+	}
+	s.mu.Unlock()
+	scout := newScout(s.engine, len(s.owned))
+	for {
+		events, err := reader.Next(ctx, readBatch, readWait)
+		var gap *bus.GapError
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.As(err, &gap):
+			s.engine.log.Error("events were dropped from the bus before their flows were run; give it more room or a longer bus.events_max_age",
+				"after", gap.After, "first", gap.First)
+		case err != nil:
+			return fmt.Errorf("read events: %w", err)
+		}
+		for i := range events {
+			if err := s.take(ctx, scout, &events[i]); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// at is the place up to which the session has read a partition's events; s.mu is
+// held.
+func (s *session) at(p int) place {
+	return place{Seq: s.read, C: s.cursor[p].C, N: s.cursor[p].N}
+}
+
+// marks is where the session is, for a reader.
+func (s *session) marks() bus.Marks {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	marks := make(bus.Marks, len(s.cursor))
+	for p, at := range s.cursor {
+		marks[p] = at.mark()
+	}
+	return marks
+}
+
+// take offers an event to its flows.
+func (s *session) take(ctx context.Context, scout *scout, stored *bus.StoredEvent) error {
+	p := stored.Partition
+	if p < 0 || p >= len(s.owned) || !s.owned[p] {
+		s.passed(stored)
+		return nil
+	}
+	e, flows, err := scout.candidates(ctx, stored)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.cursor[p]
+	before.Seq = stored.Seq - 1 // what is below is done, or open in another partition
+	if stored.Reply != "" {
+		s.await(stored, len(flows))
+	}
+	for _, f := range flows {
+		l := s.lane(f.ID)
+		if !l.behind && !l.offer(f, e, before) {
+			l.fallBehind()
+		}
+	}
+	s.cursor[p], s.read = placeOf(stored), stored.Seq
+	return nil
+}
+
+func (s *session) passed(stored *bus.StoredEvent) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.read = stored.Seq
+}
+
+// lane returns a flow's lane; s.mu is held.
+func (s *session) lane(id string) *lane {
+	l := s.lanes[id]
+	if l == nil {
+		l = newLane(s, id)
+		s.lanes[id] = l
+	}
+	return l
+}
+
+// sweep journals the runs that have been under way for long, and forgets callers
+// who have waited too long, until ctx ends.
+func (s *session) sweep(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, r := range s.overdue() {
+			if err := r.journal(ctx); err != nil && ctx.Err() == nil {
+				s.engine.log.Warn("a run that takes long cannot be journalled; a restart would begin it anew", "flow", r.flow.ID, "error", err)
+				break
+			}
+		}
+		s.forgetAnswers()
+	}
+}
+
+// overdue lists the runs that are to be journalled.
+func (s *session) overdue() []*run {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []*run
+	for _, l := range s.lanes {
+		for _, open := range l.open {
+			for _, r := range open {
+				if !r.settled && time.Since(r.begun) >= journalAfter {
+					list = append(list, r)
+				}
+			}
+		}
+	}
+	return list
+}
+
+// reached is up to where every run has ended.
+func (s *session) reached() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.started {
+		return 0
+	}
+	least := s.read
+	for _, l := range s.lanes {
+		for r := range l.live {
+			least = min(least, r.event.stored.Seq-1)
+		}
+		if l.behind {
+			least = min(least, l.read)
+		}
+	}
+	return least
+}
