@@ -120,6 +120,7 @@ func (s *server) openBus(ctx context.Context) (err error) {
 	c := &s.config.Bus
 	s.bus, err = bus.Open(ctx, bus.Options{
 		Dir: s.config.Data, Partitions: c.Partitions, URLs: c.URLs, Creds: c.Creds, Replicas: c.Replicas, Listen: c.Listen,
+		SigningKey: string(c.SigningKey), ShareCredentials: s.config.Plugins.ShareCredentials,
 		Durability: bus.Durability(s.config.Durability), DiskReserve: uint64(c.DiskReserve),
 		IngestMaxBytes: int64(c.IngestMaxBytes), EventsMaxAge: time.Duration(c.EventsMaxAge), Log: s.log, Synced: synced,
 	})

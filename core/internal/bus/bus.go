@@ -38,6 +38,11 @@ type Options struct {
 	URLs     []string
 	Creds    string
 	Replicas int
+	// SigningKey is the seed of a signing key of the external NATS' account, with
+	// which a user is made for each plugin. Without it ShareCredentials gives
+	// plugins the Creds.
+	SigningKey       string
+	ShareCredentials bool
 
 	// Listen is the embedded server's address, 127.0.0.1:0.
 	Listen string
@@ -71,6 +76,8 @@ type Bus struct {
 	key        []byte
 	macs       sync.Pool // of hash.Hash, keyed with key
 	server     *embedded // nil where the server is external
+	mint       *mint     // nil where it is not, or there is no signing key
+	violations *violations
 	ingestMax  int64
 
 	// A connection each for what must not wait for another.
@@ -78,6 +85,7 @@ type Bus struct {
 	effects *line // events, documents, identities, commands, ids seen
 	commits *line
 	ask     *line      // questions
+	calls   *caller    // of plugins' actions
 	reading *nats.Conn // feeds, and management
 	replies *nats.Conn
 
@@ -115,6 +123,7 @@ func Open(ctx context.Context, o Options) (*Bus, error) {
 		newEvents:  newTail[StoredEvent](eventTail, nil),
 		newChanges: newTail(documentTail, func(d *StoredDocument) string { return d.Profile })}
 	b.reconnect.signal = make(chan struct{})
+	b.violations = newViolations(o.Log, b.metrics.set)
 	if err := b.open(ctx); err != nil {
 		if e := b.Close(context.WithoutCancel(ctx)); e != nil {
 			err = errors.Join(err, e)
@@ -142,6 +151,9 @@ func (b *Bus) close(ctx context.Context) (err error) {
 		if l != nil {
 			l.close()
 		}
+	}
+	if b.calls != nil {
+		b.calls.line.close()
 	}
 	for _, conn := range []*nats.Conn{b.reading, b.replies} {
 		if conn != nil {
@@ -235,7 +247,7 @@ func (b *Bus) open(ctx context.Context) (err error) {
 			bounds.ingest = max(minShare, min(maxIngest, int64(space.free/10)))
 		}
 		want = definitions(bounds, 1, b.options.EventsMaxAge)
-		b.server, err = newEmbedded(b.options.Dir, b.options.Listen, b.node, storeLimit(want), b.log)
+		b.server, err = newEmbedded(b.options.Dir, b.options.Listen, b.node, storeLimit(want), b.log, b.violations.saw)
 		if err != nil {
 			return err
 		}
@@ -243,6 +255,9 @@ func (b *Bus) open(ctx context.Context) (err error) {
 			return err
 		}
 	} else {
+		if err := b.openMint(); err != nil {
+			return err
+		}
 		b.log.Info("how durable an acknowledgement is depends on the external NATS: its replicas and its sync_interval", "urls", b.URL())
 	}
 	if err := b.connect(); err != nil {
@@ -285,7 +300,7 @@ func (b *Bus) connect() (err error) {
 		return func(options ...nats.Option) (*nats.Conn, error) { return b.dial(name, append(options, more...)...) }
 	}
 	b.appends, b.effects, b.commits = newLine(dial("appends")), newLine(dial("effects")), newLine(dial("commits"))
-	b.ask = newLine(dial("ask"))
+	b.ask, b.calls = newLine(dial("ask")), newCaller(dial("calls"))
 	if b.server != nil {
 		// A lone question takes half the CPU without a socket; what is read
 		// and written in bulk is faster through one.

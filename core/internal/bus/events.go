@@ -14,6 +14,8 @@ const (
 	headerCommit    = "c"
 	headerNumber    = "n"
 	headerType      = "type"
+	headerHops      = "hops"  // only where it is not 0
+	headerReply     = "reply" // only where somebody waits
 )
 
 // An EventMessage is a processed event on its way to EVENTS.
@@ -23,6 +25,11 @@ type EventMessage struct {
 	N         int    // which event of the commit it is
 	Type      string
 	Data      []byte
+	// Hops counts how many commands caused the event, one by another.
+	Hops uint8
+	// Reply is the subject on which a caller waits for what the event's flows
+	// answer, or empty.
+	Reply string
 }
 
 // A StoredEvent is a processed event as EVENTS has it.
@@ -33,6 +40,8 @@ type StoredEvent struct {
 	N         int
 	Type      string
 	Data      []byte
+	Hops      uint8
+	Reply     string
 	Time      time.Time // when it was stored
 }
 
@@ -47,10 +56,7 @@ func (b *Bus) PublishEvents(ctx context.Context, events []EventMessage) error {
 		partition: func(i int) int { return events[i].Partition },
 		message: func(i int) *exchange {
 			e := &events[i]
-			return &exchange{subject: subjectEvent(e.Partition, b.types.token(e.Type)), data: e.Data, header: []field{
-				{headerPartition, strconv.Itoa(e.Partition)}, {headerCommit, strconv.FormatUint(e.C, 10)},
-				{headerNumber, strconv.Itoa(e.N)}, {headerType, encodeToken(e.Type)},
-			}}
+			return &exchange{subject: subjectEvent(e.Partition, b.types.token(e.Type)), data: e.Data, header: e.header()}
 		},
 		stored: func(ctx context.Context, partition int) (func(int) bool, error) {
 			c, n, err := b.LastEvent(ctx, partition)
@@ -60,7 +66,8 @@ func (b *Bus) PublishEvents(ctx context.Context, events []EventMessage) error {
 		acknowledged: func(i int, seq uint64) {
 			e := &events[i]
 			b.newEvents.add(seq, len(e.Data), StoredEvent{
-				Seq: seq, Partition: e.Partition, C: e.C, N: e.N, Type: e.Type, Data: e.Data, Time: now,
+				Seq: seq, Partition: e.Partition, C: e.C, N: e.N, Type: e.Type, Data: e.Data,
+				Hops: e.Hops, Reply: e.Reply, Time: now,
 			})
 		},
 	})
@@ -87,13 +94,32 @@ func (b *Bus) LastEvent(ctx context.Context, partition int) (c uint64, n int, er
 	return e.C, e.N, nil
 }
 
+func (e *EventMessage) header() []field {
+	header := []field{
+		{headerPartition, strconv.Itoa(e.Partition)}, {headerCommit, strconv.FormatUint(e.C, 10)},
+		{headerNumber, strconv.Itoa(e.N)}, {headerType, encodeToken(e.Type)},
+	}
+	if e.Hops > 0 {
+		header = append(header, field{headerHops, strconv.Itoa(int(e.Hops))})
+	}
+	if e.Reply != "" {
+		header = append(header, field{headerReply, e.Reply})
+	}
+	return header
+}
+
 func storedEvent(m stored) (StoredEvent, error) {
-	e := StoredEvent{Seq: m.seq, Data: m.data, Time: m.time}
-	var errs [4]error
+	e := StoredEvent{Seq: m.seq, Data: m.data, Reply: m.header.Get(headerReply), Time: m.time}
+	var errs [5]error
 	e.Partition, errs[0] = strconv.Atoi(m.header.Get(headerPartition))
 	e.C, errs[1] = strconv.ParseUint(m.header.Get(headerCommit), 10, 64)
 	e.N, errs[2] = strconv.Atoi(m.header.Get(headerNumber))
 	e.Type, errs[3] = decodeToken(m.header.Get(headerType))
+	if hops := m.header.Get(headerHops); hops != "" {
+		var n uint64
+		n, errs[4] = strconv.ParseUint(hops, 10, 8)
+		e.Hops = uint8(n)
+	}
 	if err := errors.Join(errs[:]...); err != nil {
 		return e, fmt.Errorf("event at %d of %s: its headers: %w", m.seq, streamEvents, err)
 	}

@@ -277,3 +277,39 @@ func TestEventsWithBadHeadersArePassedOver(t *testing.T) {
 		t.Errorf("read %+v", got)
 	}
 }
+
+// What an event says of its cause travels with it, in memory and by the server.
+func TestEventsCarryHopsAndReply(t *testing.T) {
+	b := open(t, Options{Partitions: 1})
+	along := must(b.ReadEvents(t.Context(), 0, nil))
+	defer along.Close()
+	plainOne, caused, both := event(0, 1, 1, "a"), event(0, 1, 2, "a"), event(0, 1, 3, "a")
+	caused.Hops, both.Hops, both.Reply = 1, 255, "_INBOX.x.7"
+	sent := []EventMessage{plainOne, caused, both}
+	for n := range 200 { // enough for the reader to turn to what is in memory
+		e := event(0, 2, n, "a")
+		e.Hops, e.Reply = uint8(n), fmt.Sprint("r", n)
+		sent = append(sent, e)
+	}
+	if err := b.PublishEvents(t.Context(), sent); err != nil {
+		t.Fatal(err)
+	}
+	late := must(b.ReadEvents(t.Context(), 0, nil))
+	defer late.Close()
+	late.from.tail = newTail[StoredEvent](0, nil) // which it then has to read from the server
+	late.from.tail.readers.Add(1)
+	for name, r := range map[string]*EventReader{"in memory": along, "from the server": late} {
+		for i, got := range nextEvents(t, r, len(sent)) {
+			if got.Hops != sent[i].Hops || got.Reply != sent[i].Reply {
+				t.Errorf("%s, event %d has %d hops and reply %q, want %d and %q", name, i, got.Hops, got.Reply, sent[i].Hops, sent[i].Reply)
+			}
+		}
+	}
+	if !along.from.along || late.from.along {
+		t.Error("one of the two ways of reading was not tested")
+	}
+	m := must(b.at(t.Context(), streamEvents, 1))
+	if m.header[headerHops] != nil || m.header[headerReply] != nil {
+		t.Errorf("an event without cause and caller has the headers %v", m.header)
+	}
+}

@@ -23,7 +23,7 @@ import (
 // the same connection and was stored.
 type line struct {
 	dial   func(options ...nats.Option) (*nats.Conn, error)
-	window *semaphore.Weighted // bytes in flight
+	window *semaphore.Weighted // bytes in flight; nil: its users bound them
 
 	dialling sync.Mutex // held while a connection is made
 	mu       sync.Mutex
@@ -71,6 +71,7 @@ const (
 var (
 	errBroken = fmt.Errorf("%w: the connection was lost", ErrNoAck)
 	errClosed = fmt.Errorf("%w: it is closed", ErrUnavailable)
+	errNobody = fmt.Errorf("%w: nobody answers on it", ErrUnavailable)
 )
 
 func newLine(dial func(...nats.Option) (*nats.Conn, error)) *line {
@@ -94,6 +95,23 @@ func (l *line) do(ctx context.Context, timeout time.Duration, list []*exchange) 
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, ErrNoAck)
 	defer cancel()
+	l.over(ctx, conn, inbox, list)
+}
+
+// wait exchanges a message whose answer takes as long as it takes: only the
+// context ends the wait for it, and never the connection.
+func (l *line) wait(ctx context.Context, x *exchange) {
+	conn, inbox, err := l.connection()
+	if err != nil {
+		x.reply, x.err = nil, err
+		return
+	}
+	l.over(ctx, conn, inbox, []*exchange{x})
+}
+
+// over sends messages over a connection and waits for the answers. It ends the
+// connection where the context ends because of ErrNoAck.
+func (l *line) over(ctx context.Context, conn *nats.Conn, inbox string, list []*exchange) {
 	batch := &exchangeBatch{open: 1, done: make(chan struct{})}
 	ids := l.send(ctx, conn, inbox, batch, list)
 	l.mu.Lock()
@@ -139,10 +157,11 @@ func (l *line) send(ctx context.Context, conn *nats.Conn, inbox string, batch *e
 	ids := make([]uint64, 0, len(list))
 	var headers headers
 	for i, x := range list {
-		cost := x.cost()
-		if err := l.window.Acquire(ctx, cost); err != nil {
-			fail(list[i:], context.Cause(ctx))
-			return ids
+		if l.window != nil {
+			if err := l.window.Acquire(ctx, x.cost()); err != nil {
+				fail(list[i:], context.Cause(ctx))
+				return ids
+			}
 		}
 		l.mu.Lock()
 		id := l.number()
@@ -225,7 +244,9 @@ func (l *line) settle(id uint64, batch *exchangeBatch, reply *nats.Msg, err erro
 	cost := p.cost()
 	l.release(p.batch)
 	l.mu.Unlock()
-	l.window.Release(cost)
+	if l.window != nil {
+		l.window.Release(cost)
+	}
 }
 
 // release is called with mu held.
@@ -297,7 +318,7 @@ func (l *line) receive(m *nats.Msg) {
 		return
 	}
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
-		l.settle(id, nil, nil, fmt.Errorf("%w: nobody answers on it", ErrUnavailable))
+		l.settle(id, nil, nil, errNobody)
 		return
 	}
 	l.settle(id, nil, m, nil)

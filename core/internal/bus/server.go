@@ -46,6 +46,7 @@ type embedded struct {
 	seed  []byte
 	user  string // public key of seed
 	name  string
+	gate  *gate
 
 	mu     sync.Mutex
 	host   string
@@ -54,8 +55,9 @@ type embedded struct {
 }
 
 // newEmbedded prepares a server that listens on an address, where port 0 means
-// any free one, chosen at the first start and kept.
-func newEmbedded(dir, listen, name string, limit int64, log *slog.Logger) (*embedded, error) {
+// any free one, chosen at the first start and kept. violated is told what a
+// plugin's user tries.
+func newEmbedded(dir, listen, name string, limit int64, log *slog.Logger, violated func(plugin, text string)) (*embedded, error) {
 	if listen == "" {
 		listen = "127.0.0.1:0"
 	}
@@ -88,7 +90,7 @@ func newEmbedded(dir, listen, name string, limit int64, log *slog.Logger) (*embe
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, fileKey), err)
 	}
-	return &embedded{dir: dir, limit: limit, log: log, seed: seed, user: user, name: name, host: host, port: port}, nil
+	return &embedded{dir: dir, limit: limit, log: log, seed: seed, user: user, name: name, gate: newGate(user, violated), host: host, port: port}, nil
 }
 
 // start returns when clients can connect.
@@ -99,13 +101,14 @@ func (e *embedded) start() error {
 		ServerName: e.name, Host: e.host, Port: e.port, NoSigs: true,
 		JetStream: true, StoreDir: e.dir, JetStreamMaxStore: e.limit, JetStreamMaxMemory: 64 << 20,
 		DisableJetStreamBanner: true, MaxPayload: maxPayload,
-		Nkeys:            []*server.NkeyUser{{Nkey: e.user}},
+		CustomClientAuthentication: e.gate, AlwaysEnableNonce: true,
 		LameDuckDuration: lameDuck, LameDuckGracePeriod: lameDuck / 4,
 	})
 	if err != nil {
 		return fmt.Errorf("configure the embedded NATS server: %w", err)
 	}
-	logger := &serverLog{log: e.log}
+	e.gate.guard(s)
+	logger := &serverLog{log: e.log, gate: e.gate}
 	s.SetLoggerV2(logger, false, false, false)
 	s.Start()
 	for start := time.Now(); !s.ReadyForConnections(20 * time.Millisecond); {
@@ -253,38 +256,4 @@ func (e *embedded) selfTest(ctx context.Context, js jetstream.JetStream, dir str
 			"use --set durability=process, which survives a killed process but not a power cut", path.blocks())
 	}
 	return nil
-}
-
-// serverLog passes on what the server warns of.
-type serverLog struct {
-	log *slog.Logger
-
-	mu   sync.Mutex
-	last string
-}
-
-var _ server.Logger = (*serverLog)(nil)
-
-func (l *serverLog) Noticef(string, ...any) {}
-func (l *serverLog) Debugf(string, ...any)  {}
-func (l *serverLog) Tracef(string, ...any)  {}
-
-func (l *serverLog) Warnf(format string, v ...any) {
-	l.log.Warn("NATS server", "message", fmt.Sprintf(format, v...))
-}
-
-func (l *serverLog) Errorf(format string, v ...any) {
-	l.log.Error("NATS server", "message", fmt.Sprintf(format, v...))
-}
-
-func (l *serverLog) Fatalf(format string, v ...any) {
-	l.mu.Lock()
-	l.last = fmt.Sprintf(format, v...)
-	l.mu.Unlock()
-}
-
-func (l *serverLog) fatal() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.last
 }

@@ -86,6 +86,48 @@ func resourceOf(subject string) (kind, id string, err error) {
 	return kind, id, err
 }
 
+// subjectAction is where calls of an action arrive, subjectRequests where the
+// core takes a plugin's requests, subjectEnded where it is told that a process
+// of a plugin has ended. Their names are such as checkName lets pass.
+func subjectAction(plugin, action string) string { return "action." + plugin + "." + action }
+func subjectRequests(plugin string) string       { return "cmd." + plugin }
+func subjectEnded(plugin string) string          { return "plugin.ended." + plugin }
+
+func inboxPlugin(plugin, unique string) string { return "_INBOX.plugin." + plugin + "." + unique }
+
+// subjectsService are those on which a micro service of NATS tells about
+// itself.
+func subjectsService(name string) (list []string) {
+	for _, verb := range []string{"PING", "INFO", "STATS"} {
+		all := "$SRV." + verb
+		list = append(list, all, all+"."+name, all+"."+name+".*")
+	}
+	return list
+}
+
+// subjectsDurable are those on which messages of a durable are asked for and
+// acknowledged, by the server's old form of acknowledgements and its new one.
+func subjectsDurable(d Durable) []string {
+	of := d.Stream + "." + d.Name
+	return []string{"$JS.API.CONSUMER.MSG.NEXT." + of, "$JS.ACK." + of + ".>", "$JS.ACK.*.*." + of + ".>"}
+}
+
+// maxName is how long the name of a plugin or of an action may be, in bytes.
+const maxName = 32
+
+// checkName tells whether a name of a plugin or action is one: [a-z][a-z0-9-]{0,31}.
+func checkName(what, name string) error {
+	ok := len(name) > 0 && len(name) <= maxName && 'a' <= name[0] && name[0] <= 'z'
+	for i := 0; ok && i < len(name); i++ {
+		c := name[i]
+		ok = 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-'
+	}
+	if !ok {
+		return fmt.Errorf("%q is no name of a %s: want a lower-case letter, then up to %d letters, digits and hyphens", name, what, maxName-1)
+	}
+	return nil
+}
+
 func subjectJob(key string) string { return prefixJobState + encodeToken(key) }
 
 var errToken = errors.New("not an encoded token")

@@ -280,6 +280,12 @@ func (s *settings) fill(t setting, field reflect.Value, w written) error {
 		}
 		field.SetString(w.text)
 		return nil
+	case kindSwitch:
+		if !slices.Contains(t.choices, w.text) {
+			return fmt.Errorf("unknown value %q; want one of %s", w.text, strings.Join(t.choices, ", "))
+		}
+		field.SetBool(w.text == "true")
+		return nil
 	}
 	n, err := t.kind.number(w.text)
 	if err != nil {

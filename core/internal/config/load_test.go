@@ -51,6 +51,7 @@ limits:
   event: 64KB
   events: 50
 log:
+plugins.share_credentials: true
 store: {retention: {events: 2w}}
 `)
 	c, err := Load(path, []string{
@@ -70,6 +71,7 @@ store: {retention: {events: 2w}}
 		{"weeks", c.Store.Retention.Events.String(), "14d"},
 		{"set alone", c.Log.Level, "debug"},
 		{"default", c.Log.Format, "text"},
+		{"a switch", fmt.Sprint(c.Plugins.ShareCredentials), "true"},
 	} {
 		if check.got != check.want {
 			t.Errorf("%s: got %s, want %s", check.name, check.got, check.want)
@@ -116,6 +118,9 @@ func TestLoadNamesWhatIsWrong(t *testing.T) {
 		{name: "half a certificate", file: "http.tls.cert: a.pem\n", want: "http.tls.key: missing; a certificate needs its key"},
 		{name: "limits", set: []string{"limits.inflated=100KB"}, want: "--set limits.inflated: limits.inflated: 100KB is less than limits.request, which is 500KB"},
 		{name: "replicas", set: []string{"bus.replicas=3"}, want: "--set bus.replicas: bus.replicas: the embedded NATS is one server; want 1, or set bus.urls"},
+		{name: "a switch", file: "plugins.share_credentials: yes\n", want: `FILE:1: plugins.share_credentials: unknown value "yes"; want one of true, false`},
+		{name: "signing key of no server", set: []string{"bus.signing_key=SA"}, want: "--set bus.signing_key: bus.signing_key: is for an external NATS; set bus.urls too"},
+		{name: "signing key without creds", set: []string{"bus.signing_key=SA", "bus.urls=nats://a"}, want: "--set bus.signing_key: bus.signing_key: needs bus.creds, whose user tells the account"},
 		{name: "creds", set: []string{"bus.creds=a"}, want: "--set bus.creds: bus.creds: is for an external NATS; set bus.urls too"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

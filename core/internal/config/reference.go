@@ -26,6 +26,7 @@ const (
 	kindNumber   settingKind = "number"
 	kindSize     settingKind = "size"
 	kindDuration settingKind = "duration"
+	kindSwitch   settingKind = "switch"
 )
 
 // allSettings are the keys in the order of the struct.
@@ -55,6 +56,8 @@ func settingsOf(t reflect.Type, prefix string, index []int) []setting {
 			s.kind = kindList
 		case reflect.TypeFor[int]():
 			s.kind = kindNumber
+		case reflect.TypeFor[bool]():
+			s.kind, s.choices = kindSwitch, []string{"true", "false"}
 		default:
 			list = append(list, settingsOf(f.Type, s.key+".", s.index)...)
 			continue

@@ -16,14 +16,15 @@ import (
 // documentation and its default; its key is dotted, such as http.tls.cert, and
 // TRIBUTARY_HTTP_TLS_CERT in the environment.
 type Config struct {
-	Data       string `key:"data" doc:"Directory that holds everything: streams, query store, keys, tokens. One process at a time uses it. Empty: ~/.tributary."`
-	HTTP       HTTP   `key:"http"`
-	Admin      Admin  `key:"admin"`
-	Durability string `key:"durability" default:"fsync" choices:"fsync,process" doc:"What an accepted event survives: fsync, a power cut; process, the end of the process. With an external NATS its own policy holds."`
-	Bus        Bus    `key:"bus"`
-	Store      Store  `key:"store"`
-	Limits     Limits `key:"limits"`
-	Log        Log    `key:"log"`
+	Data       string  `key:"data" doc:"Directory that holds everything: streams, query store, keys, tokens. One process at a time uses it. Empty: ~/.tributary."`
+	HTTP       HTTP    `key:"http"`
+	Admin      Admin   `key:"admin"`
+	Durability string  `key:"durability" default:"fsync" choices:"fsync,process" doc:"What an accepted event survives: fsync, a power cut; process, the end of the process. With an external NATS its own policy holds."`
+	Bus        Bus     `key:"bus"`
+	Plugins    Plugins `key:"plugins"`
+	Store      Store   `key:"store"`
+	Limits     Limits  `key:"limits"`
+	Log        Log     `key:"log"`
 }
 
 // HTTP is where the product listens.
@@ -48,12 +49,18 @@ type Admin struct {
 type Bus struct {
 	URLs           []string `key:"urls" doc:"URLs of an external NATS; empty: the embedded server."`
 	Creds          string   `key:"creds" doc:"File with the credentials for the external NATS."`
+	SigningKey     Secret   `key:"signing_key" doc:"Seed of a signing key of the external NATS' account, SA…, with which a user is made for each plugin. Needs bus.creds. Empty: only the plugins that are part of the product run there."`
 	Listen         string   `key:"listen" default:"127.0.0.1:0" doc:"Address of the embedded NATS server; port 0 chooses one."`
 	Replicas       int      `key:"replicas" default:"1" min:"1" max:"5" doc:"Copies of each stream on an external cluster."`
 	Partitions     int      `key:"partitions" default:"0" min:"0" max:"1024" doc:"Partitions of the profiles, fixed when the data directory is made. 0: 16 for a new directory, otherwise what it was made with."`
 	DiskReserve    Size     `key:"disk_reserve" default:"0" doc:"Free disk below which no event is accepted. 0: 5 % of the disk, at least 1 GB."`
 	IngestMaxBytes Size     `key:"ingest_max_bytes" default:"0" doc:"Bound of the events that are accepted and not processed yet. 0: 2 GB, or a tenth of the free disk where that is less."`
 	EventsMaxAge   Duration `key:"events_max_age" default:"30d" min:"1h" doc:"How long processed events stay on the bus, to be read again."`
+}
+
+// Plugins are the processes beside the core.
+type Plugins struct {
+	ShareCredentials bool `key:"share_credentials" default:"false" doc:"On an external NATS without bus.signing_key, hand every plugin the core's own credentials, with which it may read and write everything there."`
 }
 
 // Store is the query store.
@@ -133,6 +140,12 @@ func (c *Config) validate(s *settings) {
 	}
 	if c.Bus.Creds != "" && len(c.Bus.URLs) == 0 {
 		s.fail("bus.creds", "is for an external NATS; set bus.urls too")
+	}
+	switch {
+	case c.Bus.SigningKey != "" && len(c.Bus.URLs) == 0:
+		s.fail("bus.signing_key", "is for an external NATS; set bus.urls too")
+	case c.Bus.SigningKey != "" && c.Bus.Creds == "":
+		s.fail("bus.signing_key", "needs bus.creds, whose user tells the account")
 	}
 	if c.Bus.Replicas > 1 && len(c.Bus.URLs) == 0 {
 		s.fail("bus.replicas", "the embedded NATS is one server; want 1, or set bus.urls")

@@ -60,7 +60,9 @@ func eventMessages(c *record.Commit, after bus.Mark) []bus.EventMessage {
 	messages := make([]bus.EventMessage, 0, len(c.Events))
 	for i, e := range c.Events {
 		if n := i + 1; c.C > after.C || c.C == after.C && n > after.N {
-			messages = append(messages, bus.EventMessage{Partition: c.Partition, C: c.C, N: n, Type: e.Type, Data: e.Data})
+			messages = append(messages, bus.EventMessage{
+				Partition: c.Partition, C: c.C, N: n, Type: e.Type, Data: e.Data, Hops: e.Hops, Reply: e.Reply,
+			})
 		}
 	}
 	return messages

@@ -1,0 +1,90 @@
+package bus
+
+import (
+	"fmt"
+	"log/slog"
+	"regexp"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+)
+
+// OnViolation says who is told when a plugin tries on the embedded server what
+// it was not granted; text is the server's own, such as
+//
+//	Publish Violation - Subject "ingest.0"
+//
+// The function is called for each try, by whatever serves that plugin's
+// connection, and must not block. An external server tells only the plugin.
+func (b *Bus) OnViolation(tell func(plugin, text string)) {
+	b.violations.mu.Lock()
+	defer b.violations.mu.Unlock()
+	b.violations.tell = tell
+}
+
+// violations counts what plugins try, and tells of it: the log once a second
+// and plugin at most.
+type violations struct {
+	log *slog.Logger
+	set *metrics.Set
+	now func() time.Time
+
+	mu     sync.Mutex
+	tell   func(plugin, text string)
+	logged map[string]*logged // by plugin
+}
+
+// logged is when the log was told of a plugin, and what it was not told since.
+type logged struct {
+	at    time.Time
+	since int
+}
+
+const violationsEvery = time.Second
+
+func newViolations(log *slog.Logger, set *metrics.Set) *violations {
+	return &violations{log: log, set: set, now: time.Now, logged: map[string]*logged{}}
+}
+
+func (v *violations) saw(plugin, text string) {
+	v.set.GetOrCreateCounter(fmt.Sprintf("tributary_bus_plugin_violations_total{plugin=%q}", plugin)).Inc()
+	v.mu.Lock()
+	tell := v.tell
+	l := v.logged[plugin]
+	if l == nil {
+		l = &logged{}
+		v.logged[plugin] = l
+	}
+	now, unsaid := v.now(), l.since
+	loud := now.Sub(l.at) >= violationsEvery
+	if loud {
+		l.at, l.since = now, 0
+	} else {
+		l.since++
+	}
+	v.mu.Unlock()
+	if loud {
+		v.log.Warn("NATS refused a plugin what it was not granted", "plugin", plugin, "message", text, "more_before", unsaid)
+	}
+	if tell != nil {
+		tell(plugin, text)
+	}
+}
+
+// A line of the server's log about a client begins with the client's address
+// and number, which are the server's; what follows up to the violation is the
+// client's own words, quoted.
+var violationLine = regexp.MustCompile(`^\S+ - cid:(\d+) - .*\b((?:Publish|Subscription) Violation .*)$`)
+
+// violation reads which connection was refused what from a line of the
+// server's log.
+func violation(line string) (client uint64, text string, ok bool) {
+	m := violationLine.FindStringSubmatch(line)
+	if m == nil {
+		return 0, "", false
+	}
+	client, err := strconv.ParseUint(m[1], 10, 64)
+	return client, m[2], err == nil
+}
