@@ -36,6 +36,9 @@ type application struct {
 // changes nothing.
 func examine(r *rules, doc *record.Document, c *record.Command) *application {
 	a := &application{rules: r, doc: doc, source: c.Event, event: c.Event.Public(c.Received)}
+	if c.Hops > 0 && c.Profile != "" && (doc == nil || doc.Session == nil || doc.Session.ID != a.event.Session) {
+		a.event.Session = "" // what a flow sends opens no session and goes back to none
+	}
 	t, err := r.of(&a.event, a.vars())
 	if err != nil {
 		a.problems = append(a.problems, err)
