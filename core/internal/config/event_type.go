@@ -6,6 +6,7 @@ import (
 
 	"github.com/tributary-bus/tributary/sdk"
 	"github.com/tributary-bus/tributary/sdk/condition"
+	"github.com/tributary-bus/tributary/sdk/wire"
 )
 
 // An EventType says what an event of one type must look like and what it does
@@ -38,19 +39,19 @@ type CopyRule struct {
 	By any
 }
 
-// An Op is what a copy rule does to its target.
-type Op string
+// An Op is what a copy rule does to its target. The operations of segments are
+// not among those of copy rules.
+type Op = wire.Op
 
-// The operations. Increment and decrement are those of counters, and treat a
-// missing target as 0; append and remove are those of lists.
+// The operations of copy rules.
 const (
-	OpSet          Op = "set"
-	OpSetIfMissing Op = "set-if-missing"
-	OpAppend       Op = "append"
-	OpRemove       Op = "remove"
-	OpIncrement    Op = "increment"
-	OpDecrement    Op = "decrement"
-	OpDelete       Op = "delete"
+	OpSet          = wire.OpSet
+	OpSetIfMissing = wire.OpSetIfMissing
+	OpAppend       = wire.OpAppend
+	OpRemove       = wire.OpRemove
+	OpIncrement    = wire.OpIncrement
+	OpDecrement    = wire.OpDecrement
+	OpDelete       = wire.OpDelete
 )
 
 var (

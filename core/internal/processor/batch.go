@@ -71,6 +71,8 @@ func (b *batch) fold(it *item) (err error) {
 	switch it.Kind {
 	case record.KindEvent:
 		err = b.event(it)
+	case record.KindPatch:
+		err = b.patch(it)
 	case 0: // a message that could not be decoded
 	case record.KindConfig:
 		if it.Revision > b.rules.set.Revision() {
@@ -99,6 +101,9 @@ func (p *partition) configure(ctx context.Context, revision uint64) error {
 
 func (b *batch) event(it *item) error {
 	c := &it.Command
+	if c.Hops > record.MaxHops {
+		return b.refuse(it, tooManyHops)
+	}
 	e, err := b.load(c.Profile)
 	if err != nil {
 		return err
@@ -138,7 +143,7 @@ func (b *batch) event(it *item) error {
 			return nil
 		}
 	}
-	fresh, err := b.node.seen.Reserve(c.ID)
+	fresh, err := b.reserve(c)
 	if err != nil {
 		return fmt.Errorf("reserve event %s of %s: %w", c.Event.ID, c.Event.Source, err)
 	}
@@ -146,7 +151,6 @@ func (b *batch) event(it *item) error {
 		b.repeated(c, profileOf(e))
 		return nil
 	}
-	b.commit.Seen = append(b.commit.Seen, c.ID)
 	switch {
 	case !a.event.Valid:
 		b.node.metrics.invalid.Inc()
@@ -157,7 +161,7 @@ func (b *batch) event(it *item) error {
 			return err
 		}
 	}
-	b.node.report(a.problems)
+	b.node.report("a rule failed on an event", a.problems)
 	b.emit(c, a)
 	return nil
 }
@@ -166,22 +170,15 @@ func (b *batch) event(it *item) error {
 // profile too large: then the event is kept as not valid.
 func (b *batch) apply(c *record.Command, e *entry, a *application, claims []claim) error {
 	growth := len(c.Event.Properties) + len(c.Event.Traits) + len(c.Event.Context) + 512
-	var before []byte
-	if e.size+2*growth > maxDocument {
-		// Close to the bound: measure, and keep a way back.
-		if e.doc != nil {
-			before = e.doc.AppendJSON(nil)
-		}
-		e.size = len(before)
-	}
+	before, tight := e.guard(growth)
 	doc := a.apply(c.Profile, claims)
-	if e.size+2*growth > maxDocument {
+	if tight {
 		if size := len(doc.AppendJSON(nil)); size > maxDocument {
 			if err := b.restore(e, before); err != nil {
 				return err
 			}
 			a.doc, a.changes, a.ended = e.doc, nil, nil
-			a.refuse(tooLarge(size))
+			a.refuse(overLimit(size))
 			return nil
 		}
 	}
@@ -189,6 +186,19 @@ func (b *batch) apply(c *record.Command, e *entry, a *application, claims []clai
 	e.size += growth
 	b.touch(c.Profile, e)
 	return nil
+}
+
+// guard tells whether a change that adds about growth bytes may make the
+// profile too large, and then gives its text, to put it back by.
+func (e *entry) guard(growth int) (before []byte, tight bool) {
+	if e.size+2*growth <= maxDocument {
+		return nil, false
+	}
+	if e.doc != nil {
+		before = e.doc.AppendJSON(nil)
+	}
+	e.size = len(before)
+	return before, e.size+2*growth > maxDocument
 }
 
 func (b *batch) restore(e *entry, before []byte) error {
@@ -217,7 +227,11 @@ func (b *batch) touch(profile string, e *entry) {
 func (b *batch) emit(c *record.Command, a *application) {
 	out := a.processed()
 	data := out.AppendJSON(make([]byte, 0, 512+len(c.Event.Properties)+len(c.Event.Context)))
-	b.commit.Events = append(b.commit.Events, record.Processed{Type: a.event.Type, Data: data})
+	sent := record.Processed{Type: a.event.Type, Data: data, Hops: c.Hops}
+	if c.Flows && c.Reply != "" && a.event.Valid {
+		sent.Reply = record.FlowsReply(c.Reply)
+	}
+	b.commit.Events = append(b.commit.Events, sent)
 	b.weight += len(data)
 	b.reply(c, &record.Outcome{
 		Status: record.StatusAccepted, Profile: a.event.Profile, Session: a.event.Session,
@@ -244,10 +258,14 @@ func (b *batch) forward(c *record.Command, d decision) {
 	b.weight += len(data)
 }
 
-// repeated answers for an event that was applied before.
+// repeated answers for a command that was applied before.
 func (b *batch) repeated(c *record.Command, profile string) {
 	b.node.metrics.duplicate.Inc()
-	b.reply(c, &record.Outcome{Status: record.StatusDuplicate, Profile: profile, Session: c.Event.Session, Valid: true})
+	o := &record.Outcome{Status: record.StatusDuplicate, Profile: profile, Valid: true}
+	if c.Event != nil {
+		o.Session = c.Event.Session
+	}
+	b.reply(c, o)
 }
 
 // load returns the profile with the id; its document is nil where nobody has

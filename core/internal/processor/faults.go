@@ -41,16 +41,18 @@ func (n *Processor) setAside(ctx context.Context, d bus.DeadLetter) error {
 	return nil
 }
 
-// report counts and logs rules that failed on an event.
-func (n *Processor) report(problems []error) {
+// report counts and logs rules that failed on an event, and what of a patch was
+// left out.
+func (n *Processor) report(what string, problems []error) {
 	for _, err := range problems {
 		n.metrics.problems.Inc()
-		n.log.Debug("a rule failed on an event", "error", err)
+		n.log.Debug(what, "error", err)
 	}
 }
 
-// tooLarge is what an event carries that would make its profile too large.
-func tooLarge(size int) []sdk.FieldError {
+// overLimit is what an event or a patch is told that would make its profile too
+// large.
+func overLimit(size int) []sdk.FieldError {
 	return []sdk.FieldError{{
 		Path: "profile", Message: fmt.Sprintf("the profile would take %d bytes, over the limit of %d", size, maxDocument),
 	}}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/tributary-bus/tributary/core/internal/config"
+	"github.com/tributary-bus/tributary/core/internal/profile"
 	"github.com/tributary-bus/tributary/core/internal/record"
 	"github.com/tributary-bus/tributary/sdk"
 	"github.com/tributary-bus/tributary/sdk/condition"
@@ -28,13 +29,16 @@ type application struct {
 	problems  []error // rules that failed on this event: counted and logged
 
 	scope   condition.Vars
-	history history
+	history profile.History
 }
 
 // examine prepares an event for a profile and tells whether it is valid. It
 // changes nothing.
 func examine(r *rules, doc *record.Document, c *record.Command) *application {
 	a := &application{rules: r, doc: doc, source: c.Event, event: c.Event.Public(c.Received)}
+	if c.Hops > 0 && c.Profile != "" && (doc == nil || doc.Session == nil || doc.Session.ID != a.event.Session) {
+		a.event.Session = "" // what a flow sends opens no session and goes back to none
+	}
 	t, err := r.of(&a.event, a.vars())
 	if err != nil {
 		a.problems = append(a.problems, err)
@@ -53,7 +57,7 @@ func (a *application) refuse(errs []sdk.FieldError) {
 
 // vars are what the rules' conditions see. Now is when the event was received.
 func (a *application) vars() *condition.Vars {
-	a.history = history{doc: a.doc, now: a.event.Received}
+	a.history = profile.History{Doc: a.doc, Now: a.event.Received}
 	v := &a.scope
 	*v = condition.Vars{Event: &a.event, Now: a.event.Received, History: &a.history}
 	if a.doc != nil {
@@ -67,15 +71,15 @@ func (a *application) vars() *condition.Vars {
 
 // apply folds a valid event into the profile and returns its document after
 // it: the one given, changed, or a new one.
-func (a *application) apply(profile string, claims []claim) *record.Document {
+func (a *application) apply(id string, claims []claim) *record.Document {
 	if a.doc == nil {
-		a.doc = &record.Document{State: record.StateLive, Profile: sdk.NewProfile(profile, a.event.Received)}
+		a.doc = &record.Document{State: record.StateLive, Profile: sdk.NewProfile(id, a.event.Received)}
 	}
 	p := a.doc.Profile
 	a.event.Profile = p.ID
 	a.changes = map[string]any{}
 	identify(p, claims, a.changes)
-	countEvent(a.doc, &a.event, a.rules.aggregates[a.event.Type], a.event.Received)
+	profile.CountEvent(a.doc, &a.event, a.rules.aggregates[a.event.Type], a.event.Received)
 	a.ended = visit(a.doc, &a.event)
 	a.describe()
 	if a.event.Type == "identify" {
@@ -148,7 +152,12 @@ func (a *application) copy() {
 	vars := a.vars()
 	for i := range a.eventType.Copy {
 		rule := &a.eventType.Copy[i]
-		v, changed, err := copyRule(a.doc.Profile, rule, vars)
+		var v any
+		var changed bool
+		operand, err := copyOperand(rule, vars)
+		if err == nil {
+			v, changed, err = profile.Change(a.doc.Profile, rule.To, rule.Op, operand)
+		}
 		if err != nil {
 			a.problems = append(a.problems, fmt.Errorf("event type %s: copy to %s: %w", a.eventType.ID, rule.To, err))
 			continue
@@ -157,6 +166,18 @@ func (a *application) copy() {
 			a.changes[rule.To.String()] = v
 		}
 	}
+}
+
+func copyOperand(rule *config.CopyRule, vars *condition.Vars) (any, error) {
+	if rule.From == nil {
+		return rule.By, nil
+	}
+	v, err := rule.From.Value(vars)
+	if err != nil {
+		return nil, err
+	}
+	// What the profile keeps must not be part of the event.
+	return sdk.Clone(v), nil
 }
 
 // processed is what EVENTS carries of the event.

@@ -13,6 +13,8 @@ type counters struct {
 	commands  *metrics.Counter
 	duplicate *metrics.Counter
 	forwarded *metrics.Counter
+	patches   *metrics.Counter
+	nobody    *metrics.Counter // patches of profiles that nobody has
 	invalid   *metrics.Counter
 	dead      *metrics.Counter
 	problems  *metrics.Counter
@@ -27,6 +29,8 @@ func newCounters() *counters {
 		commands:  set.NewCounter("tributary_processor_commands_total"),
 		duplicate: set.NewCounter("tributary_processor_duplicates_total"),
 		forwarded: set.NewCounter("tributary_processor_forwarded_total"),
+		patches:   set.NewCounter("tributary_processor_patches_total"),
+		nobody:    set.NewCounter("tributary_processor_patches_of_nobody_total"),
 		invalid:   set.NewCounter("tributary_processor_invalid_total"),
 		dead:      set.NewCounter("tributary_processor_dead_letters_total"),
 		problems:  set.NewCounter("tributary_processor_rule_errors_total"),

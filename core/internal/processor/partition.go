@@ -212,7 +212,7 @@ func (p *partition) items(ctx context.Context, messages []bus.IngestMessage) ([]
 			if m.Seq == p.position.Seq && uint32(i) < p.position.Done {
 				continue
 			}
-			if it.Event != nil {
+			if it.Event != nil && it.Hops == 0 {
 				it.claims = p.node.claims(it.Event)
 			}
 			items = append(items, it)

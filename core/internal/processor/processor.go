@@ -68,9 +68,10 @@ type Processor struct {
 	commits  sync.Pool     // room for encoded commits
 	owning   []sync.Mutex  // by partition: held while it is worked on
 	mu       sync.Mutex
-	standing []standing // by partition
-	seenSeq  uint64     // how far SEEN has been read
-	purged   uint64     // below what INGEST was last purged
+	standing []standing    // by partition
+	changed  chan struct{} // closed when another partition is owned than before
+	seenSeq  uint64        // how far SEEN has been read
+	purged   uint64        // below what INGEST was last purged
 }
 
 // A standing is how far a partition has come.
@@ -96,6 +97,7 @@ func New(ctx context.Context, o Options) (*Processor, error) {
 		commits:  sync.Pool{New: func() any { return new([]byte) }},
 		slots:    make(chan struct{}, max(4, 2*runtime.GOMAXPROCS(0))),
 		owning:   make([]sync.Mutex, o.Bus.Partitions()), standing: make([]standing, o.Bus.Partitions()),
+		changed: make(chan struct{}),
 	}
 	if !set.Intact() {
 		err = set.Rebuild(func() error { return n.catchUpSeen(ctx) })
@@ -111,6 +113,20 @@ func New(ctx context.Context, o Options) (*Processor, error) {
 // Seen tells whether an event's id is recorded as applied, as far as this node
 // knows.
 func (n *Processor) Seen(id record.ID) (bool, error) { return n.seen.Has(id) }
+
+// Owned tells, by partition, whether this node owns it: it has taken it over and
+// commits. The channel is closed when that changes. A node that was stalled may
+// still believe to own what another one has taken over meanwhile, until it is
+// refused a commit; so what relies on this has to bear two owners for a while.
+func (n *Processor) Owned() (owned []bool, changed <-chan struct{}) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	owned = make([]bool, len(n.standing))
+	for i := range n.standing {
+		owned[i] = n.standing[i].owned
+	}
+	return owned, n.changed
+}
 
 // Close closes the set of ids seen; Run must have returned.
 func (n *Processor) Close() error { return n.seen.Close() }
@@ -224,22 +240,41 @@ const (
 func (n *Processor) reached(p *partition) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	s := &n.standing[p.number]
-	s.owned, s.position = true, p.position
+	s := n.owned(p.number)
+	s.position = p.position
 }
 
 // progress notes that the effects of a partition's last commit are complete.
 func (n *Processor) progress(p *partition) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	s := &n.standing[p.number]
-	s.owned, s.commitSeq, s.position = true, p.commitSeq, p.position
+	s := n.owned(p.number)
+	s.commitSeq, s.position = p.commitSeq, p.position
 }
 
 func (n *Processor) disown(number int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.standing[number].owned {
+		n.ownershipChanged()
+	}
 	n.standing[number] = standing{}
+}
+
+// owned returns the standing of a partition that this node owns; mu is held.
+func (n *Processor) owned(number int) *standing {
+	s := &n.standing[number]
+	if !s.owned {
+		s.owned = true
+		n.ownershipChanged()
+	}
+	return s
+}
+
+// ownershipChanged wakes who waits to learn of it; mu is held.
+func (n *Processor) ownershipChanged() {
+	close(n.changed)
+	n.changed = make(chan struct{})
 }
 
 func (n *Processor) at(number int) standing {

@@ -9,14 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/config"
 	"github.com/tributary-bus/tributary/core/internal/record"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fixed is a configuration that never changes.
 type fixed struct{ set *config.Set }
@@ -45,9 +41,13 @@ spec:
     - {to: data.order, from: event.properties.n, op: append}
 `
 
+func busOptions(dir string, durability bus.Durability) bus.Options {
+	return bus.Options{Dir: dir, Partitions: 4, Durability: durability, DiskReserve: 1, IngestMaxBytes: 64 << 20}
+}
+
 func openBus(t testing.TB, dir string, durability bus.Durability) *bus.Bus {
 	t.Helper()
-	b, err := bus.Open(t.Context(), bus.Options{Dir: dir, Partitions: 4, Durability: durability, DiskReserve: 1, IngestMaxBytes: 64 << 20})
+	b, err := bus.Open(t.Context(), busOptions(dir, durability))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,24 +115,31 @@ func (n *node) run(stopReplies func()) {
 
 func process(t testing.TB, b *bus.Bus, dir string) *Processor {
 	t.Helper()
-	resources, err := config.Parse("test.yaml", []byte(countingType))
+	p, err := newProcessor(t.Context(), b, dir)
 	if err != nil {
-		t.Fatal(err)
-	}
-	set, err := config.NewSet(1, resources)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := New(t.Context(), Options{
-		Bus: b, Resources: fixed{set}, Dir: dir, Sole: true, EventsMaxAge: 30 * 24 * time.Hour, Log: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.Settle(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// newProcessor returns a processor that works by the types of these tests and
+// is ready to run.
+func newProcessor(ctx context.Context, b *bus.Bus, dir string) (*Processor, error) {
+	resources, err := config.Parse("test.yaml", []byte(countingType))
+	if err != nil {
+		return nil, err
+	}
+	set, err := config.NewSet(1, resources)
+	if err != nil {
+		return nil, err
+	}
+	p, err := New(ctx, Options{
+		Bus: b, Resources: fixed{set}, Dir: dir, Sole: true, EventsMaxAge: 30 * 24 * time.Hour, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p, p.Settle(ctx)
 }
 
 // adds is an event that adds n, of a user, waited for by the token.
@@ -349,7 +356,7 @@ func TestAnEventGoesToWhoHoldsItsIdentifier(t *testing.T) {
 func TestAPoisonCommandIsSetAsideAndTheRestGoesOn(t *testing.T) {
 	n := start(t, t.TempDir())
 	n.configure()
-	poison := record.Command{Kind: record.KindPatch, ID: record.EventID("x", "y"), Profile: n.adds("1", "u", 1, "").Profile, Received: noon, Body: []byte(`{}`)}
+	poison := record.Command{Kind: record.KindSegment, ID: record.EventID("x", "y"), Profile: n.adds("1", "u", 1, "").Profile, Received: noon, Body: []byte(`{}`)}
 	n.send(n.adds("1", "u", 1, ""), &poison, n.adds("2", "u", 2, "last"))
 	p := n.bus.Partition(poison.Profile)
 	if err := n.bus.Append(t.Context(), []bus.Entry{{Partition: p, Commands: []byte("garbage")}}); err != nil {

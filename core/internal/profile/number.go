@@ -1,4 +1,4 @@
-package processor
+package profile
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package processor
+package profile
 
 import (
 	"encoding/json"
@@ -12,6 +12,8 @@ import (
 	"github.com/tributary-bus/tributary/sdk"
 	"github.com/tributary-bus/tributary/sdk/condition"
 )
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func happened(eventType string, at time.Time, properties string) *sdk.Event {
 	return &sdk.Event{Type: eventType, Time: at, Received: at, Properties: sdk.RawObject([]byte(properties)), Valid: true}
@@ -38,7 +40,7 @@ func TestWindowsAgreeWithAList(t *testing.T) {
 			now = now.Add(time.Duration(rapid.IntRange(0, 200).Draw(t, "later")) * time.Second)
 			at := now.Add(-time.Duration(rapid.IntRange(-30, 900).Draw(t, "ago")) * time.Second)
 			e := happened("a", at, `{"n":2}`)
-			countEvent(doc, e, aggregates, now)
+			CountEvent(doc, e, aggregates, now)
 			times = append(times, at)
 			life += 2
 		}
@@ -49,7 +51,7 @@ func TestWindowsAgreeWithAList(t *testing.T) {
 			}
 		}
 		total := 2 * want
-		h := history{doc: reread(t, doc), now: now}
+		h := History{Doc: reread(t, doc), Now: now}
 		if got := h.Count("a", span); got != int64(want) {
 			t.Fatalf("count = %d, want %d", got, want)
 		}
@@ -86,12 +88,12 @@ func TestAFullWindowIsExactToASixtieth(t *testing.T) {
 	doc := emptyDocument()
 	for i := range events {
 		at := noon.Add(time.Duration(i) * time.Second)
-		countEvent(doc, happened("a", at, `{}`), aggregates, at)
+		CountEvent(doc, happened("a", at, `{}`), aggregates, at)
 	}
 	end := noon.Add((events - 1) * time.Second)
 	for _, after := range []time.Duration{0, 7 * time.Minute, 31 * time.Minute} {
 		want := 3600 - int64(after.Seconds())
-		got := (&history{doc: doc, now: end.Add(after)}).Count("a", span)
+		got := (&History{Doc: doc, Now: end.Add(after)}).Count("a", span)
 		if got < want || got > want+60 {
 			t.Errorf("%s later: count = %d, want %d to %d", after, got, want, want+60)
 		}
@@ -104,13 +106,13 @@ func TestAFullWindowIsExactToASixtieth(t *testing.T) {
 func TestLifetimeNumbersGoByEventTime(t *testing.T) {
 	doc := emptyDocument()
 	for _, day := range []int{5, 1, 9, 3} {
-		countEvent(doc, happened("a", noon.AddDate(0, 0, day), `{}`), nil, noon)
+		CountEvent(doc, happened("a", noon.AddDate(0, 0, day), `{}`), nil, noon)
 	}
 	got := doc.Profile.Stats.Events["a"]
 	if got.Count != 4 || !got.First.Equal(noon.AddDate(0, 0, 1)) || !got.Last.Equal(noon.AddDate(0, 0, 9)) {
 		t.Errorf("stats = %+v", got)
 	}
-	h := history{doc: doc, now: noon}
+	h := History{Doc: doc, Now: noon}
 	if h.First("b") != (time.Time{}) || h.Count("b", 0) != 0 || h.Sum("a", "n", time.Hour) != nil {
 		t.Error("a type that never came was found")
 	}
@@ -119,7 +121,7 @@ func TestLifetimeNumbersGoByEventTime(t *testing.T) {
 func TestTypesBeyondFiveHundredAreMarked(t *testing.T) {
 	doc := emptyDocument()
 	for i := range typesKept + 2 {
-		countEvent(doc, happened(fmt.Sprint("t", i), noon, `{}`), nil, noon)
+		CountEvent(doc, happened(fmt.Sprint("t", i), noon, `{}`), nil, noon)
 	}
 	if s := doc.Profile.Stats; len(s.Events) != typesKept || !s.Truncated {
 		t.Errorf("%d types kept, truncated %v", len(s.Events), s.Truncated)
@@ -130,9 +132,9 @@ func TestWindowSumsStayExact(t *testing.T) {
 	doc := emptyDocument()
 	aggregates := []condition.Aggregate{{Func: "sum", Type: "a", Property: "total", Window: time.Hour}}
 	for i, total := range []string{"0.1", "0.2", `"x"`, "22.200000000000003"} {
-		countEvent(doc, happened("a", noon.Add(time.Duration(i)), `{"total":`+total+`}`), aggregates, noon)
+		CountEvent(doc, happened("a", noon.Add(time.Duration(i)), `{"total":`+total+`}`), aggregates, noon)
 	}
-	if got := (&history{doc: doc, now: noon}).Sum("a", "total", time.Hour); got != 22.500000000000003 && got != json.Number("22.500000000000003") {
+	if got := (&History{Doc: doc, Now: noon}).Sum("a", "total", time.Hour); got != 22.500000000000003 && got != json.Number("22.500000000000003") {
 		t.Errorf("sum = %v", got)
 	}
 }

@@ -1,4 +1,4 @@
-package processor
+package profile
 
 import (
 	"slices"
@@ -19,9 +19,10 @@ const (
 	typesKept = 500
 )
 
-// countEvent enters one occurrence of an event into the profile's lifetime
-// numbers and into the windows that stored conditions read.
-func countEvent(doc *record.Document, e *sdk.Event, aggregates []condition.Aggregate, now time.Time) {
+// CountEvent enters one occurrence of an event into the profile's lifetime
+// numbers and into the windows that stored conditions read, of which the
+// aggregates are those of the event's type.
+func CountEvent(doc *record.Document, e *sdk.Event, aggregates []condition.Aggregate, now time.Time) {
 	stats := &doc.Profile.Stats
 	if stats.FirstSeen.IsZero() || e.Time.Before(stats.FirstSeen) {
 		stats.FirstSeen = e.Time
@@ -154,95 +155,4 @@ func leave(w *record.Window, now int64) {
 			delete(w.Slots, n)
 		}
 	}
-}
-
-// history answers count, sum, first and last of conditions from a document.
-type history struct {
-	doc *record.Document
-	now time.Time
-}
-
-var _ condition.History = (*history)(nil)
-
-// Count implements condition.History. A window counts what lies after its
-// start up to and including now.
-func (h *history) Count(eventType string, window time.Duration) int64 {
-	if h.doc == nil {
-		return 0
-	}
-	if window == 0 {
-		return h.doc.Profile.Stats.Events[eventType].Count
-	}
-	count, _ := h.read(eventType, "", window)
-	return count
-}
-
-// Sum implements condition.History.
-func (h *history) Sum(eventType, property string, window time.Duration) any {
-	if h.doc == nil {
-		return nil
-	}
-	_, sum := h.read(eventType, property, window)
-	return sum
-}
-
-// First implements condition.History.
-func (h *history) First(eventType string) time.Time {
-	if h.doc == nil {
-		return time.Time{}
-	}
-	return h.doc.Profile.Stats.Events[eventType].First
-}
-
-// Last implements condition.History.
-func (h *history) Last(eventType string) time.Time {
-	if h.doc == nil {
-		return time.Time{}
-	}
-	return h.doc.Profile.Stats.Events[eventType].Last
-}
-
-func (h *history) read(eventType, property string, window time.Duration) (count int64, sum any) {
-	var room [windowNameRoom]byte
-	w := h.doc.Windows[string(appendWindowName(room[:0], eventType, property, window))]
-	if w == nil {
-		return 0, nil
-	}
-	if w.Span == 0 {
-		return w.Slots[0].Count, w.Slots[0].Sum
-	}
-	now := h.now.UnixMilli()
-	from := now - w.Span
-	i, _ := slices.BinarySearch(w.Times, from+1)
-	j, _ := slices.BinarySearch(w.Times, now+1)
-	count = int64(j - i)
-	if property != "" {
-		for _, v := range w.Values[i:j] {
-			sum = plus(sum, v)
-		}
-	}
-	slots := make([]int64, 0, len(w.Slots))
-	for n := range w.Slots {
-		if start := n * slotLength(w); start+slotLength(w) > from && start <= now {
-			slots = append(slots, n)
-		}
-	}
-	slices.Sort(slots)
-	for _, n := range slots {
-		count += w.Slots[n].Count
-		sum = plus(sum, w.Slots[n].Sum)
-	}
-	return count, sum
-}
-
-// plus adds numbers; nil is no number.
-func plus(a, b any) any {
-	if b == nil {
-		return a
-	}
-	sum, err := add(a, b, false)
-	if err != nil {
-		return a
-	}
-	return sum
 }

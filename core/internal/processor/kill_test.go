@@ -1,0 +1,163 @@
+package processor
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/record"
+	"github.com/tributary-bus/tributary/sdk/wire"
+)
+
+// killDir names the directory of a process that is going to be killed.
+const killDir = "TRIBUTARY_PROCESSOR_KILL_DIR"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(killDir); dir != "" {
+		if err := processUntilKilled(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// processUntilKilled is the life of the process that TestKill kills: a
+// processor at work on what the log holds. It says when it has begun.
+func processUntilKilled(dir string) error {
+	b, err := bus.Open(context.Background(), busOptions(dir, bus.DurabilityProcess))
+	if err != nil {
+		return err
+	}
+	p, err := newProcessor(context.Background(), b, dir)
+	if err != nil {
+		return err
+	}
+	fmt.Println("running")
+	return p.Run(context.Background())
+}
+
+const (
+	killPeople = 20
+	killEach   = 200 // rounds of commands about each
+)
+
+// killPerson is the id of a person of the test. They have no identifiers.
+func killPerson(i int) string { return fmt.Sprint("person-", i) }
+
+// fill appends events and patches in turn, those about one person in order; some
+// come twice. A patch sends an event of its own.
+func (n *node) fill() {
+	for round := range killEach {
+		var batch []*record.Command
+		for i := range killPeople {
+			e := n.adds(fmt.Sprint(i, "-", round), "", round, "")
+			e.Event.IDs, e.Profile, e.Settled = nil, killPerson(i), true
+			run := fmt.Sprint("run-", i, "-", round)
+			c := n.patches(run, killPerson(i), &record.Patch{
+				By: "flow/test",
+				Patches: []wire.Patch{
+					increment("counters.patched", 1), {Op: wire.OpAppend, Path: "data.order", Value: fmt.Appendf(nil, "%q", run)},
+				},
+				Events: []record.Event{{ID: run, Type: "sent", Source: "flow"}},
+			}, "")
+			batch = append(batch, e, c)
+			if (i+round)%3 == 0 {
+				batch = append(batch, c, e)
+			}
+		}
+		n.send(batch...)
+	}
+}
+
+// outcomeOf is what is to be the same however often the processor was killed.
+func (n *node) outcomeOf() (documents []string, events int) {
+	for i := range killPeople {
+		doc := n.document(killPerson(i))
+		doc.C = 0 // how the commands were divided into commits
+		documents = append(documents, string(doc.AppendJSON(nil)))
+	}
+	seen := map[string]bool{}
+	for _, e := range n.events() {
+		seen[fmt.Sprint(e.Partition, " ", e.C, " ", e.N)] = true
+	}
+	return documents, len(seen)
+}
+
+// TestKill kills the processor at random moments while it folds events and
+// patches: the people end as they do where nothing disturbs it.
+func TestKill(t *testing.T) {
+	const kills = 5
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(kills int) (documents []string, events int) {
+		dir := t.TempDir()
+		n := &node{t: t, dir: dir, bus: openBus(t, dir, bus.DurabilityProcess)}
+		n.configure()
+		n.fill()
+		if err := n.bus.Close(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		for range kills {
+			child := exec.Command(self)
+			child.Env = append(os.Environ(), killDir+"="+dir)
+			child.Stderr = os.Stderr
+			out, err := child.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := child.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if !bufio.NewScanner(out).Scan() {
+				t.Fatal("the process does not start:", child.Wait())
+			}
+			time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond)
+			if err := errors.Join(child.Process.Kill(), out.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if err := child.Wait(); err == nil {
+				t.Fatal("the process ended by itself")
+			}
+		}
+		n = start(t, dir)
+		defer n.stop()
+		eventually(t, "all to be processed", func() bool {
+			done, end, err := n.p.Processed(t.Context())
+			return err == nil && done >= end && n.document(killPerson(0)) != nil && n.document(killPerson(0)).Profile.Stats.Events["sent"].Count == killEach
+		})
+		eventually(t, "everybody's events", func() bool {
+			for i := range killPeople {
+				if n.document(killPerson(i)).Profile.Stats.Events["sent"].Count != killEach {
+					return false
+				}
+			}
+			return true
+		})
+		return n.outcomeOf()
+	}
+	want, events := run(0)
+	if events != 2*killPeople*killEach {
+		t.Errorf("undisturbed, %d events were sent on, want %d", events, 2*killPeople*killEach)
+	}
+	got, again := run(kills)
+	if again != events {
+		t.Errorf("killed %d times, %d events were sent on, want %d", kills, again, events)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Errorf("killed %d times, %s became\n%.600s\nwant\n%.600s", kills, killPerson(i), got[i], want[i])
+		}
+	}
+}
