@@ -96,3 +96,6 @@ const (
 	MaxPatches = 1000
 	MaxEvents  = 100
 )
+
+// MaxTimeout is how long an answer can be waited for at most.
+const MaxTimeout = 24 * time.Hour
