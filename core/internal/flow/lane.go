@@ -41,7 +41,7 @@ func newLane(s *session, id string) *lane {
 // offer begins a run, or lines it up behind those of the same profile. It is
 // false where the lane is full. before is the place before the event.
 func (l *lane) offer(f *config.Flow, e *event, before place) bool {
-	id := runID(e.stored, f.ID)
+	id := runID(e.stored.Partition, placeOf(e.stored), f.ID)
 	if _, ok := l.session.resumed[id]; ok {
 		return true // it is under way, from the journal
 	}

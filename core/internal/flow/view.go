@@ -74,7 +74,7 @@ func (v *view) apply(patches []wire.Patch) error {
 		return errNobody
 	}
 	for _, p := range patches {
-		if _, _, err := profile.Apply(doc.Profile, p, v.now); err != nil {
+		if _, err := profile.Apply(doc.Profile, p, v.now); err != nil {
 			return fmt.Errorf("change the profile: %w", err)
 		}
 	}
@@ -93,7 +93,7 @@ func (v *view) vars(payload value, flow map[string]any) (*condition.Vars, error)
 		vars.Session = v.event.session
 	}
 	if doc != nil {
-		vars.Profile, vars.History = doc.Profile, profile.NewHistory(doc, v.now)
+		vars.Profile, vars.History = doc.Profile, &profile.History{Doc: doc, Now: v.now}
 	}
 	return vars, nil
 }

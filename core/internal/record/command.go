@@ -71,6 +71,9 @@ type Command struct {
 	// Flows is true where the caller also waits for what the event's flows
 	// answer. They answer on [FlowsReply] of the same subject.
 	Flows bool
+	// Patient is true where whoever takes the outcome does not mind when: the
+	// command is processed along with others.
+	Patient bool
 	// Hops counts how many commands caused this one, one by another.
 	Hops uint8
 	// Settled is true where the processor itself has decided whom the event
@@ -122,6 +125,7 @@ const (
 	flagSettled     = 1 << 0
 	flagProfileLess = 1 << 1
 	flagFlows       = 1 << 2
+	flagPatient     = 1 << 3
 )
 
 // AppendCommand appends one command. A message of INGEST is one or more of
@@ -137,6 +141,9 @@ func AppendCommand(dst []byte, c *Command) []byte {
 	}
 	if c.Flows {
 		flags |= flagFlows
+	}
+	if c.Patient {
+		flags |= flagPatient
 	}
 	dst = append(dst, flags, c.Hops)
 	dst = append(dst, c.ID[:]...)
@@ -190,16 +197,17 @@ func ParseCommands(text []byte) ([]Command, error) {
 	return commands, nil
 }
 
-// Awaited tells whether somebody waits for the outcome of a command of the
-// message, without decoding it. A message that cannot be decoded is not.
+// Awaited tells whether somebody waits impatiently for the outcome of a command of
+// the message, without decoding it. A message that cannot be decoded is not.
 func Awaited(text []byte) bool {
 	r := reader{rest: text}
 	for len(r.rest) > 0 {
 		r.byte() // version
 		kind := Kind(r.byte())
-		r.skip(2 + len(ID{})) // flags, hops, id
+		flags := r.byte()
+		r.skip(1 + len(ID{})) // hops, id
 		r.bytes()             // profile
-		if len(r.bytes()) > 0 && r.err == nil {
+		if len(r.bytes()) > 0 && flags&flagPatient == 0 && r.err == nil {
 			return true
 		}
 		r.varint() // received
@@ -240,6 +248,7 @@ func (r *reader) command(c *Command) {
 	flags := r.byte()
 	c.Settled = flags&flagSettled != 0
 	c.Flows = flags&flagFlows != 0
+	c.Patient = flags&flagPatient != 0
 	c.Hops = r.byte()
 	c.ID = r.id()
 	c.Profile = r.string()

@@ -62,6 +62,11 @@ func TestAwaited(t *testing.T) {
 	for n := range whole {
 		Awaited(whole[:n]) // must not panic
 	}
+	patient := all[0]
+	patient.Patient = true
+	if Awaited(AppendCommand(nil, &patient)) {
+		t.Error("who is patient was found to wait")
+	}
 }
 
 func TestCommitSurvivesARoundTrip(t *testing.T) {
@@ -139,7 +144,7 @@ func FuzzParseCommands(f *testing.F) {
 			return
 		}
 		for i := range got {
-			if got[i].Reply != "" && !awaited {
+			if got[i].Reply != "" && !got[i].Patient && !awaited {
 				t.Fatalf("who waits for %+v was not found", got[i])
 			}
 		}
