@@ -45,6 +45,9 @@ var Scenarios = []Scenario{
 	{"ingest-batch", "100 events a request over 64 connections, as fast as answers come, against the same handler.", ingestBatch},
 	{"websocket", "One event a message over 64 WebSockets with 16 unanswered messages each, against a bare WebSocket that answers each message.", overWebSocket},
 	{"pipeline", "Events at a fixed rate, 20 a request, through to the query store: schema, traits, copy rules, two identifiers each.", pipeline},
+	{"call", "Calls of an action in the process of a built-in plugin, over the product's own NATS, against a bare responder on it.", call},
+	{"flow", "The pipeline with a flow of five nodes for every event, two of them in a plugin's process.", withFlow},
+	{"plugins", "The built-in plugins' processes: how soon they run, and what they take at rest.", plugins},
 	{"idle", "The product at rest, after some load.", idle},
 	{"startup", "From the start of the process until it takes events.", startup},
 }

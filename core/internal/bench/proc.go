@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 )
@@ -23,6 +24,62 @@ func cpuOf(pid int) (time.Duration, error) {
 		return 0, fmt.Errorf("read the CPU time of process %d: %w", pid, err)
 	}
 	return used, nil
+}
+
+// cpuOfAll is that of a process and of those that it has started.
+func cpuOfAll(pid int) (time.Duration, error) {
+	all, err := cpuOf(pid)
+	if err != nil {
+		return 0, err
+	}
+	children, err := childrenOf(pid)
+	for _, child := range children {
+		if used, err := cpuOf(child); err == nil { // else it has ended
+			all += used
+		}
+	}
+	return all, err
+}
+
+// childrenOf lists the processes that a process has started.
+func childrenOf(pid int) (list []int, err error) {
+	files, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return nil, err
+	}
+	parent := []byte(strconv.Itoa(pid))
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended
+		}
+		fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
+		if len(fields) < 2 || !bytes.Equal(fields[1], parent) {
+			continue
+		}
+		child, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		list = append(list, child)
+	}
+	return list, nil
+}
+
+// anonymousOf is the anonymous memory of a process that is resident, in bytes:
+// what it shares with no file, such as its own binary.
+func anonymousOf(pid int) (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, fmt.Errorf("read the memory of process %d: %w", pid, err)
+	}
+	_, rest, _ := bytes.Cut(text, []byte("RssAnon:"))
+	fields := bytes.Fields(rest)
+	if len(fields) == 0 {
+		return 0, fmt.Errorf("read the memory of process %d: no RssAnon", pid)
+	}
+	n, err := strconv.ParseInt(string(fields[0]), 10, 64)
+	return n * 1024, err
 }
 
 // parseStat reads utime and stime, fields 14 and 15 of proc_pid_stat(5). The

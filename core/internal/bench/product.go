@@ -27,7 +27,9 @@ type product struct {
 	process *exec.Cmd
 	dir     string
 	client  *client.Client // of the admin API
-	ready   time.Duration  // from its start until it took events
+	token   string         // of the admin API
+	began   time.Time
+	ready   time.Duration // from its start until it took events
 	ended   chan struct{}
 }
 
@@ -50,7 +52,7 @@ func startProduct(ctx context.Context, binary, dir, durability string) (*product
 	p.process.SysProcAttr = dyingWithParent()
 	p.process.Stdout, p.process.Stderr = log, log
 	p.process.Env = environment(os.Environ())
-	began := time.Now()
+	p.began = time.Now()
 	if err := p.process.Start(); err != nil {
 		return nil, fmt.Errorf("start the product: %w", err)
 	}
@@ -63,7 +65,7 @@ func startProduct(ctx context.Context, binary, dir, durability string) (*product
 		p.kill()
 		return nil, fmt.Errorf("start the product: %w", err)
 	}
-	p.ready = time.Since(began)
+	p.ready = time.Since(p.began)
 	return p, nil
 }
 
@@ -151,7 +153,8 @@ func (p *product) connect(at *running) error {
 	if err != nil {
 		return fmt.Errorf("read the admin token: %w", err)
 	}
-	p.client, err = client.New(at.Admin, client.Token(strings.TrimSpace(string(token))))
+	p.token = strings.TrimSpace(string(token))
+	p.client, err = client.New(at.Admin, client.Token(p.token))
 	return err
 }
 
@@ -333,14 +336,16 @@ func (p *product) behind(ctx context.Context) (messages uint64, err error) {
 }
 
 // indexed is the place in the stream of processed events up to which they can
-// be queried, of which each order takes one, and how many changed profiles can
+// be queried and their flows have run, of which each order takes one, and how many changed profiles can
 // not be queried as they are.
 func (p *product) indexed(ctx context.Context) (position, documents uint64, err error) {
 	lags, err := p.lag(ctx)
 	for _, lag := range lags {
 		switch lag.Stream {
-		case "EVENTS":
-			position = lag.Position
+		case "EVENTS": // of several consumers, the slowest counts
+			if position == 0 || lag.Position < position {
+				position = lag.Position
+			}
 		case "PROFILES":
 			documents = lag.End - lag.Position
 		}
