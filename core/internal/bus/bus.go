@@ -107,6 +107,7 @@ type Bus struct {
 	newEvents  *tail[StoredEvent]
 	newChanges *tail[StoredDocument]
 	lastCommit []atomic.Uint64 // by partition, 0: unknown
+	runs       *runRoom
 
 	closing  sync.Once
 	closeErr error
@@ -119,7 +120,7 @@ func Open(ctx context.Context, o Options) (*Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Bus{options: o, log: o.Log, metrics: newMeasures(),
+	b := &Bus{options: o, log: o.Log, metrics: newMeasures(), runs: newRunRoom(),
 		newEvents:  newTail[StoredEvent](eventTail, nil),
 		newChanges: newTail(documentTail, func(d *StoredDocument) string { return d.Profile })}
 	b.reconnect.signal = make(chan struct{})

@@ -42,7 +42,7 @@ func (b *Bus) Call(ctx context.Context, plugin, action string, data []byte) ([]b
 // PluginEnded tells all nodes that a process of a plugin has ended: what was
 // asked of it will not be answered.
 func (b *Bus) PluginEnded(plugin string) error {
-	if err := checkName("plugin", plugin); err != nil {
+	if err := checkName("a plugin", plugin); err != nil {
 		return fmt.Errorf("tell of an ended process: %w", err)
 	}
 	if err := b.replies.Publish(subjectEnded(plugin), nil); err != nil {
@@ -91,7 +91,7 @@ func (c *caller) window(plugin string) *semaphore.Weighted {
 }
 
 func (b *Bus) call(ctx context.Context, plugin, action string, data []byte) ([]byte, error) {
-	if err := errors.Join(checkName("plugin", plugin), checkName("action", action)); err != nil {
+	if err := errors.Join(checkName("a plugin", plugin), checkName("an action", action)); err != nil {
 		return nil, err
 	}
 	x := exchange{subject: subjectAction(plugin, action), data: data}

@@ -37,6 +37,7 @@ type durable struct {
 	appended *syncer // INGEST
 	commits  *shared
 	config   *shared
+	runs     *shared
 	effects  []*syncer // what a checkpoint covers
 	syncers  []*syncer
 	fatal    sync.Once
@@ -52,6 +53,7 @@ func (b *Bus) openDurable(ctx context.Context) (*durable, error) {
 	d.appended = d.syncer(streamIngest)
 	d.commits = newShared(d.syncer(streamCommits).tail)
 	d.config = newShared(d.syncer(streamConfig).tail)
+	d.runs = newShared(d.syncer(streamFlows).tail)
 	for _, name := range []string{streamEvents, streamProfiles, streamIdentities, streamSeen, streamFlows, streamResources, streamJobState, streamDeadLetters, streamIngest} {
 		d.effects = append(d.effects, d.syncer(name))
 	}
@@ -84,6 +86,8 @@ func (d *durable) ingest() error { return d.check(d.appended.tail()) }
 func (d *durable) commit() error { return d.check(d.commits.do()) }
 
 func (d *durable) configure() error { return d.check(d.config.do()) }
+
+func (d *durable) flowRuns() error { return d.check(d.runs.do()) }
 
 // check ends the process where a sync failed: what the system has not written
 // it may have forgotten, so trying again proves nothing.

@@ -19,6 +19,18 @@ func (b *Bus) GetDocument(ctx context.Context, profile string) (data []byte, rev
 	return list[0].Data, list[0].Seq, nil
 }
 
+// Document is GetDocument without a question to the server where this node has
+// written the document lately and nobody else can have: on the embedded server.
+// The data must not be changed.
+func (b *Bus) Document(ctx context.Context, profile string) (data []byte, revision uint64, err error) {
+	if b.server != nil {
+		if d, ok := b.newChanges.last(profile); ok {
+			return d.Data, d.Seq, nil
+		}
+	}
+	return b.GetDocument(ctx, profile)
+}
+
 // GetDocuments returns the documents of many profiles at once; Seq, their
 // revision, is 0 where there is none.
 func (b *Bus) GetDocuments(ctx context.Context, profiles []string) ([]StoredDocument, error) {
@@ -63,11 +75,16 @@ func (b *Bus) PutDocuments(ctx context.Context, puts []DocumentPut) ([]PutResult
 	}
 	results, err := b.putAll(ctx, b.effects, streamProfiles, items)
 	if err != nil {
+		for _, p := range puts { // it may have been put all the same
+			b.newChanges.forget(p.Profile)
+		}
 		return nil, fmt.Errorf("put documents: %w", err)
 	}
 	now := time.Now().UTC()
 	for i, r := range results {
-		if !r.Conflict {
+		if r.Conflict { // with what this node has not heard of
+			b.newChanges.forget(puts[i].Profile)
+		} else {
 			b.newChanges.add(r.Revision, len(puts[i].Data), StoredDocument{
 				Seq: r.Revision, Profile: puts[i].Profile, Data: puts[i].Data, Time: now,
 			})

@@ -40,13 +40,16 @@ type external struct {
 	t       testing.TB
 	dir     string
 	address string
+	more    string // of its configuration
 	cmd     *exec.Cmd
 }
 
-func startExternal(t testing.TB) *external {
+func startExternal(t testing.TB) *external { return startExternalWith(t, "") }
+
+func startExternalWith(t testing.TB, more string) *external {
 	t.Helper()
 	listener := must(net.Listen("tcp", "127.0.0.1:0"))
-	e := &external{t: t, dir: t.TempDir(), address: listener.Addr().String()}
+	e := &external{t: t, dir: t.TempDir(), address: listener.Addr().String(), more: more}
 	listener.Close()
 	t.Cleanup(e.kill)
 	e.start()
@@ -58,7 +61,7 @@ func (e *external) url() string { return "nats://" + e.address }
 func (e *external) start() {
 	e.t.Helper()
 	config := filepath.Join(e.dir, "nats.conf")
-	text := fmt.Sprintf("listen: %q\nmax_payload: 8MB\njetstream { store_dir: %q, max_file_store: 20GB }\n", e.address, e.dir)
+	text := fmt.Sprintf("listen: %q\nmax_payload: 8MB\njetstream { store_dir: %q, max_file_store: 20GB }\n", e.address, e.dir) + e.more
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		e.t.Fatal(err)
 	}

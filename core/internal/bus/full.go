@@ -3,8 +3,6 @@ package bus
 import (
 	"context"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // A fullStream refuses writes for want of room, and whoever writes to it waits.
@@ -58,20 +56,17 @@ func (w *watch) lookAtFull(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, w.patience)
 	defer cancel()
 	for _, stream := range list {
-		var reply struct {
-			Config jetstream.StreamConfig `json:"config"`
-			State  jetstream.StreamState  `json:"state"`
-		}
-		if err := w.b.manage(ctx, "$JS.API.STREAM.INFO."+stream, nil, &reply); err != nil || reply.Config.Name == "" {
+		info, err := w.b.info(ctx, stream)
+		if err != nil {
 			continue // asked again with the next tick
 		}
 		w.mu.Lock()
 		f := w.full[stream]
 		if !f.told {
 			w.b.log.Warn("a stream is full: what is to be written to it waits", "stream", stream,
-				"bytes", reply.State.Bytes, "max_bytes", reply.Config.MaxBytes, "remedy", w.remedy())
+				"bytes", info.State.Bytes, "max_bytes", info.Config.MaxBytes, "remedy", w.remedy())
 		}
-		f.told, f.bytes, f.maxBytes = true, reply.State.Bytes, reply.Config.MaxBytes
+		f.told, f.bytes, f.maxBytes = true, info.State.Bytes, info.Config.MaxBytes
 		w.mu.Unlock()
 	}
 }

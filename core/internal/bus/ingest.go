@@ -309,5 +309,8 @@ func ingestError(err error) error {
 }
 
 func full(r *refusedError) bool {
-	return r.Code == codeStoreFailed && (r.Description == "maximum bytes exceeded" || r.Description == "maximum messages exceeded")
+	return r.Code == codeStoreFailed && (r.Description == errNoRoom.Description || r.Description == "maximum messages exceeded")
 }
+
+// errNoRoom is how a stream refuses that has as many bytes as it may.
+var errNoRoom = &refusedError{Code: codeStoreFailed, Description: "maximum bytes exceeded"}

@@ -11,17 +11,23 @@ import (
 
 // state returns what a stream holds.
 func (b *Bus) state(ctx context.Context, stream string) (jetstream.StreamState, error) {
+	info, err := b.info(ctx, stream)
+	return info.State, err
+}
+
+// info returns how a stream is configured and what it holds.
+func (b *Bus) info(ctx context.Context, stream string) (jetstream.StreamInfo, error) {
 	var reply struct {
-		Error *refusedError         `json:"error"`
-		State jetstream.StreamState `json:"state"`
+		Error *refusedError `json:"error"`
+		jetstream.StreamInfo
 	}
 	if err := b.manage(ctx, "$JS.API.STREAM.INFO."+stream, nil, &reply); err != nil {
-		return reply.State, fmt.Errorf("state of %s: %w", stream, err)
+		return reply.StreamInfo, fmt.Errorf("state of %s: %w", stream, err)
 	}
 	if reply.Error != nil {
-		return reply.State, fmt.Errorf("state of %s: %w", stream, reply.Error)
+		return reply.StreamInfo, fmt.Errorf("state of %s: %w", stream, reply.Error)
 	}
-	return reply.State, nil
+	return reply.StreamInfo, nil
 }
 
 // purge removes the messages of a stream, or of one subject of it, below a

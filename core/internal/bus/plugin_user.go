@@ -122,11 +122,11 @@ func (b *Bus) identifyUser(user *PluginUser, g PluginGrant) error {
 
 // check refuses what would be another subject than it looks like.
 func (g *PluginGrant) check() error {
-	if err := checkName("plugin", g.Plugin); err != nil {
+	if err := checkName("a plugin", g.Plugin); err != nil {
 		return err
 	}
 	for i, action := range g.Actions {
-		if err := checkName("action", action); err != nil {
+		if err := checkName("an action", action); err != nil {
 			return err
 		}
 		if slices.Contains(g.Actions[:i], action) {

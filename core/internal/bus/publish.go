@@ -13,6 +13,7 @@ import (
 const (
 	headerExpect    = "Nats-Expected-Last-Subject-Sequence"
 	headerTTL       = "Nats-TTL"
+	headerRollup    = "Nats-Rollup"
 	headerOperation = "KV-Operation"
 )
 

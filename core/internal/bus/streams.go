@@ -68,7 +68,7 @@ func definitions(b budget, replicas int, eventsMaxAge time.Duration) []jetstream
 
 	// A stream with schedules cannot refuse what is new (10052): whoever
 	// publishes to one watches its size.
-	flows := stream(streamFlows, "flow.run.*", b.share(100))
+	flows := stream(streamFlows, subjectRuns, b.share(100))
 	flows.Subjects = append(flows.Subjects, "flow.due.*")
 	flows.AllowMsgTTL, flows.AllowMsgSchedules, flows.AllowRollup = true, true, true
 

@@ -31,6 +31,7 @@ const (
 	prefixResources  = "$KV.config."
 	prefixJobState   = "$KV.jobs."
 	prefixEvents     = "event."
+	prefixRuns       = "flow.run."
 
 	subjectProbe  = "ingest.probe"
 	subjectConfig = "config.changes"
@@ -66,6 +67,20 @@ func profileOf(subject string) (string, error) {
 
 // typeTokenOf returns the last token of a subject of EVENTS.
 func typeTokenOf(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }
+
+// subjectRuns are all of subjectRun.
+const subjectRuns = prefixRuns + "*"
+
+func subjectRun(run string) string { return prefixRuns + encodeToken(run) }
+
+// runOf returns the run that a subject of FLOWS names.
+func runOf(subject string) (string, error) {
+	token, ok := strings.CutPrefix(subject, prefixRuns)
+	if !ok {
+		return "", fmt.Errorf("subject %q names no run", subject)
+	}
+	return decodeToken(token)
+}
 
 func subjectDeadLetter(origin string) string { return "deadletter." + encodeToken(origin) }
 
@@ -123,7 +138,7 @@ func checkName(what, name string) error {
 		ok = 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-'
 	}
 	if !ok {
-		return fmt.Errorf("%q is no name of a %s: want a lower-case letter, then up to %d letters, digits and hyphens", name, what, maxName-1)
+		return fmt.Errorf("%q is no name of %s: want a lower-case letter, then up to %d letters, digits and hyphens", name, what, maxName-1)
 	}
 	return nil
 }

@@ -124,7 +124,9 @@ func (t *tail[T]) drop(seq uint64) {
 	e := &t.list[seq-t.first]
 	t.bytes -= e.size
 	if t.subject != nil && e.size > 0 && !e.outdone {
-		delete(t.latest, t.subject(&e.value))
+		if name := t.subject(&e.value); t.latest[name] == seq {
+			delete(t.latest, name)
+		}
 	}
 	*e = tailed[T]{}
 }
@@ -160,6 +162,23 @@ func (t *tail[T]) after(seq uint64, most int) (values []T, woken <-chan struct{}
 	}
 	t.wanted = t.wanted || len(values) == 0
 	return values, t.woken
+}
+
+// last returns the last value about a subject, where it is kept.
+func (t *tail[T]) last(subject string) (value T, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if seq, known := t.latest[subject]; known {
+		return t.list[seq-t.first].value, true
+	}
+	return value, false
+}
+
+// forget says that what is kept about a subject may not be the last.
+func (t *tail[T]) forget(subject string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.latest, subject)
 }
 
 // waiting is how many follow a sequence, at least.
