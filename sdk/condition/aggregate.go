@@ -84,6 +84,7 @@ func (b *builder) aggregate(name string, args []ast.Expr, pos int) (*node, *Erro
 		}
 	}
 	a.Type = texts[0]
+	b.read(varProfile)
 	if !slices.Contains(b.aggregates, a) {
 		b.aggregates = append(b.aggregates, a)
 	}

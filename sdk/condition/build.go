@@ -76,10 +76,18 @@ type builder struct {
 	nodes      int
 	loops      []loop
 	aggregates []Aggregate
+	reads      []string // variables, but for now
 }
 
 func (b *builder) fail(pos int, wayOut, format string, args ...any) *Error {
 	return errorAt(b.source, pos, wayOut, format, args...)
+}
+
+// read notes that the condition reads a variable.
+func (b *builder) read(variable string) {
+	if !slices.Contains(b.reads, variable) {
+		b.reads = append(b.reads, variable)
+	}
 }
 
 func (b *builder) build(e ast.Expr) (*node, *Error) {
@@ -228,6 +236,7 @@ func (b *builder) name(name string, pos int) (*node, *Error) {
 	case name == varNow && b.scope.has(name):
 		return newNode(varNow, tTime, nil, (*frame).clock), nil
 	case b.scope.has(name):
+		b.read(name)
 		t := tAny
 		if _, document := schema[name]; document {
 			t = tMap | tNull

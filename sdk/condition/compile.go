@@ -3,6 +3,7 @@ package condition
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -77,7 +78,8 @@ func compile(src string, scope Scope) (*Program, *Error) {
 		return nil, errorAt(src, root.costliest, "loop over one list only, or over one that is written out: [1, 2].exists(x, ...)",
 			"this could take %.0f steps, more than %d", root.cost, maxCost)
 	}
-	return &Program{source: src, scope: scope, root: root, aggregates: b.aggregates}, nil
+	slices.Sort(b.reads)
+	return &Program{source: src, scope: scope, root: root, aggregates: b.aggregates, variables: b.reads}, nil
 }
 
 // The macros of CEL are plain calls to the parser; build gives them their

@@ -595,3 +595,27 @@ func TestParseDuration(t *testing.T) {
 		}
 	}
 }
+
+// What a condition reads is known, so that one that reads the event alone can
+// be asked before the profile is there.
+func TestVariables(t *testing.T) {
+	for _, test := range []struct{ source, want string }{
+		{"true", ""},
+		{"now > timestamp('2026-01-01')", ""},
+		{"event.properties.total > 100 && event.time > ago('1d')", "event"},
+		{"event.properties.items.exists(profile_item, profile_item == 'tea')", "event"},
+		{"profile.traits.vip || event.type == 'a' || event.id == 'b'", "event profile"},
+		{"true || session.id == 's'", "session"},
+		{"count('a') > 1", "profile"},
+		{"event.type == 'a' && first('a') == null", "event profile"},
+		{"payload.x == flow.run", "flow payload"},
+	} {
+		p, err := condition.CompileCondition(test.source, fullScope)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(p.Variables(), " "); got != test.want {
+			t.Errorf("%s reads %q, want %q", test.source, got, test.want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package condition
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -13,6 +14,7 @@ type Program struct {
 	scope      Scope
 	root       *node
 	aggregates []Aggregate
+	variables  []string
 }
 
 // Source is the text that was compiled.
@@ -46,6 +48,11 @@ func (p *Program) Value(v *Vars) (any, error) {
 
 // Aggregates is what count, sum, first and last the condition reads, each once.
 func (p *Program) Aggregates() []Aggregate { return append([]Aggregate(nil), p.aggregates...) }
+
+// Variables lists the documents that the condition reads, sorted and each once:
+// event, profile, and so on. What asks for a profile's past events reads
+// profile. The clock, now, is no document and is not listed.
+func (p *Program) Variables() []string { return slices.Clone(p.variables) }
 
 func (p *Program) failed(f *fault) error {
 	return fmt.Errorf("condition %q: %s", p.source, f.message)

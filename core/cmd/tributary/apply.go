@@ -58,21 +58,33 @@ What is there already and says the same is left alone. A directory means its
 	return c
 }
 
-func newValidate() *cobra.Command {
+// newValidate makes the command; actions are those that are known without a
+// server, nil: none.
+func newValidate(actions config.Actions) *cobra.Command {
 	var files []string
 	c := &cobra.Command{
 		Use:   "validate -f PATH…",
 		Short: "Check files with resources, without a server",
 		Long: `Check files with resources, each by itself and all of them together. It needs
-no server, and so what the files refer to must be in the files.`,
+no server, and so what the files refer to must be in the files. Of the actions
+of flows those of the engine and of the built-in plugins are checked; what
+other plugins offer is known to the server only.`,
 		Example: "  tributary validate -f configs/examples/retail",
 		RunE: func(c *cobra.Command, args []string) error {
 			resources, err := loadResources(c, append(files, args...))
 			if err != nil {
 				return err
 			}
-			if _, err := config.NewSet(1, resources); err != nil {
+			set, err := config.NewSet(1, resources)
+			if err != nil {
 				return err
+			}
+			unknown, err := set.CheckKnownActions(actions)
+			if err != nil {
+				return err
+			}
+			for _, action := range unknown {
+				fmt.Fprintf(c.ErrOrStderr(), "note: what the action %s takes is checked by apply; its plugin is not known here\n", action)
 			}
 			_, err = fmt.Fprintf(c.OutOrStdout(), "%s valid\n", plural(len(resources), "resource is", "resources are"))
 			return err
@@ -95,16 +107,16 @@ func locate(err error, resources []config.Resource) error {
 	if !errors.As(err, &answered) {
 		return err
 	}
-	origins := make(map[string]string, len(resources))
+	read := make(map[string]config.Resource, len(resources))
 	for _, r := range resources {
-		origins[r.Kind+"/"+r.ID] = r.Origin.String()
+		read[r.Kind+"/"+r.ID] = r
 	}
 	located := *answered
 	located.Details = make([]sdk.FieldError, len(answered.Details))
 	for i, d := range answered.Details {
-		name, _, _ := strings.Cut(d.Path, ": ")
-		if origin := origins[name]; origin != "" {
-			d.Path = origin + ": " + d.Path
+		name, path, _ := strings.Cut(d.Path, ": ")
+		if r, ok := read[name]; ok {
+			d.Path = r.Where(path).String() + ": " + d.Path
 		}
 		located.Details[i] = d
 	}

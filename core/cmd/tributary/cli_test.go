@@ -91,7 +91,7 @@ func TestResourceCommands(t *testing.T) {
 	fails(t, dir, exitFailed, "wrong.yaml:7: source/b: spec.kys", "validate", "-f", wrong)
 	fails(t, dir, exitFailed, "wrong.yaml:7: source/b: spec.kys", "apply", "-f", wrong)
 	taken := file(t, "taken.yaml", "kind: source\nid: z\nspec: {keys: [shop-key]}\n")
-	fails(t, dir, exitFailed, "taken.yaml:1: source/z: spec.keys[0]: is a write key of source shop too", "apply", "-f", taken)
+	fails(t, dir, exitFailed, "taken.yaml:3: source/z: spec.keys[0]: is a write key of source shop too", "apply", "-f", taken)
 	fails(t, dir, exitFailed, `there is no source "z"`, "get", "source", "z")
 	fails(t, dir, exitFailed, "no such file", "apply", "-f", dir+"/none.yaml")
 

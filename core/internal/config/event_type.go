@@ -86,6 +86,21 @@ func compileEventType(f *form, id string) any {
 	return t
 }
 
+// aggregates lists what the rules read of a profile's past events; one may be
+// there several times.
+func (t *EventType) aggregates() []condition.Aggregate {
+	var all []condition.Aggregate
+	if t.When != nil {
+		all = t.When.Aggregates()
+	}
+	for _, rule := range t.Copy {
+		if rule.From != nil {
+			all = append(all, rule.From.Aggregates()...)
+		}
+	}
+	return all
+}
+
 func compileTraits(f *form) []TraitRule {
 	var rules []TraitRule
 	for _, field := range f.node.fields {

@@ -17,6 +17,8 @@ type Flow struct {
 	Nodes []FlowNode
 	// Start lists the nodes that start leads to, in the order of the edges.
 	Start []int
+
+	edges []writtenEdge // all of them, in the order of the file
 }
 
 // A Trigger says which events a flow runs for.
@@ -49,6 +51,8 @@ type FlowNode struct {
 	// In lists the edges that lead here, in the order of the file; Out those
 	// that lead on.
 	In, Out []FlowEdge
+
+	written *node // for the lines of what is found wrong with it later
 }
 
 // A FlowEdge leads from a node's port to a node.

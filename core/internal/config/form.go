@@ -44,7 +44,9 @@ func (c *checker) form(n *node, path string) (f *form, ok bool) {
 
 // get returns a field, nil where it is missing or null.
 func (f *form) get(name string) *node {
-	f.known = append(f.known, name)
+	if !contains(f.known, name) {
+		f.known = append(f.known, name)
+	}
 	for _, field := range f.node.fields {
 		if field.name == name && !field.value.null() {
 			return field.value

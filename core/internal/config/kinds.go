@@ -25,6 +25,7 @@ func init() {
 		KindEventType:      {typeID, compileEventType, nil},
 		KindIdentification: {identifierID, compileIdentification, nil},
 		KindImport:         {plainID, compileImport, checkImport},
+		KindFlow:           {plainID, compileFlow, nil},
 	}
 }
 
@@ -34,11 +35,12 @@ const (
 	KindEventType      = "event-type"
 	KindIdentification = "identification"
 	KindImport         = "import"
+	KindFlow           = "flow"
 )
 
 // laterKinds are names that mean something, but not to this version.
 var laterKinds = []string{
-	"bridge", "compliance", "consent-type", "destination", "flow", "heartbeat", "plugin", "redirect", "resource",
+	"bridge", "compliance", "consent-type", "destination", "heartbeat", "plugin", "redirect", "resource",
 	"schedule", "segment", "token",
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -60,6 +61,40 @@ func (n *node) plain() any {
 		return m
 	}
 	return n.scalar
+}
+
+// nearest finds the node at a path, or the last one on the way to it; nil where
+// the path does not begin here. A field that is an object stands where its name
+// does.
+func (n *node) nearest(here, path string) *node {
+	rest, ok := strings.CutPrefix(path, here)
+	if !ok || rest != "" && rest[0] != '.' && rest[0] != '[' {
+		return nil
+	}
+	for i, item := range n.items {
+		if found := item.nearest(fmt.Sprintf("%s[%d]", here, i), path); found != nil {
+			return found
+		}
+	}
+	for _, f := range n.fields {
+		switch found := f.value.nearest(below(here, f.name), path); {
+		case found == f.value:
+			return &node{line: f.line}
+		case found != nil:
+			return found
+		}
+	}
+	return n
+}
+
+// child is a field's value and the line of its name; nil where there is none.
+func (n *node) child(name string) (value *node, line int) {
+	for _, f := range n.fields {
+		if f.name == name {
+			return f.value, f.line
+		}
+	}
+	return nil, 0
 }
 
 // typeName names the node's type for a message.

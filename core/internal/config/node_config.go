@@ -1,6 +1,10 @@
 package config
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+
 	"github.com/tributary-bus/tributary/sdk"
 	"github.com/tributary-bus/tributary/sdk/condition"
 )
@@ -10,11 +14,23 @@ import (
 type NodeConfig struct {
 	literal any    // where nothing is a template
 	text    []byte // of literal, encoded once
-	parts   any    // *condition.Template, []any or map[string]any of parts, else a literal
+	parts   any    // *condition.Template, listParts or objectParts, where something is
+	// aggregates is what the templates read of a profile's past, each once.
+	aggregates []condition.Aggregate
 }
+
+// A list or an object that holds a template, at whatever depth. What holds none
+// stands in it as the plain value.
+type (
+	listParts   []any
+	objectParts map[string]any
+)
 
 // Literal tells whether the value is the same for every run.
 func (c *NodeConfig) Literal() bool { return c.parts == nil }
+
+// Aggregates is what count, sum, first and last the templates read.
+func (c *NodeConfig) Aggregates() []condition.Aggregate { return c.aggregates }
 
 // AppendJSON appends the value as the variables make it.
 func (c *NodeConfig) AppendJSON(dst []byte, vars *condition.Vars) ([]byte, error) {
@@ -28,8 +44,9 @@ func (c *NodeConfig) AppendJSON(dst []byte, vars *condition.Vars) ([]byte, error
 	return sdk.AppendValue(dst, v), nil
 }
 
-// Value renders the value: what is exactly one expression keeps its type. It is
-// shared with the configuration and must not be changed.
+// Value renders the value: what is exactly one expression keeps its type, a
+// time.Time among them. It is shared with the configuration and must not be
+// changed.
 func (c *NodeConfig) Value(vars *condition.Vars) (any, error) {
 	if c.Literal() {
 		return c.literal, nil
@@ -37,11 +54,12 @@ func (c *NodeConfig) Value(vars *condition.Vars) (any, error) {
 	return render(c.parts, vars)
 }
 
+// render makes new lists and objects of those that hold templates only.
 func render(part any, vars *condition.Vars) (any, error) {
 	switch p := part.(type) {
 	case *condition.Template:
 		return p.Value(vars)
-	case []any:
+	case listParts:
 		out := make([]any, len(p))
 		for i, item := range p {
 			v, err := render(item, vars)
@@ -51,7 +69,7 @@ func render(part any, vars *condition.Vars) (any, error) {
 			out[i] = v
 		}
 		return out, nil
-	case map[string]any:
+	case objectParts:
 		out := make(map[string]any, len(p))
 		for name, item := range p {
 			v, err := render(item, vars)
@@ -63,4 +81,88 @@ func render(part any, vars *condition.Vars) (any, error) {
 		return out, nil
 	}
 	return part, nil
+}
+
+// nodeConfig reads a value that may hold templates over a flow's run, also
+// within lists and objects. The names of objects are taken as they are written.
+func (c *checker) nodeConfig(n *node, path string) *NodeConfig {
+	config := &NodeConfig{}
+	part := c.part(n, path, config)
+	if templated(part) {
+		config.parts = part
+		return config
+	}
+	config.literal, config.text = part, sdk.AppendValue(nil, part)
+	return config
+}
+
+func (c *checker) part(n *node, path string, config *NodeConfig) any {
+	some := false
+	switch n.shape {
+	case array:
+		list := make([]any, len(n.items))
+		for i, item := range n.items {
+			list[i] = c.part(item, fmt.Sprintf("%s[%d]", path, i), config)
+			some = some || templated(list[i])
+		}
+		if some {
+			return listParts(list)
+		}
+		return list
+	case object:
+		m := make(map[string]any, len(n.fields))
+		for _, f := range n.fields {
+			m[f.name] = c.part(f.value, below(path, f.name), config)
+			some = some || templated(m[f.name])
+		}
+		if some {
+			return objectParts(m)
+		}
+		return m
+	}
+	text, ok := n.scalar.(string)
+	if !ok || !strings.Contains(text, "{{") {
+		return n.scalar
+	}
+	t, err := condition.CompileTemplate(text, condition.FlowScope)
+	if err != nil {
+		c.fail(n, path, "%v", err)
+		return text
+	}
+	for _, a := range t.Aggregates() {
+		if !slices.Contains(config.aggregates, a) {
+			config.aggregates = append(config.aggregates, a)
+		}
+	}
+	return t
+}
+
+// templated tells whether a part is or holds a template.
+func templated(part any) bool {
+	switch part.(type) {
+	case *condition.Template, listParts, objectParts:
+		return true
+	}
+	return false
+}
+
+// sources is the value with each template as the text that it was written as.
+func sources(part any) any {
+	switch p := part.(type) {
+	case *condition.Template:
+		return p.Source()
+	case listParts:
+		out := make([]any, len(p))
+		for i, item := range p {
+			out[i] = sources(item)
+		}
+		return out
+	case objectParts:
+		out := make(map[string]any, len(p))
+		for name, item := range p {
+			out[name] = sources(item)
+		}
+		return out
+	}
+	return part
 }

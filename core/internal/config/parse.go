@@ -186,6 +186,7 @@ func document(name string, n *node) (Resource, error) {
 	if len(c.problems) > 0 {
 		return Resource{}, c.problems
 	}
+	r.written = spec
 	return c.resource(r, spec)
 }
 

@@ -81,16 +81,21 @@ func (p Problems) Unwrap() []error {
 // meant is the end of a message about an unknown name: the known name that is
 // nearest, or all of them.
 func meant(name string, known []string) string {
+	if best := nearest(name, known); best != "" {
+		return fmt.Sprintf("did you mean %q?", best)
+	}
+	return "want one of " + strings.Join(known, ", ")
+}
+
+// nearest is the known name that may have been meant; empty: none.
+func nearest(name string, known []string) string {
 	best, distance := "", 3
 	for _, k := range known {
 		if d := editDistance(strings.ToLower(name), strings.ToLower(k)); d < distance && d < len(k) {
 			best, distance = k, d
 		}
 	}
-	if best != "" {
-		return fmt.Sprintf("did you mean %q?", best)
-	}
-	return "want one of " + strings.Join(known, ", ")
+	return best
 }
 
 // editDistance counts the changes of one byte, and swaps of two, that

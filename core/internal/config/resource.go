@@ -22,6 +22,8 @@ type Resource struct {
 	Revision uint64
 	Origin   Origin // where it was read from; zero for one of a running set
 
+	// written is the spec with the lines of the text; nil where there was none.
+	written *node
 	// compiled is what the kind made of Spec; nil until Validate.
 	compiled any
 }
@@ -56,6 +58,20 @@ func (r Resource) Validate() (Resource, error) {
 	// Lines within a stored spec mean nothing to anybody.
 	forgetLines(nodes[0])
 	return c.resource(r, nodes[0])
+}
+
+// Where tells where a field was written, by its path as in a [Problem]: its own
+// line, or that of the nearest object around it. It is Origin where nothing
+// more is known.
+func (r Resource) Where(path string) Origin {
+	origin := r.Origin
+	if r.written == nil {
+		return origin
+	}
+	if n := r.written.nearest("spec", path); n != nil && n.line > 0 {
+		origin.Line = n.line
+	}
+	return origin
 }
 
 // MarshalJSON writes the resource as a document, ready to be applied again.

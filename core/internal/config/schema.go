@@ -77,6 +77,19 @@ func (noLoader) Load(url string) (any, error) {
 	return nil, fmt.Errorf("%s is not loaded; write the definition into the schema, under $defs", url)
 }
 
+// NewSchema compiles a JSON Schema in JSON, such as that of an action's config
+// in a plugin's manifest; see [Schema].
+func NewSchema(text []byte) (*Schema, error) {
+	nodes, err := readJSON(text)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(nodes) != 1:
+		return nil, fmt.Errorf("want one JSON Schema, got %d values", len(nodes))
+	}
+	return compileSchema(nodes[0])
+}
+
 // compileSchema compiles a JSON Schema, by default of draft 2020-12. Patterns
 // are RE2: linear in time, without look-around.
 func compileSchema(n *node) (*Schema, error) {

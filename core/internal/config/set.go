@@ -23,6 +23,9 @@ type Set struct {
 	identifications []*Identification
 	kinds           map[string]IdentifierKind
 	imports         map[string]*Import
+	flows           map[string]*Flow
+	flowList        []*Flow
+	flowsOf         map[string][]*Flow // enabled ones, by the type that they run for
 	aggregates      []condition.Aggregate
 }
 
@@ -104,9 +107,33 @@ func (s *Set) Import(id string) (*Import, bool) {
 	return i, ok
 }
 
+// Flow returns a flow by its id, disabled ones too.
+func (s *Set) Flow(id string) (*Flow, bool) {
+	flow, ok := s.flows[id]
+	return flow, ok
+}
+
+// Flows lists all flows by id, disabled ones too.
+func (s *Set) Flows() []*Flow { return s.flowList }
+
+// FlowsOf lists the flows, but for disabled ones, that run for events of a
+// type, by id.
+func (s *Set) FlowsOf(eventType string) []*Flow { return s.flowsOf[eventType] }
+
+// NamedTypes lists the types of event that resources name, sorted: those that
+// have rules and those that flows run for.
+func (s *Set) NamedTypes() []string {
+	types := s.EventTypes()
+	for _, flow := range s.flowList {
+		types = append(types, flow.Trigger.Event)
+	}
+	slices.Sort(types)
+	return slices.Compact(types)
+}
+
 // Aggregates lists the windowed counts and the sums that stored conditions
-// read, each once, in an order that depends on nothing else. Lifetime counts
-// are kept anyway.
+// read, those of disabled flows too: each once, in an order that depends on
+// nothing else. Lifetime counts are kept anyway.
 func (s *Set) Aggregates() []condition.Aggregate { return s.aggregates }
 
 // assemble builds the indices over validated resources.
@@ -115,6 +142,7 @@ func assemble(revision uint64, byKey map[key]Resource) (*Set, error) {
 		revision: revision, byKey: byKey,
 		sources: map[string]*Source{}, writeKeys: map[string]*Source{}, eventTypes: map[string]*EventType{},
 		kinds: map[string]IdentifierKind{}, imports: map[string]*Import{},
+		flows: map[string]*Flow{}, flowsOf: map[string][]*Flow{},
 	}
 	for _, k := range builtInKinds {
 		s.kinds[k.Name] = k
@@ -136,12 +164,10 @@ func assemble(revision uint64, byKey map[key]Resource) (*Set, error) {
 	for _, r := range s.resources {
 		c := s.checker(r)
 		s.index(c, r)
-		for _, p := range programs(r.compiled) {
-			for _, a := range p.Aggregates() {
-				if kept(a) && !seen[a] {
-					seen[a] = true
-					s.aggregates = append(s.aggregates, a)
-				}
+		for _, a := range aggregatesOf(r.compiled) {
+			if kept(a) && !seen[a] {
+				seen[a] = true
+				s.aggregates = append(s.aggregates, a)
 			}
 		}
 		problems = append(problems, c.problems...)
@@ -193,25 +219,25 @@ func (s *Set) index(c *checker, r Resource) {
 		s.kinds[v.ID] = IdentifierKind{v.ID, v.Limit, v.Normalise}
 	case *Import:
 		s.imports[v.ID] = v
+	case *Flow:
+		s.flows[v.ID] = v
+		s.flowList = append(s.flowList, v)
+		if !v.Disabled {
+			s.flowsOf[v.Trigger.Event] = append(s.flowsOf[v.Trigger.Event], v)
+		}
 	}
 }
 
-// programs lists the conditions that are evaluated with a profile's history.
-func programs(compiled any) []*condition.Program {
-	t, ok := compiled.(*EventType)
-	if !ok {
-		return nil
+// aggregatesOf lists what a resource's conditions and templates read of a
+// profile's past events; one may be there several times.
+func aggregatesOf(compiled any) []condition.Aggregate {
+	switch v := compiled.(type) {
+	case *EventType:
+		return v.aggregates()
+	case *Flow:
+		return v.aggregates()
 	}
-	var list []*condition.Program
-	if t.When != nil {
-		list = append(list, t.When)
-	}
-	for _, rule := range t.Copy {
-		if rule.From != nil {
-			list = append(list, rule.From)
-		}
-	}
-	return list
+	return nil
 }
 
 // kept tells whether an aggregate has to be kept for somebody to read it:

@@ -34,7 +34,8 @@ type Result struct {
 // stand as a command in the log of every partition, and are what this node
 // works by. Changes that make no difference make no revision.
 //
-// The error is [config.Problems] where the changes are wrong, and wraps
+// The error is [config.Problems] where the changes are wrong, or a flow among
+// them asks for what no plugin offers (see [WithActions]), and wraps
 // ErrConflict where IfMatch does not hold: nothing is changed then. Any other
 // error leaves open whether the changes were made; applied again, they make no
 // difference where they were.
@@ -50,6 +51,9 @@ func (r *Registry) Apply(ctx context.Context, changes []config.Change, o ApplyOp
 		}
 		set, differences, err := before.Apply(changes)
 		if err != nil {
+			return Result{}, err
+		}
+		if err := r.checkActions(set, differences); err != nil {
 			return Result{}, err
 		}
 		if o.DryRun {
@@ -71,6 +75,17 @@ func (r *Registry) Apply(ctx context.Context, changes []config.Change, o ApplyOp
 		}
 		return Result{set.Revision(), differences}, nil
 	}
+}
+
+// checkActions holds changed flows against what the plugins offer.
+func (r *Registry) checkActions(set *config.Set, differences []config.Difference) error {
+	if r.actions == nil {
+		return nil
+	}
+	if actions := r.actions(); actions != nil {
+		return set.CheckActions(actions, differences)
+	}
+	return nil
 }
 
 // write appends the change set. A conflict is another node's change, which

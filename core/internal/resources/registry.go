@@ -48,6 +48,9 @@ var _ Bus = (*bus.Bus)(nil)
 type Registry struct {
 	bus Bus
 	log *slog.Logger
+	// actions is the catalogue that flows are applied by; it may be nil, and
+	// may return nil.
+	actions func() config.Actions
 
 	current atomic.Pointer[config.Set]
 	// kick wakes the settling of what is not settled yet; it holds one.
@@ -76,13 +79,27 @@ const (
 	openWithin = 2 * time.Second
 )
 
+// An Option says more about a registry.
+type Option func(*Registry)
+
+// WithActions makes an apply hold the flows that it changes against what the
+// plugins offer just then; nil: nothing is known of them, and every action is
+// taken. What was applied already is never asked again: neither at a start, nor
+// where another node has applied it.
+func WithActions(actions func() config.Actions) Option {
+	return func(r *Registry) { r.actions = actions }
+}
+
 // Open loads the configuration, or makes it of the defaults where there is
 // none, and repeats the effects of the last apply. Where they cannot be
 // completed within two seconds, because the log is full, Run goes on with them.
-func Open(ctx context.Context, b Bus, defaults []config.Resource, log *slog.Logger) (*Registry, error) {
+func Open(ctx context.Context, b Bus, defaults []config.Resource, log *slog.Logger, options ...Option) (*Registry, error) {
 	r := &Registry{
 		bus: b, log: log, kick: make(chan struct{}, 1), applying: make(lock, 1), settling: make(lock, 1),
 		recent: map[uint64]*config.Set{}, learnt: make(chan struct{}),
+	}
+	for _, option := range options {
+		option(r)
 	}
 	if err := r.reload(ctx); err != nil {
 		return nil, err
@@ -173,7 +190,7 @@ func (r *Registry) install(set *config.Set, seq, base uint64) {
 	if current := r.current.Load(); current != nil && current.Revision() >= set.Revision() {
 		return
 	}
-	r.bus.NameTypes(set.EventTypes())
+	r.bus.NameTypes(set.NamedTypes())
 	r.current.Store(set)
 	r.seq = seq
 	if base != 0 {
