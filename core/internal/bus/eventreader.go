@@ -37,6 +37,16 @@ func (b *Bus) ReadEvents(_ context.Context, after uint64, known Marks) (*EventRe
 	return r, nil
 }
 
+// ReadEventsAside is ReadEvents for a reader that Unhurried does not wait for: one
+// that is known to be slow.
+func (b *Bus) ReadEventsAside(ctx context.Context, after uint64, known Marks) (*EventReader, error) {
+	r, err := b.ReadEvents(ctx, after, known)
+	if err == nil {
+		r.from.alone = true
+	}
+	return r, err
+}
+
 // ReadNewEvents reads the events that are stored from now on. Unhurried does not
 // wait for such a reader.
 func (b *Bus) ReadNewEvents(ctx context.Context) (*EventReader, error) {
@@ -52,11 +62,7 @@ func (b *Bus) ReadNewEvents(ctx context.Context) (*EventReader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read new events: %w", err)
 	}
-	r, err := b.ReadEvents(ctx, state.LastSeq, known)
-	if err == nil {
-		r.from.alone = true
-	}
-	return r, err
+	return b.ReadEventsAside(ctx, state.LastSeq, known)
 }
 
 // An EventReader reads EVENTS, each event once and in order, also when the
