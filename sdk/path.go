@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -13,35 +14,43 @@ type Path []string
 // ParsePath reads a path. Empty names are errors.
 func ParsePath(s string) (Path, error) {
 	var path Path
-	rest := s
-	for first := true; rest != ""; first = false {
-		if strings.HasPrefix(rest, `["`) {
-			end := strings.Index(rest, `"]`)
-			if end < 3 {
-				return nil, fmt.Errorf(`path %q: want a name between [" and "]`, s)
-			}
-			path, rest = append(path, rest[2:end]), rest[end+2:]
-			continue
+	for rest := s; rest != ""; {
+		name, after, err := cutName(rest, len(path) == 0)
+		if err != nil {
+			return nil, fmt.Errorf("path %q: %w", s, err)
 		}
-		if !first {
-			if rest[0] != '.' {
-				return nil, fmt.Errorf("path %q: want a dot before %q", s, rest)
-			}
-			rest = rest[1:]
-		}
-		end := strings.IndexAny(rest, ".[")
-		if end < 0 {
-			end = len(rest)
-		}
-		if end == 0 {
-			return nil, fmt.Errorf("path %q: empty name", s)
-		}
-		path, rest = append(path, rest[:end]), rest[end:]
+		path, rest = append(path, name), after
 	}
 	if len(path) == 0 {
 		return nil, fmt.Errorf("empty path")
 	}
 	return path, nil
+}
+
+// cutName takes the first name off the rest of a path, which is the whole path
+// where first is true.
+func cutName(rest string, first bool) (name, after string, err error) {
+	if strings.HasPrefix(rest, `["`) {
+		end := strings.Index(rest, `"]`)
+		if end < 3 {
+			return "", "", errors.New(`want a name between [" and "]`)
+		}
+		return rest[2:end], rest[end+2:], nil
+	}
+	if !first {
+		if rest[0] != '.' {
+			return "", "", fmt.Errorf("want a dot before %q", rest)
+		}
+		rest = rest[1:]
+	}
+	end := strings.IndexAny(rest, ".[")
+	if end < 0 {
+		end = len(rest)
+	}
+	if end == 0 {
+		return "", "", errors.New("empty name")
+	}
+	return rest[:end], rest[end:], nil
 }
 
 // String writes the path as [ParsePath] reads it.

@@ -30,18 +30,21 @@ var Handshake = plugin.HandshakeConfig{
 	MagicCookieValue: "0b6c5d5f4f6c4a2e8d0e7f2d3a9b1c47",
 }
 
-// GRPC connects the service to go-plugin. Server is what a plugin serves; the
+// GRPC connects the service to go-plugin. Service is what a plugin serves; the
 // supervisor leaves it nil and dispenses a [PluginClient].
 type GRPC struct {
 	plugin.NetRPCUnsupportedPlugin
-	Server PluginServer
+	Service PluginServer
 }
 
-var _ plugin.GRPCPlugin = (*GRPC)(nil)
+var (
+	_ plugin.Plugin     = (*GRPC)(nil)
+	_ plugin.GRPCPlugin = (*GRPC)(nil)
+)
 
 // GRPCServer implements plugin.GRPCPlugin.
 func (g *GRPC) GRPCServer(_ *plugin.GRPCBroker, s *grpc.Server) error {
-	RegisterPluginServer(s, g.Server)
+	RegisterPluginServer(s, g.Service)
 	return nil
 }
 
