@@ -16,14 +16,15 @@ import (
 // documentation and its default; its key is dotted, such as http.tls.cert, and
 // TRIBUTARY_HTTP_TLS_CERT in the environment.
 type Config struct {
-	Data       string `key:"data" doc:"Directory that holds everything: streams, query store, keys, tokens. One process at a time uses it. Empty: ~/.tributary."`
-	HTTP       HTTP   `key:"http"`
-	Admin      Admin  `key:"admin"`
-	Durability string `key:"durability" default:"fsync" choices:"fsync,process" doc:"What an accepted event survives: fsync, a power cut; process, the end of the process. With an external NATS its own policy holds."`
-	Bus        Bus    `key:"bus"`
-	Store      Store  `key:"store"`
-	Limits     Limits `key:"limits"`
-	Log        Log    `key:"log"`
+	Data       string  `key:"data" doc:"Directory that holds everything: streams, query store, keys, tokens. One process at a time uses it. Empty: ~/.tributary."`
+	HTTP       HTTP    `key:"http"`
+	Admin      Admin   `key:"admin"`
+	Durability string  `key:"durability" default:"fsync" choices:"fsync,process" doc:"What an accepted event survives: fsync, a power cut; process, the end of the process. With an external NATS its own policy holds."`
+	Bus        Bus     `key:"bus"`
+	Store      Store   `key:"store"`
+	Plugins    Plugins `key:"plugins"`
+	Limits     Limits  `key:"limits"`
+	Log        Log     `key:"log"`
 }
 
 // HTTP is where the product listens.
@@ -72,6 +73,12 @@ type Retention struct {
 	Events Duration `key:"events" default:"0" doc:"How long events can be queried, in whole days by the time they were received. 0: for ever."`
 }
 
+// Plugins is where plugins come from, and what they may use.
+type Plugins struct {
+	Dir    string `key:"dir" doc:"Directory of third parties' plugins: every executable in it is started as one. Empty: plugins in the data directory."`
+	Memory Size   `key:"memory" default:"512MB" min:"64MB" doc:"Resident memory of one plugin's process, on Linux. One that has more is killed and started again."`
+}
+
 // Limits are the bounds of what is taken in.
 type Limits struct {
 	Event    Size `key:"event" default:"32KB" min:"1KB" max:"1MB" doc:"One event."`
@@ -102,6 +109,14 @@ func (c *Config) StorePath() string {
 		return c.Store.SQLite.Path
 	}
 	return filepath.Join(c.Data, "store.db")
+}
+
+// PluginDir is the directory of third parties' plugins. Data must be set.
+func (c *Config) PluginDir() string {
+	if c.Plugins.Dir != "" {
+		return c.Plugins.Dir
+	}
+	return filepath.Join(c.Data, "plugins")
 }
 
 // Loopback tells whether everything that takes events or commands listens on
