@@ -14,19 +14,19 @@ import (
 )
 
 type runFlags struct {
-	config, http string
-	set          []string
+	config, http, plugins string
+	set                   []string
 }
 
 func newRun(g *globals) *cobra.Command {
 	var f runFlags
 	c := &cobra.Command{
 		Use:   "run",
-		Short: "Run the whole product: server, streams and query store",
+		Short: "Run the whole product: server, streams, query store and plugins",
 		Long: `Run the whole product in this terminal: HTTP and WebSocket, streams (an embedded
-NATS, unless bus.urls names one), processing and the query store. Ctrl-C or
-SIGTERM ends it within 10 seconds and loses nothing; a second one ends it at
-once.
+NATS, unless bus.urls names one), processing, the query store, and plugins as
+processes of their own. Ctrl-C or SIGTERM ends it within 10 seconds and loses
+nothing; a second one ends it at once.
 
 Settings come from the file, over it from TRIBUTARY_* variables, over them from
 the flags.`,
@@ -45,6 +45,7 @@ the flags.`,
 	flags := c.Flags()
 	flags.StringVar(&f.config, "config", os.Getenv("TRIBUTARY_CONFIG"), "file with settings")
 	flags.StringVar(&f.http, "http", "", "address to listen on (default 127.0.0.1:8080)")
+	flags.StringVar(&f.plugins, "plugin-dir", "", "directory of third parties' plugins (default: plugins in the data directory)")
 	flags.StringArrayVar(&f.set, "set", nil, "a setting: `key=value`; may be given several times")
 	return c
 }
@@ -58,6 +59,9 @@ func (f *runFlags) settings(g *globals) (*config.Config, error) {
 	}
 	if f.http != "" {
 		set = append(set, "http.addr="+f.http)
+	}
+	if f.plugins != "" {
+		set = append(set, "plugins.dir="+f.plugins)
 	}
 	c, err := config.Load(f.config, os.Environ(), set)
 	if err != nil {

@@ -1,5 +1,5 @@
 // Package admin is the API for operators and for the command line: resources,
-// profiles, queries, imports, dead letters, and how the server stands.
+// profiles, queries, imports, dead letters, plugins, and how the server stands.
 //
 // Everything below /api/v1 needs the admin token. /healthz and /readyz are for
 // load balancers and need none; neither does /metrics, which is served only
@@ -34,6 +34,7 @@ type Options struct {
 	Rebuild   func(ctx context.Context, progress func(done, total uint64)) error
 	Imports   Imports
 	Letters   DeadLetters
+	Plugins   Plugins
 	// Accepting is nil while events can be accepted, else the reason.
 	Accepting func() error
 	// Parts tells how each part is, at no cost worth counting: balancers ask
@@ -115,6 +116,11 @@ func New(o Options) *API {
 	a.handle("GET /api/v1/import/{id}/progress", a.importProgress)
 	a.handle("DELETE /api/v1/import/{id}/progress", a.importRestart)
 	a.handle("POST /api/v1/import/{id}/rows", a.importRows)
+
+	a.handle("GET /api/v1/plugins", a.listPlugins)
+	a.handle("GET /api/v1/plugins/{name}", a.getPlugin)
+	a.handle("GET /api/v1/plugins/{name}/logs", a.pluginLogs)
+	a.stream("POST /api/v1/plugins/{name}/restart", a.restartPlugin)
 
 	a.stream("POST /api/v1/store/rebuild", a.rebuild)
 	a.stream("GET /api/v1/debug/{name}", a.profile)

@@ -22,7 +22,7 @@ import (
 func main() {
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: control.Handshake,
-		Plugins:         plugin.PluginSet{control.Name: &control.GRPC{Server: &crook{}}},
+		Plugins:         plugin.PluginSet{control.Name: &control.GRPC{Service: &crook{}}},
 		GRPCServer:      plugin.DefaultGRPCServer,
 	})
 }

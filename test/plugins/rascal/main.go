@@ -40,13 +40,14 @@ func main() {
 }
 
 func echo(_ context.Context, in sdk.Input[struct{}]) (sdk.Output, error) {
-	return sdk.Reply("done", in.Event.Value("properties")), nil
+	properties, _ := in.Event.Value("properties")
+	return sdk.Reply("done", properties), nil
 }
 
 func hang(context.Context, sdk.Input[struct{}]) (sdk.Output, error) { select {} }
 
 func exit(_ context.Context, in sdk.Input[note]) (sdk.Output, error) {
-	if first(in.Config.File, in.ID, in.Attempt) {
+	if first(in.Config.File, in.Call.ID, in.Call.Attempt) {
 		os.Exit(3)
 	}
 	return sdk.Reply("done", "survived"), nil
@@ -61,15 +62,15 @@ func flood(context.Context, sdk.Input[struct{}]) (sdk.Output, error) {
 }
 
 func flaky(_ context.Context, in sdk.Input[note]) (sdk.Output, error) {
-	first(in.Config.File, in.ID, in.Attempt)
-	if in.Attempt < 3 {
-		return sdk.Output{}, sdk.Temporary(fmt.Errorf("503 on attempt %d", in.Attempt))
+	first(in.Config.File, in.Call.ID, in.Call.Attempt)
+	if in.Call.Attempt < 3 {
+		return sdk.Output{}, sdk.Temporary(fmt.Errorf("503 on attempt %d", in.Call.Attempt))
 	}
 	return sdk.Reply("done", "at last"), nil
 }
 
 func assassin(_ context.Context, in sdk.Input[note]) (sdk.Output, error) {
-	if first(in.Config.File, in.ID, in.Attempt) {
+	if first(in.Config.File, in.Call.ID, in.Call.Attempt) {
 		core := os.Getppid()
 		// Some tenths of a millisecond after the answer is on its way.
 		time.AfterFunc(2*time.Millisecond, func() { _ = syscall.Kill(core, syscall.SIGKILL) })
@@ -79,7 +80,7 @@ func assassin(_ context.Context, in sdk.Input[note]) (sdk.Output, error) {
 
 // Slow takes the milliseconds that the event says.
 func slow(ctx context.Context, in sdk.Input[note]) (sdk.Output, error) {
-	first(in.Config.File, in.ID, in.Attempt)
+	first(in.Config.File, in.Call.ID, in.Call.Attempt)
 	ms, _ := in.Event.Int("properties.ms")
 	select {
 	case <-time.After(time.Duration(ms) * time.Millisecond):

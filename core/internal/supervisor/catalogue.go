@@ -1,0 +1,53 @@
+package supervisor
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/tributary-bus/tributary/core/internal/config"
+)
+
+// A Catalogue is what the registered plugins offer. A plugin's actions stay in
+// it while its process is away: flows that name them are none the worse.
+type Catalogue struct {
+	mu      sync.RWMutex
+	actions map[string]config.ActionSpec
+	of      map[string][]string // ids, by plugin
+}
+
+var _ config.Actions = (*Catalogue)(nil)
+
+func newCatalogue() *Catalogue {
+	return &Catalogue{actions: map[string]config.ActionSpec{}, of: map[string][]string{}}
+}
+
+// Action implements config.Actions.
+func (c *Catalogue) Action(id string) (config.ActionSpec, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	spec, ok := c.actions[id]
+	return spec, ok
+}
+
+// ActionIDs implements config.Actions.
+func (c *Catalogue) ActionIDs() []string {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return slices.Sorted(maps.Keys(c.actions))
+}
+
+// put replaces what a plugin offers.
+func (c *Catalogue) put(plugin string, specs []config.ActionSpec) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, id := range c.of[plugin] {
+		delete(c.actions, id)
+	}
+	ids := make([]string, len(specs))
+	for i, spec := range specs {
+		ids[i] = spec.ID
+		c.actions[spec.ID] = spec
+	}
+	c.of[plugin] = ids
+}

@@ -1,0 +1,247 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/tributary-bus/tributary/core/internal/config"
+	"github.com/tributary-bus/tributary/sdk/client"
+	"github.com/tributary-bus/tributary/sdk/control"
+)
+
+// A state is where a plugin is in its life.
+type state string
+
+const (
+	starting    state = "starting"
+	running     state = "running"
+	backoff     state = "backoff"     // it has ended and is started again
+	quarantined state = "quarantined" // it has ended too often
+	refused     state = "refused"     // it is not what it should be
+	draining    state = "draining"
+	stopped     state = "stopped"
+)
+
+// A plugin is one executable and its life. Its goroutine, run, is the only one
+// that starts and ends its processes.
+type plugin struct {
+	s       *Supervisor
+	builtin bool
+	label   string // its name, as far as its file tells
+	path    string
+	args    []string
+	before  *plugin // whose claim to a name comes first
+	journal *journal
+
+	asks    chan *ask     // for a restart
+	claimed chan struct{} // closed when it is known whether it has its name
+	claims  sync.Once
+	settled chan struct{} // closed when it has run, or failed to, a first time
+	settle  sync.Once
+	done    chan struct{} // closed when run has returned
+	leaving sync.WaitGroup
+
+	patience patience // of run
+
+	mu         sync.Mutex
+	state      state
+	reason     string
+	manifest   *control.Manifest // nil: not registered
+	specs      []config.ActionSpec
+	sum        string
+	current    *process
+	starts     int
+	last       *client.PluginEnd
+	violations client.PluginViolations
+}
+
+// An ask wants a new process.
+type ask struct{ answer chan error }
+
+// A refusal is a failure that a repetition would not mend.
+type refusal struct{ error }
+
+func (r refusal) Unwrap() error { return r.error }
+
+func (s *Supervisor) newPlugin(label, path string, args []string) *plugin {
+	return &plugin{
+		s: s, label: label, path: path, args: args, state: starting,
+		journal: newJournal(s.o.Log.With("plugin", label)),
+		asks:    make(chan *ask), claimed: make(chan struct{}), settled: make(chan struct{}), done: make(chan struct{}),
+		patience: patience{least: s.pace.least, most: s.pace.most, steady: s.pace.steady, ends: s.pace.ends, span: s.pace.span},
+	}
+}
+
+// run is the plugin's life. It returns when ctx has ended and no process is left.
+func (p *plugin) run(ctx context.Context) {
+	defer close(p.done)
+	defer p.leaving.Wait()
+	defer p.settle.Do(func() { close(p.settled) })
+	defer p.claims.Do(func() { close(p.claimed) })
+	var asked *ask
+	for ctx.Err() == nil {
+		begun := time.Now()
+		r, err := p.start(ctx, asked != nil)
+		if asked != nil {
+			asked.answer <- err
+			asked = nil
+		}
+		p.settle.Do(func() { close(p.settled) })
+		if err == nil {
+			p.up(r)
+			asked, err = p.attend(ctx, r)
+		}
+		if ctx.Err() == nil && asked == nil {
+			asked = p.rest(ctx, err, time.Since(begun))
+		}
+	}
+	p.set(stopped, "the server stops")
+}
+
+// attend stays with a running process, and with those that replace it, until
+// the last one has ended or ctx has. The error is why it ended.
+func (p *plugin) attend(ctx context.Context, r *process) (*ask, error) {
+	for {
+		select {
+		case <-r.child.exited:
+			return nil, p.gone(r)
+		case a := <-p.asks:
+			r = p.replace(ctx, r, a)
+		case <-ctx.Done():
+			p.set(draining, "the server stops")
+			p.retire(ctx, r)
+			return nil, nil
+		}
+	}
+}
+
+// replace puts a new process into the place of a running one: it answers before
+// the old one is drained. Where it does not come up, the old one goes on.
+func (p *plugin) replace(ctx context.Context, old *process, a *ask) *process {
+	p.leaving.Wait() // one at a time
+	r, err := p.start(ctx, true)
+	if err != nil {
+		a.answer <- fmt.Errorf("the new process did not come up, the old one goes on: %w", err)
+		p.set(running, "")
+		return old
+	}
+	p.patience.forget()
+	p.up(r)
+	p.leaving.Go(func() { p.retire(ctx, old) })
+	a.answer <- nil
+	return r
+}
+
+// retire drains a process and stops it: within pace.drain while the server
+// runs, within DrainWithin from when it stops.
+func (p *plugin) retire(ctx context.Context, r *process) {
+	draining, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.s.pace.drain)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(p.s.o.DrainWithin, cancel) })()
+	clean := r.retire(draining)
+	p.left(context.WithoutCancel(ctx), r)
+	if !clean {
+		p.s.o.Log.Warn("a plugin was stopped before it had answered all calls", "plugin", p.name(), "pid", r.child.pid())
+		p.tellEnded()
+	}
+}
+
+// gone takes note of the end of a process that nobody asked for.
+func (p *plugin) gone(r *process) error {
+	r.close()
+	p.left(context.Background(), r)
+	p.tellEnded()
+	reason, output := r.child.explain()
+	return &failure{reason: reason, output: output, err: errors.New(reason)}
+}
+
+// left takes from a process that has ended what it was given.
+func (p *plugin) left(ctx context.Context, r *process) {
+	p.mu.Lock()
+	if p.current == r {
+		p.current = nil
+	}
+	p.mu.Unlock()
+	if r.user == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if err := p.s.o.Broker.Revoke(ctx, r.user); err != nil {
+		p.s.o.Log.Warn("a plugin's user of NATS could not be revoked; its process has ended", "plugin", p.name(), "error", err)
+	}
+}
+
+func (p *plugin) tellEnded() {
+	if p.s.o.Ended != nil {
+		p.s.o.Ended(p.name())
+	}
+}
+
+// rest waits after an end, for as long as it takes or until somebody asks.
+func (p *plugin) rest(ctx context.Context, err error, ran time.Duration) *ask {
+	reason := err.Error()
+	var refusal refusal
+	if errors.As(err, &refusal) {
+		p.s.o.Log.Warn("plugin refused", "plugin", p.name(), "path", p.path, "reason", reason)
+		p.set(refused, reason)
+		return p.await(ctx, nil)
+	}
+	p.note(err)
+	wait, giveUp := p.patience.ended(time.Now(), ran, toBlame(err))
+	if giveUp {
+		p.s.o.Log.Error("plugin quarantined: it has ended too often; `tributary plugin restart` tries again",
+			"plugin", p.name(), "ends", p.s.pace.ends, "within", p.s.pace.span, "reason", reason)
+		p.set(quarantined, fmt.Sprintf("it has ended %d times within %v: %s", p.s.pace.ends, p.s.pace.span, reason))
+		return p.await(ctx, nil)
+	}
+	// Plugins that fell with the same server do not rise all at once.
+	wait += rand.N(wait/5 + 1)
+	p.s.o.Log.Warn("plugin ended", "plugin", p.name(), "reason", reason, "restart_in", wait.Round(time.Millisecond))
+	p.set(backoff, reason)
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	return p.await(ctx, timer.C)
+}
+
+func (p *plugin) await(ctx context.Context, timer <-chan time.Time) *ask {
+	select {
+	case a := <-p.asks:
+		p.patience.forget()
+		return a
+	case <-timer:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// toBlame tells whether a plugin itself has failed, and not what it needs.
+func toBlame(err error) bool {
+	var f *failure
+	return errors.As(err, &f) && (f.during != "Start" || status.Code(f.err) != codes.Unavailable)
+}
+
+// restart asks for a new process and waits for it.
+func (p *plugin) restart(ctx context.Context) error {
+	a := &ask{answer: make(chan error, 1)}
+	select {
+	case p.asks <- a:
+	case <-p.done:
+		return errors.New("the server stops")
+	case <-ctx.Done():
+		return fmt.Errorf("the plugin %s is busy starting or stopping: %w", p.name(), ctx.Err())
+	}
+	select {
+	case err := <-a.answer:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the new process of %s: %w", p.name(), ctx.Err())
+	}
+}

@@ -1,0 +1,219 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/hashicorp/go-hclog"
+	goplugin "github.com/hashicorp/go-plugin"
+	"github.com/hashicorp/go-plugin/runner"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/tributary-bus/tributary/sdk/control"
+)
+
+const (
+	// maxMessage bounds one message of the control service, in either direction.
+	maxMessage = 16 << 20
+	// concurrency is how many calls a plugin may work on at a time.
+	concurrency = 64
+	// maxSocketDir is how long the path of a directory may be for the sockets
+	// in it to have a name that the system takes.
+	maxSocketDir = 60
+)
+
+// A process is one process of a plugin, from its handshake to its end.
+type process struct {
+	pace     pace
+	instance string // its name among all processes
+	work     string // its directory, removed at its end
+	journal  *journal
+	child    *child
+	client   *goplugin.Client
+	api      control.PluginClient
+	started  time.Time
+	user     string // of NATS; empty: none yet
+
+	watching sync.WaitGroup
+	mu       sync.Mutex
+	report   *control.HealthReport // the last one; nil: none yet
+	reported time.Time
+	memory   int64
+}
+
+// launch starts a process and shakes hands with it. Where that fails, nothing
+// is left of it.
+func (p *plugin) launch(ctx context.Context) (*process, error) {
+	s := p.s
+	r := &process{pace: s.pace, instance: uuid.NewString(), journal: p.journal, started: time.Now()}
+	r.work = filepath.Join(s.o.Work, p.label+"-"+r.instance[:8])
+	if err := os.Mkdir(r.work, 0o700); err != nil {
+		return nil, fmt.Errorf("make a working directory: %w", err)
+	}
+	r.child = newChild(p.path, p.args, environment(s.o.host, r.work, s.o.Memory), r.work, s.forker, p.journal)
+	r.client = goplugin.NewClient(r.settings())
+	stop := context.AfterFunc(ctx, func() { r.child.kill("the server stops") })
+	defer stop()
+	protocol, err := r.client.Client()
+	if err == nil {
+		var raw any
+		if raw, err = protocol.Dispense(control.Name); err == nil {
+			r.api = raw.(control.PluginClient)
+			return r, nil
+		}
+	}
+	return nil, r.failed("", err)
+}
+
+// settings are how go-plugin runs the process.
+func (r *process) settings() *goplugin.ClientConfig {
+	// What the plugin prints reaches us through gRPC once the handshake is done.
+	out := &lineWriter{emit: func(text []byte) { r.journal.write(text) }}
+	problems := &lineWriter{emit: func(text []byte) { r.child.remember(r.journal.write(text)) }}
+	sockets := r.work
+	if len(sockets) > maxSocketDir {
+		sockets = "" // that of the system
+	}
+	return &goplugin.ClientConfig{
+		HandshakeConfig:  control.Handshake,
+		VersionedPlugins: map[int]goplugin.PluginSet{control.ProtocolVersion: {control.Name: service{}}},
+		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
+			r.child.env = append(r.child.env, cmd.Env...)
+			return r.child, nil
+		},
+		SkipHostEnv: true, AutoMTLS: true,
+		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
+		GRPCDialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(
+			grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage))},
+		StartTimeout: r.pace.handshake,
+		SyncStdout:   out, SyncStderr: problems,
+		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: sockets},
+		// All that there is to say we say ourselves.
+		Logger: hclog.NewNullLogger(),
+	}
+}
+
+// service is the control service as go-plugin dispenses it to a host.
+type service struct {
+	goplugin.NetRPCUnsupportedPlugin
+}
+
+var _ goplugin.GRPCPlugin = service{}
+
+// GRPCServer implements goplugin.GRPCPlugin; a host serves nothing.
+func (service) GRPCServer(*goplugin.GRPCBroker, *grpc.Server) error {
+	return errors.New("the host of plugins serves none")
+}
+
+// GRPCClient implements goplugin.GRPCPlugin.
+func (service) GRPCClient(_ context.Context, _ *goplugin.GRPCBroker, c *grpc.ClientConn) (any, error) {
+	return control.NewPluginClient(c), nil
+}
+
+// describe asks the process what it offers.
+func (r *process) describe(ctx context.Context) (*control.Manifest, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.pace.answer)
+	defer cancel()
+	m, err := r.api.Describe(ctx, &control.DescribeRequest{})
+	if err != nil {
+		return nil, r.failed("Describe", err)
+	}
+	return m, nil
+}
+
+// begin configures the process and has it answer calls.
+func (r *process) begin(ctx context.Context, c *Credentials) error {
+	configuring, cancel := context.WithTimeout(ctx, r.pace.answer)
+	defer cancel()
+	if _, err := r.api.Configure(configuring, &control.ConfigureRequest{Config: []byte("{}")}); err != nil {
+		return r.failed("Configure", err)
+	}
+	request := &control.StartRequest{
+		Instance: r.instance, Requests: c.Requests, Concurrency: concurrency,
+		Connection: &control.Connection{Urls: c.URLs, Jwt: c.JWT, Seed: c.Seed, Inbox: c.Inbox},
+	}
+	for _, e := range c.Endpoints {
+		request.Endpoints = append(request.Endpoints, &control.Endpoint{Action: e.Action, Subject: e.Subject, Queue: e.Queue})
+	}
+	starting, cancel := context.WithTimeout(ctx, r.pace.answer)
+	defer cancel()
+	if _, err := r.api.Start(starting, request); err != nil {
+		return r.failed("Start", err)
+	}
+	return nil
+}
+
+// retire drains the process until ctx ends, stops it, and returns when it is
+// gone; clean tells whether it has answered all its calls.
+func (r *process) retire(ctx context.Context) (clean bool) {
+	answer, err := r.api.Drain(ctx, &control.DrainRequest{})
+	clean = err == nil && answer.GetUnfinished() == 0
+	late := time.AfterFunc(r.pace.stop, func() { r.child.kill("it did not end when it was asked to") })
+	defer late.Stop()
+	// Its answer changes nothing; where none comes, the process is killed.
+	_, _ = r.api.Stop(context.WithoutCancel(ctx), &control.StopRequest{})
+	r.client.Kill() // asks it to end, and waits for that
+	r.close()
+	return clean
+}
+
+// close ends the process, if it has not ended, and removes what is left of it.
+func (r *process) close() {
+	r.child.kill("")
+	r.client.Kill()
+	r.watching.Wait()
+	r.journal.hide(r.instance, "")
+	// The system removes it at the next start.
+	_ = os.RemoveAll(r.work)
+}
+
+// A failure is why a process did not come up.
+type failure struct {
+	during string // the question that it did not answer; empty: the handshake
+	reason string
+	output []string
+	err    error
+}
+
+func (f *failure) Error() string { return f.reason }
+func (f *failure) Unwrap() error { return f.err }
+
+// failed ends the process and says why: where it has ended by itself, that is
+// the reason, whatever it looked like from here.
+func (r *process) failed(during string, err error) error {
+	if during != "" {
+		// An end is seen on the connection a moment before the process is gone.
+		select {
+		case <-r.child.exited:
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	r.close()
+	reason, output := r.child.explain()
+	if reason == "" {
+		reason = oneLine(err)
+		switch {
+		case during == "":
+		case status.Code(err) == codes.DeadlineExceeded:
+			reason = fmt.Sprintf("%s was not answered within %v", during, r.pace.answer)
+		default:
+			reason = during + " was answered: " + oneLine(errors.New(status.Convert(err).Message()))
+		}
+	}
+	return &failure{during, reason, output, err}
+}
+
+func oneLine(err error) string {
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	return text[:min(len(text), 1000)]
+}

@@ -1,0 +1,180 @@
+package supervisor
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/tributary-bus/tributary/sdk/control"
+)
+
+// start brings a process up: it has shaken hands, was found to be what was
+// registered, and answers calls. Where anew is true, or nothing is registered
+// yet, whatever it is now is registered.
+func (p *plugin) start(ctx context.Context, anew bool) (*process, error) {
+	if p.info().PID == 0 {
+		p.set(starting, "")
+	}
+	r, m, sum, err := p.meet(ctx, anew)
+	p.queue(ctx)
+	if err == nil {
+		err = p.admit(m, sum)
+		if err != nil {
+			r.close()
+			err = refusal{err}
+		}
+	}
+	p.claims.Do(func() { close(p.claimed) })
+	if err != nil {
+		return nil, err
+	}
+	if err := p.connect(ctx, r, m); err != nil {
+		r.close()
+		p.left(context.WithoutCancel(ctx), r)
+		return nil, err
+	}
+	r.watch(p.s.o.Memory)
+	return r, nil
+}
+
+// queue waits until those whose files come first have claimed their names, or
+// have been refused, so that who has a name does not depend on who is faster.
+func (p *plugin) queue(ctx context.Context) {
+	if p.before == nil {
+		return
+	}
+	select {
+	case <-p.before.claimed:
+	case <-ctx.Done():
+	}
+}
+
+// meet checks the binary, starts it and asks it what it offers.
+func (p *plugin) meet(ctx context.Context, anew bool) (*process, *control.Manifest, string, error) {
+	// Others start meanwhile, but not all of them.
+	select {
+	case p.s.starting <- struct{}{}:
+		defer func() { <-p.s.starting }()
+	case <-ctx.Done():
+		return nil, nil, "", ctx.Err()
+	}
+	sum, err := p.verify(anew)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	r, err := p.launch(ctx)
+	if err != nil {
+		return nil, nil, "", p.unmet(ctx, err)
+	}
+	m, err := r.describe(ctx)
+	if err != nil {
+		return nil, nil, "", p.unmet(ctx, err)
+	}
+	return r, m, sum, nil
+}
+
+// unmet makes a refusal of the failure of a process that was never registered:
+// whatever the file is, it is no plugin. That of a registered or a built-in one
+// is an end like any other.
+func (p *plugin) unmet(ctx context.Context, err error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.manifest == nil && !p.builtin && ctx.Err() == nil {
+		return refusal{err}
+	}
+	return err
+}
+
+// verify returns the SHA-256 of the binary, in hexadecimal, which must be the
+// registered one unless that is to be replaced.
+func (p *plugin) verify(anew bool) (string, error) {
+	if p.builtin {
+		// Our own cannot change: it runs.
+		return p.s.own()
+	}
+	p.mu.Lock()
+	known := p.sum
+	p.mu.Unlock()
+	sum, err := sumOf(p.path)
+	if err != nil {
+		return "", refusal{fmt.Errorf("read its binary: %w", err)}
+	}
+	if known != "" && !anew && sum != known {
+		return "", refusal{fmt.Errorf(
+			"its binary has changed: registered with sha256 %s, now %s; `tributary plugin restart %s` takes the new one",
+			known, sum, p.name())}
+	}
+	return sum, nil
+}
+
+func sumOf(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// admit registers what a process says of itself, where it is new.
+func (p *plugin) admit(m *control.Manifest, sum string) error {
+	specs, err := actionsOf(m)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	before, known := p.manifest, p.sum
+	p.mu.Unlock()
+	if before != nil && before.GetName() != m.GetName() {
+		return fmt.Errorf("it was registered as %s and calls itself %s now", before.GetName(), m.GetName())
+	}
+	if before != nil && known == sum && before.GetVersion() != m.GetVersion() {
+		return fmt.Errorf("it was registered with version %s and has version %s now, though its binary is the same", before.GetVersion(), m.GetVersion())
+	}
+	if err := p.s.claim(p, m); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	p.manifest, p.specs, p.sum = m, specs, sum
+	p.mu.Unlock()
+	p.s.catalogue.put(m.GetName(), specs)
+	if before == nil || known != sum {
+		log := p.s.o.Log.With("plugin", m.GetName())
+		p.journal.named(log)
+		log.Info("plugin registered", "version", m.GetVersion(), "actions", len(specs), "path", p.path, "sha256", sum)
+	}
+	return nil
+}
+
+// connect makes a user of NATS for a process and has it answer calls.
+func (p *plugin) connect(ctx context.Context, r *process, m *control.Manifest) error {
+	actions := make([]string, len(m.GetActions()))
+	for i, a := range m.GetActions() {
+		actions[i] = a.GetName()
+	}
+	granting, cancel := context.WithTimeout(ctx, p.s.pace.answer)
+	defer cancel()
+	c, err := p.s.o.Broker.Grant(granting, m.GetName(), actions)
+	if err != nil {
+		return fmt.Errorf("make a user of NATS for it: %w", err)
+	}
+	r.user = c.User
+	r.journal.hide(r.instance, c.Seed)
+	err = r.begin(ctx, &c)
+	var f *failure
+	if errors.As(err, &f) && f.during == "Configure" && status.Code(f.err) == codes.InvalidArgument {
+		return refusal{err}
+	}
+	return err
+}

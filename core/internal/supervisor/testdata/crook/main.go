@@ -1,0 +1,202 @@
+// Command crook is a plugin that misbehaves as its file name says: NAME.MODE.
+// It speaks the control service by hand.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/go-plugin"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+	"google.golang.org/grpc"
+
+	"github.com/tributary-bus/tributary/sdk/control"
+)
+
+func main() {
+	name, mode, _ := strings.Cut(filepath.Base(os.Args[0]), ".")
+	if len(os.Args) > 1 {
+		name, mode = os.Args[len(os.Args)-1], "" // plugin serve NAME
+	}
+	switch mode {
+	case "exit":
+		fmt.Fprintln(os.Stderr, "no, thanks")
+		os.Exit(3)
+	case "version":
+		fmt.Println("1|9|unix|/nowhere|grpc")
+		time.Sleep(time.Minute)
+	}
+	plugin.Serve(&plugin.ServeConfig{
+		HandshakeConfig:  control.Handshake,
+		VersionedPlugins: map[int]plugin.PluginSet{control.ProtocolVersion: {control.Name: served{server: &crook{name: name, mode: mode}}}},
+		GRPCServer:       plugin.DefaultGRPCServer,
+		Logger:           hclog.NewNullLogger(),
+	})
+}
+
+type served struct {
+	plugin.NetRPCUnsupportedPlugin
+	server control.PluginServer
+}
+
+func (s served) GRPCServer(_ *plugin.GRPCBroker, g *grpc.Server) error {
+	control.RegisterPluginServer(g, s.server)
+	return nil
+}
+
+func (served) GRPCClient(context.Context, *plugin.GRPCBroker, *grpc.ClientConn) (any, error) {
+	return nil, nil
+}
+
+type crook struct {
+	control.UnimplementedPluginServer
+	name, mode string
+	conn       *nats.Conn
+	handled    atomic.Uint64
+}
+
+func (c *crook) Describe(ctx context.Context, _ *control.DescribeRequest) (*control.Manifest, error) {
+	m := &control.Manifest{
+		Name: c.name, Version: "1.0.0", Sdk: "none", Description: "Misbehaves.",
+		Actions: []*control.Action{{Name: "ask", Description: "Tells of its process.", Ports: []string{"told"}, ConfigSchema: []byte(`{"type":"object"}`)}},
+	}
+	switch c.mode {
+	case "hang":
+		<-ctx.Done()
+	case "name":
+		m.Name = "Bad_Name"
+	case "core":
+		m.Name = "core"
+	case "twin":
+		m.Name = "good"
+	case "schema":
+		m.Actions[0].ConfigSchema = []byte(`{"type":"nonsense"}`)
+	}
+	return m, nil
+}
+
+func (c *crook) Configure(context.Context, *control.ConfigureRequest) (*control.ConfigureResponse, error) {
+	return &control.ConfigureResponse{}, nil
+}
+
+func (c *crook) Start(_ context.Context, r *control.StartRequest) (*control.StartResponse, error) {
+	key, err := nkeys.FromSeed([]byte(r.Connection.Seed))
+	if err != nil {
+		return nil, err
+	}
+	public, _ := key.PublicKey()
+	c.conn, err = nats.Connect(strings.Join(r.Connection.Urls, ","), nats.Nkey(public, key.Sign), nats.CustomInboxPrefix(r.Connection.Inbox))
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range r.Endpoints {
+		if _, err := c.conn.QueueSubscribe(e.Subject, e.Queue, c.answer); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.conn.Flush(); err != nil {
+		return nil, err
+	}
+	// As a plugin must not, and a careless one does.
+	fmt.Fprintf(os.Stderr, `{"level":"WARN","msg":"started","seed":%q,"calls":0}`+"\n", r.Connection.Seed)
+	c.misbehave()
+	return &control.StartResponse{}, nil
+}
+
+func (c *crook) misbehave() {
+	switch c.mode {
+	case "die":
+		go func() {
+			time.Sleep(30 * time.Millisecond)
+			panic("out of ideas")
+		}()
+	case "forks":
+		grandchild := exec.Command("sleep", "600")
+		if err := grandchild.Start(); err != nil {
+			panic(err)
+		}
+		fmt.Fprintf(os.Stderr, `{"level":"INFO","msg":"forked","pid":%d}`+"\n", grandchild.Process.Pid)
+		go func() {
+			time.Sleep(100 * time.Millisecond)
+			os.Exit(0)
+		}()
+	case "flood":
+		text := []byte(strings.Repeat("blah ", 100) + "\n")
+		raw := os.NewFile(2, "stderr")
+		go func() {
+			for {
+				_, _ = raw.Write(text)
+			}
+		}()
+		go func() {
+			for {
+				_, _ = os.Stderr.Write(text)
+			}
+		}()
+	case "grows":
+		go func() {
+			var hoard [][]byte
+			for {
+				b := make([]byte, 1<<20)
+				for i := range b {
+					b[i] = 1
+				}
+				hoard = append(hoard, b)
+				time.Sleep(time.Millisecond)
+			}
+		}()
+	}
+}
+
+func (c *crook) answer(m *nats.Msg) {
+	c.handled.Add(1)
+	dir, _ := os.Getwd()
+	text, _ := json.Marshal(map[string]any{"pid": os.Getpid(), "env": os.Environ(), "dir": dir})
+	_ = m.Respond(text)
+}
+
+func (c *crook) Health(r *control.HealthRequest, stream grpc.ServerStreamingServer[control.HealthReport]) error {
+	if c.mode == "mute" {
+		<-stream.Context().Done()
+		return nil
+	}
+	for {
+		if err := stream.Send(&control.HealthReport{Connected: true, Handled: c.handled.Load()}); err != nil {
+			return err
+		}
+		select {
+		case <-stream.Context().Done():
+			return nil
+		case <-time.After(time.Duration(r.IntervalMs) * time.Millisecond):
+		}
+	}
+}
+
+func (c *crook) Drain(context.Context, *control.DrainRequest) (*control.DrainResponse, error) {
+	fmt.Fprintln(os.Stderr, "drain begins")
+	if c.conn != nil {
+		_ = c.conn.Drain()
+	}
+	time.Sleep(100 * time.Millisecond)
+	fmt.Fprintln(os.Stderr, "drain ends")
+	time.Sleep(20 * time.Millisecond)
+	return &control.DrainResponse{}, nil
+}
+
+func (c *crook) Stop(context.Context, *control.StopRequest) (*control.StopResponse, error) {
+	fmt.Fprintln(os.Stderr, "stop")
+	time.Sleep(20 * time.Millisecond)
+	if c.mode == "stubborn" {
+		select {}
+	}
+	return &control.StopResponse{}, nil
+}
