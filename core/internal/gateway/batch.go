@@ -26,6 +26,7 @@ type event struct {
 	entry     int                  // index of the append's entry that carries it
 	room      [2]record.Identifier // for the first of IDs
 	outcome   *record.Outcome
+	response  responses // what its flows answered, where that was waited for
 }
 
 // A status is what became of an event, in a result.

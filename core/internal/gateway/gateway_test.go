@@ -231,17 +231,23 @@ func (f *fixture) command(t testing.TB) record.Command {
 }
 
 // A folder stands for the processor: it answers every command that somebody
-// waits for.
+// waits for. Where they wait for flows too, it stands for those as well.
 type folder struct {
 	outcome func(c *record.Command) *record.Outcome // nil: no answer
+	flows   func(c *record.Command) string          // empty: no answer
 	cancel  context.CancelFunc
 	done    sync.WaitGroup
 }
 
 func (f *fixture) fold(t testing.TB, outcome func(c *record.Command) *record.Outcome) {
 	t.Helper()
+	f.foldWithFlows(t, outcome, func(*record.Command) string { return `{"response":{}}` })
+}
+
+func (f *fixture) foldWithFlows(t testing.TB, outcome func(c *record.Command) *record.Outcome, flows func(c *record.Command) string) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	fold := &folder{outcome: outcome, cancel: cancel}
+	fold := &folder{outcome: outcome, flows: flows, cancel: cancel}
 	for p := range f.bus.Partitions() {
 		fold.done.Go(func() { fold.run(ctx, t, f.bus, p) })
 	}
@@ -272,6 +278,16 @@ func (f *folder) run(ctx context.Context, t testing.TB, b *bus.Bus, partition in
 				o := f.outcome(&commands[i])
 				if o == nil || commands[i].Reply == "" {
 					continue
+				}
+				// Flows may be quicker than the outcome, as either comes by itself.
+				answer := ""
+				if commands[i].Flows && o.Valid && o.Status == record.StatusAccepted {
+					answer = f.flows(&commands[i])
+				}
+				if answer != "" {
+					if err := b.Respond(record.FlowsReply(commands[i].Reply), []byte(answer)); err != nil {
+						t.Error(err)
+					}
 				}
 				if err := b.Respond(commands[i].Reply, o.AppendJSON(nil)); err != nil {
 					t.Error(err)

@@ -127,7 +127,7 @@ func (g *Gateway) ingest(d dialect, w http.ResponseWriter, r *http.Request, b *b
 	if until == indexed && g.options.Indexed == nil {
 		return errNoStore
 	}
-	waiter := g.waiters.register(len(b.events))
+	waiter := g.waiters.register(len(b.events), until)
 	defer g.waiters.forget(waiter)
 	if refused = g.intake(r.Context(), source, rules, b, waiter); refused != nil {
 		return refused

@@ -93,7 +93,7 @@ func (g *Gateway) encode(b *batch, waiter *waiter) {
 		}
 		command.ID, command.Profile, command.Event = e.id, e.profile, &e.Event
 		if waiter != nil {
-			command.Reply = g.waiters.subject(waiter, i)
+			command.Reply, command.Flows = g.waiters.subject(waiter, i), waiter.flows
 		}
 		b.commit.put(e, &command)
 	}
@@ -143,8 +143,8 @@ func (b *batch) settle() {
 	}
 }
 
-// await waits for the outcomes of the batch's accepted events, up to the
-// stage. It is false where that took too long.
+// await waits for what becomes of the batch's accepted events, up to the stage.
+// It is false where that took too long.
 func (g *Gateway) await(ctx context.Context, b *batch, w *waiter, until stage) bool {
 	ctx, cancel := context.WithTimeout(ctx, g.limits.Wait)
 	defer cancel()

@@ -22,15 +22,16 @@ type replyForm struct {
 //	{"accepted":1,"results":[{"id":"…","status":"accepted"}]}
 //
 // A caller who waited also gets, in each result, profile, session, valid,
-// errors and response, and response for all of them; "waited":false says that
-// not all outcomes came in time.
+// errors and response (what the event's flows answered, by flow), and response
+// for all of them; "waited":false says that not all of it came in time.
 func appendReply(dst []byte, events []event, form replyForm) []byte {
 	dst = append(dst, `{"accepted":`...)
 	dst = strconv.AppendInt(dst, int64(count(events, accepted)), 10)
 	dst = append(dst, `,"results":`...)
 	dst = appendResults(dst, events, form)
 	if form.waited {
-		dst = append(dst, `,"response":{}`...)
+		dst = append(dst, `,"response":`...)
+		dst = allResponses(events).appendJSON(dst)
 	}
 	if form.late {
 		dst = append(dst, `,"waited":false`...)
@@ -90,7 +91,8 @@ func (e *event) appendOutcome(dst []byte, form replyForm) []byte {
 			dst = appendFieldErrors(dst, e.outcome.Errors)
 		}
 	}
-	return append(dst, `,"response":{}`...)
+	dst = append(dst, `,"response":`...)
+	return e.response.appendJSON(dst)
 }
 
 func appendTextOrNull(dst []byte, s string) []byte {

@@ -191,6 +191,7 @@ func (tracardiDialect) until(b *batch, _ url.Values) (stage, *refusal) {
 //	{"task":"…","ux":[],"response":{},"profile":{"id":"…"},"session":{"id":"…"},"errors":[],"warnings":[]}
 //
 // with status 226 where there are errors, and null where there were no events.
+// The response is what the flows answered, merged.
 func (tracardiDialect) reply(g *Gateway, w http.ResponseWriter, _ *http.Request, b *batch, form replyForm) {
 	w.Header().Set("X-Process-Time", strconv.FormatFloat(g.now().Sub(b.received).Seconds(), 'f', 4, 64))
 	if len(b.events) == 0 {
@@ -224,7 +225,7 @@ func (tracardiDialect) reply(g *Gateway, w http.ResponseWriter, _ *http.Request,
 		}
 	}
 	if form.late {
-		warnings = append(warnings, "the events are stored, but not all of them were processed in time")
+		warnings = append(warnings, "the events are stored, but not all of them, and their flows, were done in time")
 	}
 	status := http.StatusOK
 	if len(errs) > 0 {
@@ -232,7 +233,9 @@ func (tracardiDialect) reply(g *Gateway, w http.ResponseWriter, _ *http.Request,
 	}
 	b.out = append(b.out[:0], `{"task":`...)
 	b.out = sdk.AppendString(b.out, newID())
-	b.out = append(b.out, `,"ux":[],"response":{},"profile":`...)
+	b.out = append(b.out, `,"ux":[],"response":`...)
+	b.out = sdk.AppendValue(b.out, tracardiResponse(b.events))
+	b.out = append(b.out, `,"profile":`...)
 	b.out = appendIDOrNull(b.out, profile)
 	b.out = append(b.out, `,"session":`...)
 	b.out = appendIDOrNull(b.out, session)

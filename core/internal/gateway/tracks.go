@@ -142,7 +142,7 @@ func (t *tracks) take(list []track, size int) {
 		b.release()
 		return
 	}
-	waiter := g.waiters.register(len(b.events))
+	waiter := g.waiters.register(len(b.events), until)
 	if refused := g.intake(context.Background(), source, rules, b, waiter); refused != nil || refusedForNow(b.events) {
 		if refused == nil {
 			refused = nothingStored

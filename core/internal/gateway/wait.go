@@ -31,26 +31,39 @@ type waiters struct {
 	open   map[uint64]*waiter
 }
 
-// A waiter takes the outcomes of one request, each of which has the index of
-// its event.
+// A waiter takes what comes for one request: for each event, by its index, the
+// outcome, and where its caller waits for flows also what they answered.
 type waiter struct {
-	id   uint64
-	done chan struct{} // closed when all that is wanted has come
+	id    uint64
+	flows bool
+	done  chan struct{} // closed when all that is wanted has come
 
-	mu       sync.Mutex
-	outcomes []*record.Outcome
-	wanted   []bool
-	left     int // outcomes still to come; -1 before it is known which
+	mu     sync.Mutex
+	events []awaited
+	left   int // events that something is still to come for; -1 before it is known which
 }
 
-func (w *waiters) register(events int) *waiter {
+// awaited is what has come for an event.
+type awaited struct {
+	wanted  bool
+	outcome *record.Outcome
+	answer  responses // of the flows; nil: not come
+}
+
+// complete tells whether no more will come. Only a new event that is valid has
+// flows that run for it.
+func (a *awaited) complete(flows bool) bool {
+	if a.outcome == nil {
+		return false
+	}
+	return !flows || a.answer != nil || a.outcome.Status != record.StatusAccepted || !a.outcome.Valid
+}
+
+func (w *waiters) register(events int, until stage) *waiter {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.last++
-	one := &waiter{
-		id: w.last, left: -1, done: make(chan struct{}),
-		outcomes: make([]*record.Outcome, events), wanted: make([]bool, events),
-	}
+	one := &waiter{id: w.last, flows: until == flows, left: -1, done: make(chan struct{}), events: make([]awaited, events)}
 	if w.open == nil {
 		w.open = map[uint64]*waiter{}
 	}
@@ -69,9 +82,11 @@ func (w *waiters) subject(waiter *waiter, index int) string {
 	return w.prefix + strconv.FormatUint(waiter.id, 36) + "-" + strconv.Itoa(index)
 }
 
-// deliver hands an outcome to the one who waits for it, if there is one left.
+// deliver hands an outcome, or what flows answered, to the one who waits for it,
+// if there is one left. What is neither is as good as nothing.
 func (w *waiters) deliver(token string, data []byte) {
-	id, index, _ := strings.Cut(token, "-")
+	outcome := strings.TrimSuffix(token, record.FlowsReply(""))
+	id, index, _ := strings.Cut(outcome, "-")
 	number, err := strconv.ParseUint(id, 36, 64)
 	if err != nil {
 		return
@@ -86,28 +101,42 @@ func (w *waiters) deliver(token string, data []byte) {
 	if waiter == nil {
 		return
 	}
-	outcome, err := record.ParseOutcome(data)
-	if err != nil {
+	if outcome != token {
+		if answer, err := parseResponses(data); err == nil {
+			waiter.take(i, nil, answer)
+		}
 		return
 	}
-	waiter.take(i, &outcome)
+	if outcome, err := record.ParseOutcome(data); err == nil {
+		waiter.take(i, &outcome, nil)
+	}
 }
 
-func (w *waiter) take(index int, outcome *record.Outcome) {
+// take enters what has come for an event: one of the two. The first one counts.
+func (w *waiter) take(index int, outcome *record.Outcome, answer responses) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if index < 0 || index >= len(w.outcomes) || w.outcomes[index] != nil {
+	if index < 0 || index >= len(w.events) {
 		return
 	}
-	w.outcomes[index] = outcome
-	if w.left > 0 && w.wanted[index] {
+	a := &w.events[index]
+	if a.complete(w.flows) {
+		return
+	}
+	if a.outcome == nil {
+		a.outcome = outcome
+	}
+	if a.answer == nil {
+		a.answer = answer
+	}
+	if w.left > 0 && a.wanted && a.complete(w.flows) {
 		if w.left--; w.left == 0 {
 			close(w.done)
 		}
 	}
 }
 
-// want says which outcomes are waited for: those of events that were stored.
+// want says what is waited for: what becomes of the events that were stored.
 func (w *waiter) want(b *batch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -116,8 +145,9 @@ func (w *waiter) want(b *batch) {
 		if b.events[i].status != accepted {
 			continue
 		}
-		w.wanted[i] = true
-		if w.outcomes[i] == nil {
+		a := &w.events[i]
+		a.wanted = true
+		if !a.complete(w.flows) {
 			w.left++
 		}
 	}
@@ -138,8 +168,8 @@ func (w *waiter) await(ctx context.Context, b *batch) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i := range b.events {
-		if w.wanted[i] {
-			b.events[i].outcome = w.outcomes[i]
+		if a := &w.events[i]; a.wanted {
+			b.events[i].outcome, b.events[i].response = a.outcome, a.answer
 		}
 	}
 	return complete
