@@ -126,7 +126,9 @@ func TestFlow(t *testing.T) {
 
 func TestFlowNamesWhatIsWrong(t *testing.T) {
 	node := func(text string) string { return flowText("nodes:\n  hi: " + text) }
-	core := func(action, config string) string { return node("{action: core/" + action + ", config: " + config + "}") }
+	core := func(action, config string) string {
+		return node("{action: core/" + action + ", config: " + config + "}")
+	}
 	edges := func(list string) string {
 		return flowText("nodes: {a: {action: core/log, config: {message: m}}, b: {action: core/log, config: {message: m}},\n" +
 			"  c: {action: core/log, config: {message: m}}, which: {action: core/if, config: {condition: 'true'}},\n" +
