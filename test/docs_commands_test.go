@@ -190,7 +190,7 @@ func TestDemo(t *testing.T) {
 		t.Errorf("the demo, once: %v\n%s", err, text)
 	}
 	for _, want := range []string{
-		"3 created", "18,532 accepted, 0 known already, 0 failed", "\n4338\n", "\n391\n", "\n104\n", "orders: 34", binary + " tail\n",
+		"4 created", "18,532 accepted, 0 known already, 0 failed", "\n4338\n", "\n391\n", "\n104\n", "orders: 34", binary + " tail\n",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the demo does not print %q:\n%s", want, out)

@@ -30,7 +30,7 @@ for _ in $(seq 100); do
 done
 cat "$dir/run.out"
 
-say "The example: a source, an event type, an import mapping"
+say "The example: a source, an event type, an import mapping, a flow"
 show apply -f "$example"
 say "Its orders: December 2010 to December 2011, 4,338 customers"
 show import "$example/online-retail-invoices.csv" --mapping orders

@@ -95,6 +95,22 @@ func TestResourceCommands(t *testing.T) {
 	fails(t, dir, exitFailed, `there is no source "z"`, "get", "source", "z")
 	fails(t, dir, exitFailed, "no such file", "apply", "-f", dir+"/none.yaml")
 
+	// A flow is a resource like the others. Without a server the actions of
+	// plugins are left to apply.
+	flow := file(t, "flow.yaml", "kind: flow\nid: f\nspec:\n  trigger: {event: a}\n  nodes: {hi: {action: my/do}, end: {action: core/join}}\n  edges:\n  - start -> hi\n  - hi -> end\n")
+	code, stdout, stderr := cli(t, dir, "validate", "-f", flow)
+	if code != exitDone || stdout != "1 resource is valid\n" || stderr != "note: what the action my/do takes is checked by apply; its plugin is not known here\n" {
+		t.Errorf("validate of a flow ends with %d\n%s%s", code, stdout, stderr)
+	}
+	circle := file(t, "circle.yaml", "kind: flow\nid: f\nspec:\n  trigger: {event: a}\n  nodes: {hi: {action: core/join}}\n  edges:\n  - start -> hi\n  - hi -> hi\n")
+	fails(t, dir, exitFailed, "circle.yaml:8: flow/f: spec.edges[1]: closes the circle hi -> hi", "validate", "-f", circle)
+	fails(t, dir, exitFailed, "circle.yaml:8: flow/f: spec.edges[1]: closes the circle hi -> hi", "apply", "-f", circle)
+	ends := file(t, "ends.yaml", "kind: flow\nid: f\nspec:\n  trigger: {event: a}\n  nodes: {end: {action: core/join}}\n  edges: [start -> end]\n")
+	contains(t, "apply a flow", must(t, dir, "apply", "-f", ends), "created    flow/f")
+	contains(t, "get a flow", must(t, dir, "get", "flow"), "flow  f   3\n")
+	contains(t, "the flow, applied again", must(t, dir, "apply", "-f", file(t, "flow-again.yaml", must(t, dir, "get", "flow", "f"))), "unchanged  flow/f")
+	contains(t, "delete a flow", must(t, dir, "delete", "flow", "f"), "deleted    flow/f")
+
 	contains(t, "delete", must(t, dir, "delete", "source", "shop"), "deleted    source/shop")
 	fails(t, dir, exitFailed, `there is no source "shop"`, "delete", "source", "shop")
 	fails(t, dir, exitFailed, `there is no kind of resource "sauce"; kinds: `, "get", "sauce")

@@ -126,7 +126,9 @@ func TestFlow(t *testing.T) {
 
 func TestFlowNamesWhatIsWrong(t *testing.T) {
 	node := func(text string) string { return flowText("nodes:\n  hi: " + text) }
-	core := func(action, config string) string { return node("{action: core/" + action + ", config: " + config + "}") }
+	core := func(action, config string) string {
+		return node("{action: core/" + action + ", config: " + config + "}")
+	}
 	edges := func(list string) string {
 		return flowText("nodes: {a: {action: core/log, config: {message: m}}, b: {action: core/log, config: {message: m}},\n" +
 			"  c: {action: core/log, config: {message: m}}, which: {action: core/if, config: {condition: 'true'}},\n" +
@@ -198,7 +200,7 @@ func TestFlowNamesWhatIsWrong(t *testing.T) {
 		{"port with a space", edges(all + ", 'which:a b -> b'"), `f.yaml:15: flow/x: spec.edges[7]: "a b" is no name of a port; want node:port -> node`},
 		{"to a port", edges(all + ", a -> which:true"), "f.yaml:15: flow/x: spec.edges[7]: an edge leads to a node, not to a port of it; write -> which"},
 		{"an edge is a number", edges(all + ", 5"), "f.yaml:15: flow/x: spec.edges[7]: want a string, got a number; put it in quotes"},
-		{"from nowhere", edges(all + ", whic:true -> b"), `f.yaml:15: flow/x: spec.edges[7]: there is no node "whic"; did you mean "which"?`},
+		{"from nowhere", edges(all + ", whichh:true -> b"), `f.yaml:15: flow/x: spec.edges[7]: there is no node "whichh"; did you mean "which"?`},
 		{"to nowhere", edges(all + ", a -> nobody"), `f.yaml:15: flow/x: spec.edges[7]: there is no node "nobody"; want one of a, b, c, end, p, sw, which`},
 		{"into start", edges(all + ", a -> start"), "f.yaml:15: flow/x: spec.edges[7]: no edge leads to start, where every run begins; remove it"},
 		{"a port of start", edges(all + ", 'start:x -> b'"), "f.yaml:15: flow/x: spec.edges[7]: start has no ports; write start -> b"},

@@ -52,7 +52,7 @@ func TestNodeConfigSharesWhatIsLiteral(t *testing.T) {
 		}
 		return reflect.ValueOf(v.(map[string]any)["plain"]).Pointer()
 	}
-	if plain() != plain() {
+	if first, second := plain(), plain(); first != second {
 		t.Error("a literal is made anew for each run")
 	}
 }

@@ -62,7 +62,7 @@ func (s *Schema) faults(config *NodeConfig) []configFault {
 // many are named by their own paths.
 func (s *Schema) fault(e *jsonschema.ValidationError) []configFault {
 	var names []string
-	message := ""
+	var message string
 	switch k := e.ErrorKind.(type) {
 	case *finding.Required:
 		names, message = k.Missing, "missing"

@@ -387,6 +387,45 @@ func TestRetailExample(t *testing.T) {
 	}
 }
 
+// The flows of the examples compute what their descriptions say.
+func TestExampleFlows(t *testing.T) {
+	load := func(dir string) *Set {
+		list, err := LoadPaths([]string{filepath.Join("..", "..", "..", "configs", "examples", dir)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := NewSet(1, list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	big, ok := load("retail").Flow("big-orders")
+	if !ok || !big.Trigger.OfEvent || len(big.Nodes) != 1 || big.Nodes[0].Action != "profile/set" {
+		t.Fatalf("got %+v", big)
+	}
+	for had, want := range map[any]string{
+		nil:      `{"set":{"traits.big_order":1000.5,"traits.big_orders":1}}`,
+		int64(1): `{"set":{"traits.big_order":1000.5,"traits.big_orders":2}}`,
+	} {
+		vars := &condition.Vars{
+			Event:   &sdk.Event{Properties: sdk.NewObject(map[string]any{"total": 1000.5})},
+			Profile: &sdk.Profile{Traits: map[string]any{"big_orders": had}},
+		}
+		if runs, err := big.Trigger.Condition.Bool(vars); !runs || err != nil {
+			t.Errorf("an order of 1000.5 is no big one: %v", err)
+		}
+		if got, err := big.Nodes[0].Config.AppendJSON(nil, vars); err != nil || string(got) != want {
+			t.Errorf("after %v: %s, %v", had, got, err)
+		}
+	}
+	s := load("hello")
+	actions := catalogue{"hello/greet": {ID: "hello/greet", Ports: []string{"greeted", "anonymous"}, Config: schemaOf(t, `{"type":"object","properties":{"greeting":{"type":"string"}}}`)}}
+	if err := s.CheckActions(actions, created(s)); err != nil {
+		t.Error(err)
+	}
+}
+
 func BenchmarkSourceByKey(b *testing.B) {
 	s := newSet(b, shop)
 	b.ReportAllocs()
