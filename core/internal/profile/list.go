@@ -54,12 +54,16 @@ type members struct {
 	others  map[string][]any // by their text, which equal ones share
 }
 
-// fewComparisons are done without an index.
-const fewComparisons = 4096
+const (
+	// fewQuestions do not pay for an index.
+	fewQuestions = 16
+	// fewComparisons are done without one.
+	fewComparisons = 4096
+)
 
 func newMembers(list []any, questions int) *members {
 	m := &members{list: list[:len(list):len(list)]}
-	if (len(list)+questions)*questions <= fewComparisons {
+	if questions <= fewQuestions || (len(list)+questions)*questions <= fewComparisons {
 		return m
 	}
 	m.indexed, m.scalars, m.others = true, map[any]struct{}{}, map[string][]any{}
