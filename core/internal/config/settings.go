@@ -21,8 +21,8 @@ type Config struct {
 	Admin      Admin   `key:"admin"`
 	Durability string  `key:"durability" default:"fsync" choices:"fsync,process" doc:"What an accepted event survives: fsync, a power cut; process, the end of the process. With an external NATS its own policy holds."`
 	Bus        Bus     `key:"bus"`
-	Store      Store   `key:"store"`
 	Plugins    Plugins `key:"plugins"`
+	Store      Store   `key:"store"`
 	Limits     Limits  `key:"limits"`
 	Log        Log     `key:"log"`
 }
