@@ -93,8 +93,10 @@ func serve(ctx context.Context, c *config.Config, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := s.announce(out); err != nil {
-		return errors.Join(err, s.stop(stopping))
+	if s.awaitPlugins(ctx) {
+		if err := s.announce(out); err != nil {
+			return errors.Join(err, s.stop(stopping))
+		}
 	}
 	select {
 	case <-ctx.Done():

@@ -25,6 +25,7 @@ import (
 	"github.com/tributary-bus/tributary/core/internal/processor"
 	"github.com/tributary-bus/tributary/core/internal/resources"
 	"github.com/tributary-bus/tributary/core/internal/store"
+	"github.com/tributary-bus/tributary/core/internal/supervisor"
 )
 
 // A server is the running product: every part, wired to the others. Here and
@@ -40,6 +41,7 @@ type server struct {
 	store     store.Store
 	processor *processor.Processor
 	indexer   *indexer.Indexer
+	plugins   *supervisor.Supervisor
 	gateway   *gateway.Gateway
 	admin     *admin.API
 	https     []*http.Server
@@ -83,6 +85,8 @@ func (s *server) start(ctx context.Context) error {
 	if s.resources, err = resources.Open(ctx, s.bus, defaults, s.log); err != nil {
 		return err
 	}
+	// They come up while the rest is opened.
+	s.openPlugins(ctx)
 	if err := s.openStore(ctx); err != nil {
 		return err
 	}
@@ -228,8 +232,8 @@ func (s *server) openAdmin() {
 	})
 	s.admin = admin.New(admin.Options{
 		Token: s.token, Resources: s.resources, Profiles: s.bus, Store: s.store, Rebuild: s.rebuild, Imports: imports,
-		Letters: s.bus, Accepting: s.accepting, Parts: s.parts, Status: s.status, Log: s.log,
-		Metrics: []func(io.Writer){s.bus.Metrics, s.gateway.Metrics, s.processor.Metrics, s.indexer.Metrics, processMetrics},
+		Letters: s.bus, Plugins: s.plugins, Accepting: s.accepting, Parts: s.parts, Status: s.status, Log: s.log,
+		Metrics: []func(io.Writer){s.bus.Metrics, s.gateway.Metrics, s.processor.Metrics, s.indexer.Metrics, s.plugins.Metrics, processMetrics},
 	})
 }
 
@@ -238,14 +242,18 @@ func (s *server) accepting() error {
 	if s.draining.Load() {
 		return errors.New("the server is stopping")
 	}
-	return s.bus.Accepting()
+	if err := s.bus.Accepting(); err != nil {
+		return err
+	}
+	return s.pluginsReady()
 }
 
 // The shares of the 10 seconds that a stop may take.
 const (
-	drainShare   = 4 * time.Second // requests and WebSockets
-	catchUpShare = 2 * time.Second // the query store
-	stopShare    = 3 * time.Second // everything else
+	drainShare   = 3 * time.Second         // requests and WebSockets
+	pluginShare  = 1500 * time.Millisecond // calls that plugins work on; half a second more to end
+	catchUpShare = 1500 * time.Millisecond // the query store
+	stopShare    = 3 * time.Second         // everything else
 )
 
 // stop ends all parts, those that take in first, so that what was accepted is
@@ -274,6 +282,8 @@ func (s *server) stop(ctx context.Context) error {
 		// Shutdown has closed those that were served.
 		_ = l.Close()
 	}
+	// What plugins have begun they finish while the processor takes it in.
+	s.halt("plugins")
 	s.halt("resources", "processor")
 	if s.workers["indexer"] != nil && s.failed.Err() == nil {
 		s.catchUp(ctx)

@@ -49,7 +49,11 @@ func (s *server) parts(ctx context.Context) []client.Part {
 	if err != nil {
 		stored.State, stored.Reason = stateDown, err.Error()
 	}
-	return []client.Part{{Name: "bus", State: health.State, Reason: health.Reason}, stored}
+	parts := []client.Part{{Name: "bus", State: health.State, Reason: health.Reason}, stored}
+	if s.pluginsReady() == nil {
+		parts = append(parts, s.plugins.Degraded()...)
+	}
+	return parts
 }
 
 // seen lets the gateway ask the processor for events that it knows.

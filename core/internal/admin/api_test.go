@@ -80,7 +80,7 @@ func newRig(t *testing.T) *rig {
 		},
 	})
 	r.api = admin.New(admin.Options{
-		Token: token, Resources: registry, Profiles: r.bus, Store: r.store, Imports: imports, Letters: r.bus,
+		Token: token, Resources: registry, Profiles: r.bus, Store: r.store, Imports: imports, Letters: r.bus, Plugins: &plugins{},
 		Rebuild: func(ctx context.Context, progress func(done, total uint64)) error { return r.rebuild(ctx, progress) },
 		Accepting: func() error {
 			if err := r.refused.Load(); err != nil {

@@ -21,8 +21,8 @@ type Config struct {
 	Admin      Admin   `key:"admin"`
 	Durability string  `key:"durability" default:"fsync" choices:"fsync,process" doc:"What an accepted event survives: fsync, a power cut; process, the end of the process. With an external NATS its own policy holds."`
 	Bus        Bus     `key:"bus"`
-	Store      Store   `key:"store"`
 	Plugins    Plugins `key:"plugins"`
+	Store      Store   `key:"store"`
 	Limits     Limits  `key:"limits"`
 	Log        Log     `key:"log"`
 }
@@ -58,6 +58,13 @@ type Bus struct {
 	EventsMaxAge   Duration `key:"events_max_age" default:"30d" min:"1h" doc:"How long processed events stay on the bus, to be read again."`
 }
 
+// Plugins is where plugins come from, and what they may use.
+type Plugins struct {
+	Dir              string `key:"dir" doc:"Directory of third parties' plugins: every executable in it is started as one. Empty: plugins in the data directory."`
+	Memory           Size   `key:"memory" default:"512MB" min:"64MB" doc:"Resident memory of one plugin's process, on Linux. One that has more is killed and started again."`
+	ShareCredentials bool   `key:"share_credentials" default:"false" doc:"On an external NATS without bus.signing_key, hand every plugin the core's own credentials, with which it may read and write everything there."`
+}
+
 // Store is the query store.
 type Store struct {
 	SQLite    SQLite    `key:"sqlite"`
@@ -72,13 +79,6 @@ type SQLite struct {
 // Retention is how long the query store keeps what it shows.
 type Retention struct {
 	Events Duration `key:"events" default:"0" doc:"How long events can be queried, in whole days by the time they were received. 0: for ever."`
-}
-
-// Plugins is where plugins come from, and what they may use.
-type Plugins struct {
-	Dir              string `key:"dir" doc:"Directory of third parties' plugins: every executable in it is started as one. Empty: plugins in the data directory."`
-	ShareCredentials bool   `key:"share_credentials" default:"false" doc:"On an external NATS without bus.signing_key, hand every plugin the core's own credentials, with which it may read and write everything there."`
-	Memory           Size   `key:"memory" default:"512MB" min:"64MB" doc:"Resident memory of one plugin's process, on Linux. One that has more is killed and started again."`
 }
 
 // Limits are the bounds of what is taken in.

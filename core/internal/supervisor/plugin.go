@@ -89,16 +89,18 @@ func (p *plugin) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		begun := time.Now()
 		r, err := p.start(ctx, asked != nil)
-		if asked != nil {
-			asked.answer <- err
-			asked = nil
-		}
-		p.settle.Do(func() { close(p.settled) })
 		if err == nil {
 			p.up(r)
-			asked, err = p.attend(ctx, r)
 		}
-		if ctx.Err() == nil && asked == nil {
+		if asked != nil {
+			asked.answer <- err
+		}
+		if err == nil {
+			p.settle.Do(func() { close(p.settled) })
+			err = p.attend(ctx, r)
+		}
+		asked = nil
+		if ctx.Err() == nil {
 			asked = p.rest(ctx, err, time.Since(begun))
 		}
 	}
@@ -107,36 +109,47 @@ func (p *plugin) run(ctx context.Context) {
 
 // attend stays with a running process, and with those that replace it, until
 // the last one has ended or ctx has. The error is why it ended.
-func (p *plugin) attend(ctx context.Context, r *process) (*ask, error) {
+func (p *plugin) attend(ctx context.Context, r *process) error {
 	for {
+		renew, stop := r.renewal()
 		select {
 		case <-r.child.exited:
-			return nil, p.gone(r)
+			stop()
+			return p.gone(r)
 		case a := <-p.asks:
-			r = p.replace(ctx, r, a)
+			var err error
+			r, err = p.replace(ctx, r, true)
+			a.answer <- err
+		case <-renew:
+			next, err := p.replace(ctx, r, false)
+			if err != nil {
+				r.renew = time.Now().Add(p.s.pace.most)
+				p.s.o.Log.Warn("a plugin's user of NATS expires soon", "plugin", p.name(), "reason", err)
+			}
+			r = next
 		case <-ctx.Done():
+			stop()
 			p.set(draining, "the server stops")
 			p.retire(ctx, r)
-			return nil, nil
+			return nil
 		}
+		stop()
 	}
 }
 
-// replace puts a new process into the place of a running one: it answers before
-// the old one is drained. Where it does not come up, the old one goes on.
-func (p *plugin) replace(ctx context.Context, old *process, a *ask) *process {
+// replace puts a new process into the place of a running one, and returns the
+// one that runs then: the new one answers before the old one is drained. Where
+// it does not come up, that is the error, and the old one goes on.
+func (p *plugin) replace(ctx context.Context, old *process, anew bool) (*process, error) {
 	p.leaving.Wait() // one at a time
-	r, err := p.start(ctx, true)
+	r, err := p.start(ctx, anew)
 	if err != nil {
-		a.answer <- fmt.Errorf("the new process did not come up, the old one goes on: %w", err)
-		p.set(running, "")
-		return old
+		return old, fmt.Errorf("the new process did not come up, the old one goes on: %w", err)
 	}
 	p.patience.forget()
 	p.up(r)
 	p.leaving.Go(func() { p.retire(ctx, old) })
-	a.answer <- nil
-	return r
+	return r, nil
 }
 
 // retire drains a process and stops it: within pace.drain while the server
@@ -146,7 +159,7 @@ func (p *plugin) retire(ctx context.Context, r *process) {
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(p.s.o.DrainWithin, cancel) })()
 	clean := r.retire(draining)
-	p.left(context.WithoutCancel(ctx), r)
+	p.left(r)
 	if !clean {
 		p.s.o.Log.Warn("a plugin was stopped before it had answered all calls", "plugin", p.name(), "pid", r.child.pid())
 		p.tellEnded()
@@ -156,26 +169,21 @@ func (p *plugin) retire(ctx context.Context, r *process) {
 // gone takes note of the end of a process that nobody asked for.
 func (p *plugin) gone(r *process) error {
 	r.close()
-	p.left(context.Background(), r)
+	p.left(r)
 	p.tellEnded()
 	reason, output := r.child.explain()
-	return &failure{reason: reason, output: output, err: errors.New(reason)}
+	return &failure{ended: true, reason: reason, output: output, err: errors.New(reason)}
 }
 
 // left takes from a process that has ended what it was given.
-func (p *plugin) left(ctx context.Context, r *process) {
+func (p *plugin) left(r *process) {
 	p.mu.Lock()
 	if p.current == r {
 		p.current = nil
 	}
 	p.mu.Unlock()
-	if r.user == "" {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	if err := p.s.o.Broker.Revoke(ctx, r.user); err != nil {
-		p.s.o.Log.Warn("a plugin's user of NATS could not be revoked; its process has ended", "plugin", p.name(), "error", err)
+	if r.revoke != nil {
+		r.revoke()
 	}
 }
 
@@ -211,7 +219,10 @@ func (p *plugin) rest(ctx context.Context, err error, ran time.Duration) *ask {
 	return p.await(ctx, timer.C)
 }
 
+// await returns when the timer fires, unless it is nil, or ctx ends, or somebody
+// asks for a new process.
 func (p *plugin) await(ctx context.Context, timer <-chan time.Time) *ask {
+	p.settle.Do(func() { close(p.settled) })
 	select {
 	case a := <-p.asks:
 		p.patience.forget()
@@ -225,7 +236,7 @@ func (p *plugin) await(ctx context.Context, timer <-chan time.Time) *ask {
 // toBlame tells whether a plugin itself has failed, and not what it needs.
 func toBlame(err error) bool {
 	var f *failure
-	return errors.As(err, &f) && (f.during != "Start" || status.Code(f.err) != codes.Unavailable)
+	return errors.As(err, &f) && (f.ended || f.during != "Start" || status.Code(f.err) != codes.Unavailable)
 }
 
 // restart asks for a new process and waits for it.

@@ -42,7 +42,8 @@ type process struct {
 	client   *goplugin.Client
 	api      control.PluginClient
 	started  time.Time
-	user     string // of NATS; empty: none yet
+	revoke   func()    // its user of NATS; nil: it has none yet
+	renew    time.Time // when another process should take its place; zero: never
 
 	watching sync.WaitGroup
 	mu       sync.Mutex
@@ -180,6 +181,7 @@ func (r *process) close() {
 // A failure is why a process did not come up.
 type failure struct {
 	during string // the question that it did not answer; empty: the handshake
+	ended  bool   // the process has ended, or was killed for what it did
 	reason string
 	output []string
 	err    error
@@ -200,7 +202,8 @@ func (r *process) failed(during string, err error) error {
 	}
 	r.close()
 	reason, output := r.child.explain()
-	if reason == "" {
+	ended := reason != ""
+	if !ended {
 		reason = oneLine(err)
 		switch {
 		case during == "":
@@ -210,7 +213,7 @@ func (r *process) failed(during string, err error) error {
 			reason = during + " was answered: " + oneLine(errors.New(status.Convert(err).Message()))
 		}
 	}
-	return &failure{during, reason, output, err}
+	return &failure{during, ended, reason, output, err}
 }
 
 func oneLine(err error) string {

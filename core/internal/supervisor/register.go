@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -37,7 +38,7 @@ func (p *plugin) start(ctx context.Context, anew bool) (*process, error) {
 	}
 	if err := p.connect(ctx, r, m); err != nil {
 		r.close()
-		p.left(context.WithoutCancel(ctx), r)
+		p.left(r)
 		return nil, err
 	}
 	r.watch(p.s.o.Memory)
@@ -165,11 +166,18 @@ func (p *plugin) connect(ctx context.Context, r *process, m *control.Manifest) e
 	}
 	granting, cancel := context.WithTimeout(ctx, p.s.pace.answer)
 	defer cancel()
-	c, err := p.s.o.Broker.Grant(granting, m.GetName(), actions)
+	c, err := p.s.o.Broker.Grant(granting, m.GetName(), p.builtin, actions)
 	if err != nil {
-		return fmt.Errorf("make a user of NATS for it: %w", err)
+		err = fmt.Errorf("make a user of NATS for it: %w", err)
+		if errors.Is(err, ErrNotAllowed) {
+			err = refusal{err}
+		}
+		return err
 	}
-	r.user = c.User
+	r.revoke = c.Revoke
+	if !c.Expires.IsZero() {
+		r.renew = c.Expires.Add(-time.Until(c.Expires) / 4)
+	}
 	r.journal.hide(r.instance, c.Seed)
 	err = r.begin(ctx, &c)
 	var f *failure

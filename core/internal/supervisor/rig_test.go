@@ -3,6 +3,7 @@ package supervisor
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"log/slog"
 	"os"
@@ -55,25 +56,26 @@ var hurry = pace{
 	ends: 4, span: time.Minute,
 }
 
-// A natsBroker is a real server that knows the users that were granted.
+// A natsBroker is a real server that lets in whom it has granted.
 type natsBroker struct {
-	server  *server.Server
-	options *server.Options
-	core    string // seed of a user who may do all
+	server *server.Server
+	core   string        // seed of a user who may do all
+	lasts  time.Duration // of a user; 0: for ever
 
 	mu    sync.Mutex
-	users map[string]*server.NkeyUser
-	count int // of grants
+	users map[string]bool // public keys
 }
 
 func newNATS() (*natsBroker, error) {
-	b := &natsBroker{users: map[string]*server.NkeyUser{}}
+	b := &natsBroker{users: map[string]bool{}}
 	var err error
-	if b.core, err = b.add(); err != nil {
+	if b.core, _, err = b.add(); err != nil {
 		return nil, err
 	}
-	b.options = &server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, Nkeys: b.list()}
-	if b.server, err = server.NewServer(b.options); err != nil {
+	b.server, err = server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, AlwaysEnableNonce: true, CustomClientAuthentication: b,
+	})
+	if err != nil {
 		return nil, err
 	}
 	b.server.Start()
@@ -83,62 +85,56 @@ func newNATS() (*natsBroker, error) {
 	return b, nil
 }
 
-func (b *natsBroker) add() (seed string, err error) {
-	pair, err := nkeys.CreateUser()
+// Check lets in who can sign with the key of a user.
+func (b *natsBroker) Check(c server.ClientAuthentication) bool {
+	key, err := nkeys.FromPublicKey(c.GetOpts().Nkey)
 	if err != nil {
-		return "", err
+		return false
 	}
-	public, err := pair.PublicKey()
-	if err != nil {
-		return "", err
+	sig, err := base64.RawURLEncoding.DecodeString(c.GetOpts().Sig)
+	if err != nil || key.Verify(c.GetNonce(), sig) != nil {
+		return false
 	}
-	text, err := pair.Seed()
-	b.users[public] = &server.NkeyUser{Nkey: public}
-	return string(text), err
-}
-
-func (b *natsBroker) list() []*server.NkeyUser {
-	var list []*server.NkeyUser
-	for _, u := range b.users {
-		list = append(list, u)
-	}
-	return list
-}
-
-func (b *natsBroker) reload() error {
-	o := b.options.Clone()
-	o.Nkeys = b.list()
-	return b.server.ReloadOptions(o)
-}
-
-func (b *natsBroker) Grant(_ context.Context, plugin string, actions []string) (Credentials, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.count++
-	seed, err := b.add()
+	return b.users[c.GetOpts().Nkey]
+}
+
+func (b *natsBroker) add() (seed, public string, err error) {
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		return "", "", err
+	}
+	if public, err = pair.PublicKey(); err != nil {
+		return "", "", err
+	}
+	text, err := pair.Seed()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.users[public] = true
+	return string(text), public, err
+}
+
+func (b *natsBroker) Grant(_ context.Context, plugin string, _ bool, actions []string) (Credentials, error) {
+	seed, public, err := b.add()
 	if err != nil {
 		return Credentials{}, err
 	}
-	pair, err := nkeys.FromSeed([]byte(seed))
-	if err != nil {
-		return Credentials{}, err
+	c := Credentials{
+		URLs: []string{b.server.ClientURL()}, Seed: seed, Inbox: "_I." + plugin, Requests: "cmd." + plugin,
+		Revoke: func() {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			delete(b.users, public)
+		},
 	}
-	public, err := pair.PublicKey()
-	if err != nil {
-		return Credentials{}, err
-	}
-	c := Credentials{User: public, URLs: []string{b.server.ClientURL()}, Seed: seed, Inbox: "_I." + plugin, Requests: "cmd." + plugin}
 	for _, a := range actions {
 		c.Endpoints = append(c.Endpoints, Endpoint{Action: a, Subject: "action." + plugin + "." + a, Queue: "q"})
 	}
-	return c, b.reload()
-}
-
-func (b *natsBroker) Revoke(_ context.Context, user string) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.users, user)
-	return b.reload()
+	if b.lasts > 0 {
+		c.Expires = time.Now().Add(b.lasts)
+	}
+	return c, nil
 }
 
 // left is how many users there are beside ours.

@@ -50,24 +50,31 @@ type Options struct {
 	host   []string // instead of the environment of this process
 }
 
-// A Broker makes and unmakes users of NATS.
+// A Broker makes users of NATS.
 type Broker interface {
 	// Grant makes a user for one process of a plugin, who may answer its
-	// actions and send it requests, and nothing else.
-	Grant(ctx context.Context, plugin string, actions []string) (Credentials, error)
-	// Revoke unmakes the user; what connections it has left are closed.
-	Revoke(ctx context.Context, user string) error
+	// actions and send it requests, and nothing else. ErrNotAllowed refuses the
+	// plugin; after any other error it is tried again.
+	Grant(ctx context.Context, plugin string, builtin bool, actions []string) (Credentials, error)
 }
+
+// ErrNotAllowed is the error of a Broker that makes no user for such a plugin,
+// however often it is asked.
+var ErrNotAllowed = errors.New("not allowed here")
 
 // Credentials are how a plugin's process reaches NATS.
 type Credentials struct {
-	User      string   // by which Revoke knows it, such as its public key
 	URLs      []string // of servers
 	JWT       string   // empty where the seed alone is the user
 	Seed      string   // a secret
 	Inbox     string   // prefix of the inboxes that it may subscribe to
 	Requests  string   // subject on which the core takes its requests
 	Endpoints []Endpoint
+	// Expires is when the user ends by itself, and the process should have been
+	// replaced; zero: never.
+	Expires time.Time
+	// Revoke ends the user, when the process has ended.
+	Revoke func()
 }
 
 // An Endpoint is where an action is asked for.

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -196,6 +197,34 @@ func TestRestartLeavesNoGap(t *testing.T) {
 		t.Errorf("after the restart it is %+v", after)
 	}
 	eventually(t, 5*time.Second, "is the old process's user of NATS gone", func() bool { return r.broker.left() == 1 })
+}
+
+func TestAProcessIsReplacedBeforeItsUserExpires(t *testing.T) {
+	r := start(t, func(o *Options) { o.Broker.(*natsBroker).lasts = 2 * time.Second }, "good")
+	r.registered()
+	first := r.info("good").PID
+	p := r.until("good", "replaced", func(p client.Plugin) bool { return p.Restarts > 0 })
+	if p.PID == first || p.LastEnd != nil || p.State != "running" {
+		t.Errorf("it is %+v", p)
+	}
+}
+
+func TestAPluginThatMayNotConnectIsRefused(t *testing.T) {
+	r := start(t, func(o *Options) { o.Broker = strict{o.Broker} }, "good")
+	r.registered()
+	if p := r.info("good"); p.State != "refused" || !strings.Contains(p.Reason, "not allowed here: set a key") {
+		t.Errorf("it is %+v", p)
+	}
+}
+
+// strict makes users for what is ours only.
+type strict struct{ Broker }
+
+func (s strict) Grant(ctx context.Context, plugin string, builtin bool, actions []string) (Credentials, error) {
+	if !builtin {
+		return Credentials{}, fmt.Errorf("%w: set a key", ErrNotAllowed)
+	}
+	return s.Broker.Grant(ctx, plugin, builtin, actions)
 }
 
 func TestAChangedBinaryIsRefusedUntilARestart(t *testing.T) {

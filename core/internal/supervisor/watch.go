@@ -77,3 +77,13 @@ func (r *process) health() (*control.HealthReport, int64) {
 	defer r.mu.Unlock()
 	return r.report, r.memory
 }
+
+// renewal fires when another process should take this one's place, unless that
+// is never; stop ends it.
+func (r *process) renewal() (fires <-chan time.Time, stop func()) {
+	if r.renew.IsZero() {
+		return nil, func() {}
+	}
+	timer := time.NewTimer(time.Until(r.renew))
+	return timer.C, func() { timer.Stop() }
+}
