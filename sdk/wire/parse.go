@@ -46,8 +46,12 @@ func ParseCall(text []byte) (*Call, error) {
 		}
 	}
 	p.end()
-	if p.err == nil && c.ID == "" {
+	switch {
+	case p.err != nil:
+	case c.ID == "":
 		p.err = errors.New("it has no id")
+	case len(c.ID) > MaxID:
+		p.err = fmt.Errorf("its id has more than %d bytes", MaxID)
 	}
 	if p.err != nil {
 		return nil, fmt.Errorf("malformed call: %w", p.err)

@@ -97,5 +97,8 @@ const (
 	MaxEvents  = 100
 )
 
+// MaxID is how many bytes the id of a call may have.
+const MaxID = 1 << 10
+
 // MaxTimeout is how long an answer can be waited for at most.
 const MaxTimeout = 24 * time.Hour

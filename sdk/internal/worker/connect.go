@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -76,23 +75,16 @@ type problems struct {
 
 	mu      sync.Mutex
 	latest  string
-	denied  []string // refused subscriptions, as the server said it
 	logged  time.Time
 	skipped int
 }
 
-const (
-	problemInterval = 5 * time.Second
-	mostDenied      = 100
-)
+const problemInterval = 5 * time.Second
 
 func (p *problems) add(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.latest = err.Error()
-	if errors.Is(err, nats.ErrPermissionViolation) && len(p.denied) < mostDenied {
-		p.denied = append(p.denied, p.latest)
-	}
 	if time.Since(p.logged) < problemInterval {
 		p.skipped++
 		return
@@ -111,16 +103,4 @@ func (p *problems) last() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.latest
-}
-
-// refused is what the server said to a subscription; empty where it stands.
-func (p *problems) refused(subject string) string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, text := range p.denied {
-		if strings.Contains(text, `"`+subject+`"`) {
-			return text
-		}
-	}
-	return ""
 }

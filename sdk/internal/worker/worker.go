@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -121,9 +122,12 @@ func (w *Worker) serve(ctx context.Context, o Options) (err error) {
 	if err := flush(ctx, w.nc); err != nil {
 		return fmt.Errorf("wait for the subscriptions to stand: %w", err)
 	}
-	for _, e := range o.Endpoints {
-		if refused := w.problems.refused(e.Subject); refused != "" {
-			return fmt.Errorf("subscribe to %s: %s", e.Subject, refused)
+	// What the server refuses it has said by now; the endpoints come last.
+	if refused := w.nc.LastError(); errors.Is(refused, nats.ErrPermissionViolation) {
+		for _, e := range o.Endpoints {
+			if strings.Contains(refused.Error(), `"`+e.Subject+`"`) {
+				return fmt.Errorf("subscribe to %s: %w", e.Subject, refused)
+			}
 		}
 	}
 	return nil
