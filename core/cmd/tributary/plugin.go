@@ -151,10 +151,10 @@ func newPluginLogs(g *globals) *cobra.Command {
 			var after uint64
 			for n := lines; ; n = 1000 {
 				list, err := from.PluginLogs(c.Context(), args[0], after, n)
-				switch {
-				case err != nil && c.Context().Err() != nil:
+				if c.Context().Err() != nil {
 					return nil // whoever follows ends it so
-				case err != nil:
+				}
+				if err != nil {
 					return g.explain(err)
 				}
 				for i := range list {
