@@ -58,9 +58,9 @@ What is there already and says the same is left alone. A directory means its
 	return c
 }
 
-// newValidate makes the command; actions are those that are known without a
-// server, nil: none.
-func newValidate(actions config.Actions) *cobra.Command {
+// newValidate makes the command; actions makes the catalogue of those that are
+// known without a server.
+func newValidate(actions func() (config.Actions, error)) *cobra.Command {
 	var files []string
 	c := &cobra.Command{
 		Use:   "validate -f PATH…",
@@ -79,7 +79,11 @@ other plugins offer is known to the server only.`,
 			if err != nil {
 				return err
 			}
-			unknown, err := set.CheckKnownActions(actions)
+			known, err := actions()
+			if err != nil {
+				return err
+			}
+			unknown, err := set.CheckKnownActions(known)
 			if err != nil {
 				return err
 			}

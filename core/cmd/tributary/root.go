@@ -50,7 +50,7 @@ it runs on, through its data directory (--data). Elsewhere say --server and
 	})
 	root.AddCommand(
 		newRun(g), newSend(g), newTail(g),
-		newApply(g), newValidate(nil), newGet(g), newDelete(g),
+		newApply(g), newValidate(builtinActions), newGet(g), newDelete(g),
 		newProfiles(g), newImport(g), newDeadLetters(g), newPlugin(g), newStore(g),
 		newBench(), newBenchCeiling(), newVersion(),
 	)

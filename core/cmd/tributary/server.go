@@ -18,6 +18,7 @@ import (
 	"github.com/tributary-bus/tributary/core/internal/admin"
 	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/config"
+	"github.com/tributary-bus/tributary/core/internal/flow"
 	"github.com/tributary-bus/tributary/core/internal/gateway"
 	"github.com/tributary-bus/tributary/core/internal/importer"
 	"github.com/tributary-bus/tributary/core/internal/indexer"
@@ -42,6 +43,7 @@ type server struct {
 	processor *processor.Processor
 	indexer   *indexer.Indexer
 	plugins   *supervisor.Supervisor
+	flows     *flow.Engine
 	gateway   *gateway.Gateway
 	admin     *admin.API
 	https     []*http.Server
@@ -82,7 +84,7 @@ func (s *server) start(ctx context.Context) error {
 		return err
 	}
 	defaults := config.Defaults(s.config.Loopback())
-	if s.resources, err = resources.Open(ctx, s.bus, defaults, s.log); err != nil {
+	if s.resources, err = resources.Open(ctx, s.bus, defaults, s.log, resources.WithActions(s.actions)); err != nil {
 		return err
 	}
 	// They come up while the rest is opened.
@@ -93,12 +95,14 @@ func (s *server) start(ctx context.Context) error {
 	if err := s.openProcessor(ctx); err != nil {
 		return err
 	}
+	s.openFlows()
 	if err := s.openGateway(); err != nil {
 		return err
 	}
 	s.openAdmin()
 	s.work(ctx, "resources", func(ctx context.Context) error { s.resources.Run(ctx); return nil })
 	s.work(ctx, "processor", s.processor.Run)
+	s.work(ctx, "flows", s.flows.Run)
 	s.work(ctx, "indexer", s.indexer.Run)
 	return s.serve()
 }
@@ -233,7 +237,7 @@ func (s *server) openAdmin() {
 	s.admin = admin.New(admin.Options{
 		Token: s.token, Resources: s.resources, Profiles: s.bus, Store: s.store, Rebuild: s.rebuild, Imports: imports,
 		Letters: s.bus, Plugins: s.plugins, Accepting: s.accepting, Parts: s.parts, Status: s.status, Log: s.log,
-		Metrics: []func(io.Writer){s.bus.Metrics, s.gateway.Metrics, s.processor.Metrics, s.indexer.Metrics, s.plugins.Metrics, processMetrics},
+		Metrics: []func(io.Writer){s.bus.Metrics, s.gateway.Metrics, s.processor.Metrics, s.flows.Metrics, s.indexer.Metrics, s.plugins.Metrics, processMetrics},
 	})
 }
 
@@ -282,7 +286,9 @@ func (s *server) stop(ctx context.Context) error {
 		// Shutdown has closed those that were served.
 		_ = l.Close()
 	}
-	// What plugins have begun they finish while the processor takes it in.
+	// Runs of flows that are under way may end, while plugins answer and the
+	// processor takes in what they want; then plugins finish what they have begun.
+	s.halt("flows")
 	s.halt("plugins")
 	s.halt("resources", "processor")
 	if s.workers["indexer"] != nil && s.failed.Err() == nil {

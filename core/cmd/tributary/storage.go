@@ -46,6 +46,7 @@ func (s *server) rebuild(ctx context.Context, progress func(done, total uint64))
 // The consumers of the streams, in the order in which events pass them.
 const (
 	consumerProcessor = "processor"
+	consumerFlows     = "flows"
 	consumerIndexer   = "indexer"
 )
 
@@ -66,6 +67,7 @@ func (s *server) lag(ctx context.Context) ([]client.Lag, error) {
 	atEvents, atDocuments := s.indexer.Reached()
 	return []client.Lag{
 		{Consumer: consumerProcessor, Stream: "INGEST", Position: done, End: end},
+		{Consumer: consumerFlows, Stream: "EVENTS", Position: min(s.flows.Reached(), events), End: events},
 		{Consumer: consumerIndexer, Stream: "EVENTS", Position: min(atEvents, events), End: events},
 		{Consumer: consumerIndexer, Stream: "PROFILES", Position: min(atDocuments, documents), End: documents},
 	}, nil

@@ -12,11 +12,11 @@ import (
 
 // The bounds of one flow.
 const (
-	maxFlowNodes = 200
-	maxFlowEdges = 1000
-	minTimeout   = time.Millisecond
-	maxTimeout   = time.Hour
-	maxRetries   = 10
+	maxFlowNodes   = 200
+	maxFlowEdges   = 1000
+	minTimeout     = time.Millisecond
+	MaxNodeTimeout = time.Hour
+	maxRetries     = 10
 )
 
 // What a node has that says nothing else.
@@ -189,7 +189,7 @@ func (f *form) timeout() time.Duration {
 	switch {
 	case err != nil:
 		f.fail(n, f.at("timeout"), "%v", err)
-	case d < minTimeout || d > maxTimeout:
+	case d < minTimeout || d > MaxNodeTimeout:
 		f.fail(n, f.at("timeout"), "%s is out of range; want 1ms to 1h", text)
 	}
 	return d

@@ -81,7 +81,10 @@ func (noLoader) Load(url string) (any, error) {
 // in a plugin's manifest; see [Schema].
 func NewSchema(text []byte) (*Schema, error) {
 	nodes, err := readJSON(text)
+	var at *positioned
 	switch {
+	case errors.As(err, &at):
+		return nil, fmt.Errorf("not JSON: %s", at.message)
 	case err != nil:
 		return nil, err
 	case len(nodes) != 1:

@@ -1,11 +1,13 @@
 package supervisor
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
 
 	"github.com/tributary-bus/tributary/core/internal/config"
+	"github.com/tributary-bus/tributary/sdk/control"
 )
 
 // A Catalogue is what the registered plugins offer. A plugin's actions stay in
@@ -14,6 +16,20 @@ type Catalogue struct {
 	mu      sync.RWMutex
 	actions map[string]config.ActionSpec
 	of      map[string][]string // ids, by plugin
+}
+
+// CatalogueOf is a catalogue of plugins that are not run, by what they say of
+// themselves.
+func CatalogueOf(manifests ...*control.Manifest) (*Catalogue, error) {
+	c := newCatalogue()
+	for _, m := range manifests {
+		specs, err := actionsOf(m)
+		if err != nil {
+			return nil, fmt.Errorf("plugin %s: %w", m.GetName(), err)
+		}
+		c.put(m.GetName(), specs)
+	}
+	return c, nil
 }
 
 var _ config.Actions = (*Catalogue)(nil)

@@ -79,13 +79,13 @@ func (j *journal) write(text []byte) []byte {
 	log := j.log
 	j.mu.Unlock()
 	if pass {
-		pass(log, parseLine(text))
+		passOn(log, parseLine(text))
 	}
 	return text
 }
 
-// pass writes a line to the log of this process, at the level that it has.
-func pass(log *slog.Logger, p parsedLine) {
+// passOn writes a line to the log of this process, at the level that it has.
+func passOn(log *slog.Logger, p parsedLine) {
 	attrs := make([]any, len(p.attrs))
 	for i, a := range p.attrs {
 		attrs[i] = a

@@ -96,5 +96,5 @@ func schemaOf(text []byte) (*config.Schema, error) {
 	case len(text) > maxSchema:
 		return nil, fmt.Errorf("has more than %d bytes", maxSchema)
 	}
-	return config.ParseSchema(text)
+	return config.NewSchema(text)
 }
