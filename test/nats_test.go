@@ -78,12 +78,9 @@ func (b *broker) start() {
 
 // everyBus lists the ways to reach NATS, by name: the arguments of a product that
 // has its own, or one of its own to reach.
-func everyBus(t *testing.T) map[string]func() []string {
-	t.Helper()
-	return map[string]func() []string{
-		"embedded": func() []string { return nil },
-		"external": func() []string { return launchSecuredBroker(t) },
-	}
+var everyBus = map[string]func(*testing.T) []string{
+	"embedded": func(*testing.T) []string { return nil },
+	"external": launchSecuredBroker,
 }
 
 // launchSecuredBroker starts a NATS server with an operator and an account, and
@@ -113,6 +110,7 @@ func launchSecuredBroker(t *testing.T) []string {
 		return text
 	}
 	operator, operatorID, _ := key(nkeys.CreateOperator())
+	_, systemID, _ := key(nkeys.CreateAccount())
 	_, accountID, _ := key(nkeys.CreateAccount())
 	signing, signingID, signingSeed := key(nkeys.CreateAccount())
 	_, userID, userSeed := key(nkeys.CreateUser())
@@ -121,9 +119,11 @@ func launchSecuredBroker(t *testing.T) []string {
 	account.SigningKeys.Add(signingID)
 	user := jwt.NewUserClaims(userID)
 	user.IssuerAccount = accountID
+	claims := jwt.NewOperatorClaims(operatorID)
+	claims.SystemAccount = systemID
 	b := &broker{t: t, dir: t.TempDir(), port: freePort(t)}
-	b.access = fmt.Sprintf("operator: %s\nresolver: MEMORY\nresolver_preload: {%s: %s}\n",
-		encode(jwt.NewOperatorClaims(operatorID), operator), accountID, encode(account, operator))
+	b.access = fmt.Sprintf("operator: %s\nresolver: MEMORY\nresolver_preload: {%s: %s, %s: %s}\n", encode(claims, operator),
+		accountID, encode(account, operator), systemID, encode(jwt.NewAccountClaims(systemID), operator))
 	b.start()
 	creds, err := jwt.FormatUserConfig(encode(user, signing), []byte(userSeed))
 	if err != nil {
