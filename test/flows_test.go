@@ -50,13 +50,14 @@ func checkLargeOrders(t *testing.T, p *product) {
 	byCustomer, _ := largeOrders(t)
 	p.counts("profiles", "profile.traits.big_orders > 0", len(byCustomer))
 	for customer, want := range byCustomer {
-		eventually(t, 30*time.Second, fmt.Sprintf("customer %s to have %d large orders", customer, want), func() bool {
+		got := -1
+		for deadline := time.Now().Add(30 * time.Second); got != want && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 			n, _ := at(p.profile("user:"+customer), "traits", "big_orders").(float64)
-			if int(n) > want {
-				t.Fatalf("customer %s has %v large orders, want %d", customer, n, want)
-			}
-			return int(n) == want
-		})
+			got = int(n)
+		}
+		if got != want {
+			t.Errorf("customer %s has %d large orders, want %d", customer, got, want)
+		}
 	}
 }
 
@@ -98,6 +99,9 @@ func oncePerOrder(t *testing.T, arguments []string) {
 	p.run("import", orders, "--mapping", "orders")
 	checkRetail(t, p)
 	checkLargeOrders(t, p)
+	if t.Failed() {
+		t.Logf("status: %s\nlog: %s", p.api(http.MethodGet, "/api/v1/status", "").body, p.log)
+	}
 	if out := p.run("deadletters", "list", "--json"); len(out) > 10 {
 		t.Errorf("dead letters: %.1000s", out)
 	}
