@@ -42,6 +42,7 @@ var shown = map[string]string{
 	"README.md: make demo     # starts it, imports 18,532 real orders, shows the profiles, and stays up":                "TestDemo runs it",
 	`docs/operating.md: tributary run --data /var/lib/tributary --http 0.0.0.0:8080 \`:                                  "listens beyond loopback, with a certificate",
 	`docs/operating.md: tributary run --data /var/lib/tributary --set bus.urls=nats://nats-1:4222,nats://nats-2:4222 \`: "needs a cluster",
+	`docs/operating.md: tributary run --data /var/lib/tributary --set bus.urls=nats://nats-1:4222 \`:                    "needs a server with accounts",
 	"docs/configuration.md: http:": "settings, not resources",
 }
 
