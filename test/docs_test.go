@@ -43,6 +43,7 @@ var shown = map[string]string{
 	`docs/operating.md: tributary run --data /var/lib/tributary --http 0.0.0.0:8080 \`:                                  "listens beyond loopback, with a certificate",
 	`docs/operating.md: tributary run --data /var/lib/tributary --set bus.urls=nats://nats-1:4222,nats://nats-2:4222 \`: "needs a cluster",
 	"docs/operating.md: tributary plugin list":                                                                          "needs a plugin of a third party",
+	`docs/operating.md: tributary run --data /var/lib/tributary --set bus.urls=nats://nats-1:4222 \`:                    "needs a server with accounts",
 	"docs/configuration.md: http:": "settings, not resources",
 }
 

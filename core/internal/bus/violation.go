@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"fmt"
 	"log/slog"
 	"regexp"
 	"strconv"
@@ -27,9 +26,9 @@ func (b *Bus) OnViolation(tell func(plugin, text string)) {
 // violations counts what plugins try, and tells of it: the log once a second
 // and plugin at most.
 type violations struct {
-	log *slog.Logger
-	set *metrics.Set
-	now func() time.Time
+	log   *slog.Logger
+	count *metrics.Counter
+	now   func() time.Time
 
 	mu     sync.Mutex
 	tell   func(plugin, text string)
@@ -45,11 +44,12 @@ type logged struct {
 const violationsEvery = time.Second
 
 func newViolations(log *slog.Logger, set *metrics.Set) *violations {
-	return &violations{log: log, set: set, now: time.Now, logged: map[string]*logged{}}
+	count := set.NewCounter("tributary_bus_plugin_violations_total")
+	return &violations{log: log, count: count, now: time.Now, logged: map[string]*logged{}}
 }
 
 func (v *violations) saw(plugin, text string) {
-	v.set.GetOrCreateCounter(fmt.Sprintf("tributary_bus_plugin_violations_total{plugin=%q}", plugin)).Inc()
+	v.count.Inc()
 	v.mu.Lock()
 	tell := v.tell
 	l := v.logged[plugin]
