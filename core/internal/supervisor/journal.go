@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"bytes"
-	"context"
 	"log/slog"
 	"sync"
 	"time"
@@ -80,10 +79,27 @@ func (j *journal) write(text []byte) []byte {
 	log := j.log
 	j.mu.Unlock()
 	if pass {
-		p := parseLine(text)
-		log.LogAttrs(context.Background(), p.level, p.message, p.attrs...)
+		passOn(log, parseLine(text))
 	}
 	return text
+}
+
+// passOn writes a line to the log of this process, at the level that it has.
+func passOn(log *slog.Logger, p parsedLine) {
+	attrs := make([]any, len(p.attrs))
+	for i, a := range p.attrs {
+		attrs[i] = a
+	}
+	switch {
+	case p.level >= slog.LevelError:
+		log.Error(p.message, attrs...)
+	case p.level >= slog.LevelWarn:
+		log.Warn(p.message, attrs...)
+	case p.level >= slog.LevelInfo:
+		log.Info(p.message, attrs...)
+	default:
+		log.Debug(p.message, attrs...)
+	}
 }
 
 // named has the lines passed on under the name that the plugin turned out to have.

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"log/slog"
 	"strings"
@@ -76,7 +77,7 @@ func parseJSONLine(text []byte) (p parsedLine, ok bool) {
 	if _, err := dec.ReadToken(); err != nil {
 		return p, false
 	}
-	if _, err := dec.ReadToken(); err != io.EOF {
+	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
 		return p, false
 	}
 	return p, ok

@@ -198,7 +198,7 @@ func (p *plugin) rest(ctx context.Context, err error, ran time.Duration) *ask {
 	reason := err.Error()
 	var refusal refusal
 	if errors.As(err, &refusal) {
-		p.s.o.Log.Warn("plugin refused", "plugin", p.name(), "path", p.path, "reason", reason)
+		p.s.o.Log.Warn("plugin refused", "plugin", p.name(), "path", p.shown(), "reason", reason)
 		p.set(refused, reason)
 		return p.await(ctx, nil)
 	}

@@ -41,7 +41,7 @@ func (p *plugin) start(ctx context.Context, anew bool) (*process, error) {
 		p.left(r)
 		return nil, err
 	}
-	r.watch(p.s.o.Memory)
+	r.watch(ctx, p.s.o.Memory)
 	return r, nil
 }
 
@@ -153,7 +153,7 @@ func (p *plugin) admit(m *control.Manifest, sum string) error {
 	if before == nil || known != sum {
 		log := p.s.o.Log.With("plugin", m.GetName())
 		p.journal.named(log)
-		log.Info("plugin registered", "version", m.GetVersion(), "actions", len(specs), "path", p.path, "sha256", sum)
+		log.Info("plugin registered", "version", m.GetVersion(), "actions", len(specs), "path", p.shown(), "sha256", sum)
 	}
 	return nil
 }

@@ -26,6 +26,16 @@ func (p *plugin) nameLocked() string {
 	return p.label
 }
 
+// shown is the path of the binary, by the name that people know.
+func (p *plugin) shown() string {
+	if p.path == self {
+		if path, err := os.Executable(); err == nil {
+			return path
+		}
+	}
+	return p.path
+}
+
 // set says where the plugin is in its life, and why.
 func (p *plugin) set(to state, reason string) {
 	p.mu.Lock()
@@ -66,13 +76,8 @@ func (p *plugin) info() client.Plugin {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	out := client.Plugin{
-		Name: p.nameLocked(), Builtin: p.builtin, Path: p.path, SHA256: p.sum, State: string(p.state), Reason: p.reason,
+		Name: p.nameLocked(), Builtin: p.builtin, Path: p.shown(), SHA256: p.sum, State: string(p.state), Reason: p.reason,
 		Restarts: max(0, p.starts-1), LastEnd: p.last, Violations: p.violations, Actions: []client.PluginAction{},
-	}
-	if p.builtin && p.path == self {
-		if path, err := os.Executable(); err == nil {
-			out.Path = path
-		}
 	}
 	if m := p.manifest; m != nil {
 		out.Version, out.Description, out.SDK = m.GetVersion(), m.GetDescription(), m.GetSdk()

@@ -10,12 +10,13 @@ import (
 )
 
 // watch looks after a running process until it has ended, and ends it where it
-// is hung or has more memory than it may.
-func (r *process) watch(limit int64) {
+// is hung or has more memory than it may. It goes on when ctx has ended: the
+// process has yet to drain.
+func (r *process) watch(ctx context.Context, limit int64) {
 	r.mu.Lock()
 	r.reported = time.Now()
 	r.mu.Unlock()
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	r.watching.Go(func() {
 		defer cancel()
 		r.look(limit)
