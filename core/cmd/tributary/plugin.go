@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -148,30 +150,11 @@ func newPluginLogs(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var after uint64
-			for n := lines; ; n = 1000 {
-				list, err := from.PluginLogs(c.Context(), args[0], after, n)
-				if c.Context().Err() != nil {
-					return nil // whoever follows ends it so
-				}
-				if err != nil {
-					return g.explain(err)
-				}
-				for i := range list {
-					if err := printLogLine(c, format(output), &list[i]); err != nil {
-						return err
-					}
-					after = list[i].Seq
-				}
-				if !follow {
-					return nil
-				}
-				select {
-				case <-time.After(logPoll):
-				case <-c.Context().Done():
-					return nil
-				}
+			err = showLogs(c, from, args[0], lines, follow, format(output))
+			if errors.Is(err, context.Canceled) {
+				return nil // whoever follows ends it so
 			}
+			return g.explain(err)
 		},
 	}
 	flags := c.Flags()
@@ -179,6 +162,31 @@ func newPluginLogs(g *globals) *cobra.Command {
 	flags.BoolVarP(&follow, "follow", "f", false, "go on with what it writes, until Ctrl-C")
 	outputFlag(c, &output, asTable, asJSON)
 	return c
+}
+
+// showLogs writes the last lines of a plugin's log and, where they are followed,
+// those that come.
+func showLogs(c *cobra.Command, from *client.Client, name string, n int, follow bool, f format) error {
+	for after := uint64(0); ; n = 1000 {
+		list, err := from.PluginLogs(c.Context(), name, after, n)
+		if err != nil {
+			return err
+		}
+		for i := range list {
+			if err := printLogLine(c, f, &list[i]); err != nil {
+				return err
+			}
+			after = list[i].Seq
+		}
+		if !follow {
+			return nil
+		}
+		select {
+		case <-time.After(logPoll):
+		case <-c.Context().Done():
+			return c.Context().Err()
+		}
+	}
 }
 
 // printLogLine writes a line for people, or a line of JSON.
