@@ -42,7 +42,9 @@ var shown = map[string]string{
 	"README.md: make demo     # starts it, imports 18,532 real orders, shows the profiles, and stays up":                "TestDemo runs it",
 	`docs/operating.md: tributary run --data /var/lib/tributary --http 0.0.0.0:8080 \`:                                  "listens beyond loopback, with a certificate",
 	`docs/operating.md: tributary run --data /var/lib/tributary --set bus.urls=nats://nats-1:4222,nats://nats-2:4222 \`: "needs a cluster",
-	"docs/configuration.md: http:": "settings, not resources",
+	"docs/configuration.md: http:":                                           "settings, not resources",
+	"docs/plugins.md: mkdir -p data/plugins && cp hello/hello data/plugins/": "stays up; the tests of the SDK run the example",
+	"docs/plugins.md: kind: flow":                                            "its action is that of the plugin that the page builds",
 }
 
 func isShown(b *block) bool {
