@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -291,19 +292,22 @@ func TestDrainFinishesWhatIsBegun(t *testing.T) {
 		<-gate
 		return sdk.Output{}, nil
 	})), sdktest.Concurrency(2))
-	var callers sync.WaitGroup
-	for range 5 { // two of them run, three wait in the client
-		callers.Go(func() {
-			if reply := host.Call("wait", sdktest.Call{}); reply.Error != nil {
-				t.Error(reply.Error)
-			}
-		})
+	answers, err := host.Conn.SubscribeSync("answers.*")
+	if err != nil {
+		t.Fatal(err)
 	}
-	<-started
-	<-started
+	const calls = 5 // two of them run, three wait in the client
+	for i := range calls {
+		call := wire.Call{ID: strconv.Itoa(i), Attempt: 1, Timeout: 10 * time.Second}
+		if err := host.Conn.PublishRequest(host.Subject("wait"), "answers."+call.ID, call.AppendJSON(nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := host.Conn.Flush(); err != nil {
 		t.Fatal(err)
 	}
+	<-started
+	<-started
 	drained := make(chan *control.DrainResponse, 1)
 	go func() {
 		r, err := host.Control.Drain(t.Context(), &control.DrainRequest{})
@@ -322,9 +326,17 @@ func TestDrainFinishesWhatIsBegun(t *testing.T) {
 	case <-time.After(50 * time.Millisecond):
 	}
 	close(gate)
-	callers.Wait()
 	if r := <-drained; r.GetUnfinished() != 0 {
 		t.Errorf("%d calls unfinished", r.GetUnfinished())
+	}
+	for range calls {
+		m, err := answers.NextMsg(5 * time.Second)
+		if err != nil {
+			t.Fatalf("a call was not answered: %v", err)
+		}
+		if reply, err := wire.ParseReply(m.Data); err != nil || reply.Error != nil {
+			t.Errorf("%s, %v", m.Data, err)
+		}
 	}
 }
 
