@@ -285,18 +285,23 @@ func TestNoMoreCallsAtATimeThanAllowed(t *testing.T) {
 // What was taken is answered, what comes afterwards is not taken, and Drain
 // returns when the last answer is out.
 func TestDrainFinishesWhatIsBegun(t *testing.T) {
+	t.Run("all of it runs", func(t *testing.T) { drainWhatIsBegun(t, 10) })
+	t.Run("some of it waits in the client", func(t *testing.T) { drainWhatIsBegun(t, 2) })
+}
+
+func drainWhatIsBegun(t *testing.T, concurrency int) {
 	started := make(chan struct{}, 10)
 	gate := make(chan struct{})
 	host := sdktest.Start(t, pluginOf(sdk.NewAction("wait", "", func(context.Context, sdk.Input[none]) (sdk.Output, error) {
 		started <- struct{}{}
 		<-gate
 		return sdk.Output{}, nil
-	})), sdktest.Concurrency(2))
+	})), sdktest.Concurrency(concurrency))
 	answers, err := host.Conn.SubscribeSync("answers.*")
 	if err != nil {
 		t.Fatal(err)
 	}
-	const calls = 5 // two of them run, three wait in the client
+	const calls = 5
 	for i := range calls {
 		call := wire.Call{ID: strconv.Itoa(i), Attempt: 1, Timeout: 10 * time.Second}
 		if err := host.Conn.PublishRequest(host.Subject("wait"), "answers."+call.ID, call.AppendJSON(nil)); err != nil {
@@ -306,8 +311,9 @@ func TestDrainFinishesWhatIsBegun(t *testing.T) {
 	if err := host.Conn.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	<-started
-	<-started
+	for range min(calls, concurrency) {
+		<-started
+	}
 	drained := make(chan *control.DrainResponse, 1)
 	go func() {
 		r, err := host.Control.Drain(t.Context(), &control.DrainRequest{})
