@@ -63,12 +63,12 @@ func serve(p Plugin, stderr io.Writer) int {
 // untilTold ends the process when somebody else than the host wants it to, or
 // when the host is gone. It goes on for as long as the process.
 func untilTold(s control.PluginServer, log *slog.Logger) {
-	reason, orphaned := process.UntilTold(context.Background())
-	log.Info("the plugin ends", "reason", reason)
+	reason, orphaned := process.UntilTold()
 	if orphaned {
 		process.KillGroup()
 		os.Exit(1)
 	}
+	log.Info("the plugin ends", "reason", reason)
 	leave(s, log)
 	os.Exit(0)
 }
