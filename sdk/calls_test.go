@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -284,25 +285,34 @@ func TestNoMoreCallsAtATimeThanAllowed(t *testing.T) {
 // What was taken is answered, what comes afterwards is not taken, and Drain
 // returns when the last answer is out.
 func TestDrainFinishesWhatIsBegun(t *testing.T) {
+	t.Run("all of it runs", func(t *testing.T) { drainWhatIsBegun(t, 10) })
+	t.Run("some of it waits in the client", func(t *testing.T) { drainWhatIsBegun(t, 2) })
+}
+
+func drainWhatIsBegun(t *testing.T, concurrency int) {
 	started := make(chan struct{}, 10)
 	gate := make(chan struct{})
 	host := sdktest.Start(t, pluginOf(sdk.NewAction("wait", "", func(context.Context, sdk.Input[none]) (sdk.Output, error) {
 		started <- struct{}{}
 		<-gate
 		return sdk.Output{}, nil
-	})), sdktest.Concurrency(2))
-	var callers sync.WaitGroup
-	for range 5 { // two of them run, three wait in the client
-		callers.Go(func() {
-			if reply := host.Call("wait", sdktest.Call{}); reply.Error != nil {
-				t.Error(reply.Error)
-			}
-		})
+	})), sdktest.Concurrency(concurrency))
+	answers, err := host.Conn.SubscribeSync("answers.*")
+	if err != nil {
+		t.Fatal(err)
 	}
-	<-started
-	<-started
+	const calls = 5
+	for i := range calls {
+		call := wire.Call{ID: strconv.Itoa(i), Attempt: 1, Timeout: 10 * time.Second}
+		if err := host.Conn.PublishRequest(host.Subject("wait"), "answers."+call.ID, call.AppendJSON(nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := host.Conn.Flush(); err != nil {
 		t.Fatal(err)
+	}
+	for range min(calls, concurrency) {
+		<-started
 	}
 	drained := make(chan *control.DrainResponse, 1)
 	go func() {
@@ -322,9 +332,17 @@ func TestDrainFinishesWhatIsBegun(t *testing.T) {
 	case <-time.After(50 * time.Millisecond):
 	}
 	close(gate)
-	callers.Wait()
 	if r := <-drained; r.GetUnfinished() != 0 {
 		t.Errorf("%d calls unfinished", r.GetUnfinished())
+	}
+	for range calls {
+		m, err := answers.NextMsg(5 * time.Second)
+		if err != nil {
+			t.Fatalf("a call was not answered: %v", err)
+		}
+		if reply, err := wire.ParseReply(m.Data); err != nil || reply.Error != nil {
+			t.Errorf("%s, %v", m.Data, err)
+		}
 	}
 }
 

@@ -108,13 +108,12 @@ func (c *configType) assignText(to reflect.Value, s string) error {
 }
 
 func assignNumber(to reflect.Value, v any) error {
-	literal := ""
 	switch v.(type) {
 	case int64, float64, json.Number:
-		literal = string(AppendValue(nil, v))
 	default:
 		return wanted("a number", v)
 	}
+	literal := string(AppendValue(nil, v))
 	switch {
 	case to.CanFloat():
 		f, err := strconv.ParseFloat(literal, to.Type().Bits())
@@ -181,7 +180,7 @@ func (c *configType) assignStruct(to reflect.Value, v any) error {
 		return wanted("an object", v)
 	}
 	for name := range object {
-		if _, ok := c.field(name); !ok {
+		if !c.has(name) {
 			return below(name, fmt.Errorf("there is no such field; want %s", c.names()))
 		}
 	}

@@ -25,8 +25,8 @@ type testConfig struct {
 	Maybe    *int           `json:"maybe"`
 	Any      any            `json:"any"`
 	URL      string         `json:"url" required:"true" min:"1"`
-	hidden   int
-	Skipped  func() `json:"-"`
+	hidden   int            //nolint:unused // that it cannot be configured is tested
+	Skipped  func()         `json:"-"`
 	testEmbedded
 }
 

@@ -144,7 +144,7 @@ func (c *configType) addFields(t reflect.Type, index []int, around []reflect.Typ
 		if name == "" {
 			name = f.Name
 		}
-		if _, ok := c.field(name); ok {
+		if c.has(name) {
 			return fmt.Errorf("two fields are called %s", name)
 		}
 		field := configField{name: name, index: at, doc: f.Tag.Get("doc")}
@@ -160,13 +160,8 @@ func (c *configType) addFields(t reflect.Type, index []int, around []reflect.Typ
 	return nil
 }
 
-func (c *configType) field(name string) (*configField, bool) {
-	for i := range c.fields {
-		if c.fields[i].name == name {
-			return &c.fields[i], true
-		}
-	}
-	return nil, false
+func (c *configType) has(name string) bool {
+	return slices.ContainsFunc(c.fields, func(f configField) bool { return f.name == name })
 }
 
 // readTags reads what is said of a field's values, and tries its default.

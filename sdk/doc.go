@@ -1,5 +1,9 @@
-// Package sdk holds the data model of Tributary: events, profiles, sessions and
-// the JSON values they are made of.
+// Package sdk is what plugins are made with, and the data model of Tributary:
+// events, profiles, sessions and the JSON values they are made of.
+//
+// A plugin is a program whose main function calls [Serve] with a [Plugin]. Its
+// actions, made by [NewAction] from a function each, are what the nodes of flows
+// can ask for.
 //
 // A value is one of nil, bool, string, int64, float64, [json.Number], []any or
 // map[string]any. An integer literal that fits an int64 is an int64; any other

@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/tributary-bus/tributary/sdk/wire"
 )
@@ -98,6 +99,23 @@ func (o Output) EmitEvent(e Emitted) Output {
 	}
 	o.body.events = append(o.body.events, event)
 	return o
+}
+
+// String shows the output, a line each for the reply, its changes and its
+// events, for tests and logs.
+func (o Output) String() string {
+	b := o.begun().body
+	if b.err != nil {
+		return b.err.Error()
+	}
+	text := b.port + " " + string(ViewOf(b.payload).Raw())
+	for _, p := range b.patches {
+		text += strings.TrimRight(fmt.Sprintf("\n%s %s %s", p.Op, p.Path, string(p.Value)), " ")
+	}
+	for _, e := range b.events {
+		text += strings.TrimRight(fmt.Sprintf("\nemit %s %s", e.Type, string(e.Properties)), " ")
+	}
+	return text
 }
 
 func (o Output) begun() Output {

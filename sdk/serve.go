@@ -63,19 +63,24 @@ func serve(p Plugin, stderr io.Writer) int {
 // untilTold ends the process when somebody else than the host wants it to, or
 // when the host is gone. It goes on for as long as the process.
 func untilTold(s control.PluginServer, log *slog.Logger) {
-	reason, orphaned := process.UntilTold(context.Background())
-	ctx, cancel := context.WithTimeout(context.Background(), lastDrain)
-	defer cancel()
-	log.Info("the plugin ends", "reason", reason)
+	reason, orphaned := process.UntilTold()
 	if orphaned {
 		process.KillGroup()
 		os.Exit(1)
 	}
+	log.Info("the plugin ends", "reason", reason)
+	leave(s, log)
+	os.Exit(0)
+}
+
+// leave finishes what is begun, within lastDrain, and closes the connection.
+func leave(s control.PluginServer, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), lastDrain)
+	defer cancel()
 	if r, err := s.Drain(ctx, &control.DrainRequest{}); err != nil || r.GetUnfinished() > 0 {
 		log.Warn("calls were left unfinished", "calls", r.GetUnfinished(), "error", err)
 	}
 	if _, err := s.Stop(ctx, &control.StopRequest{}); err != nil {
 		log.Warn("stop", "error", err)
 	}
-	os.Exit(0)
 }

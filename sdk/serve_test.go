@@ -214,6 +214,11 @@ func TestAPluginEndsWithItsHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = host.Wait() // it was killed
+	t.Cleanup(func() {
+		if !gone(pid) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	})
 	eventually(t, "the plugin to end", func() bool { return gone(pid) })
 }
 

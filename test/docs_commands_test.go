@@ -59,14 +59,15 @@ const separator = "\x1e"
 func runBlocks(t *testing.T, list []block) string {
 	t.Helper()
 	dir := t.TempDir()
-	configs, err := filepath.Abs("../configs")
+	root, err := filepath.Abs("..")
 	if err != nil {
 		t.Fatal(err)
 	}
+	there := func(name string) error { return os.Symlink(filepath.Join(root, name), filepath.Join(dir, name)) }
 	if err := errors.Join(
 		os.Mkdir(filepath.Join(dir, "bin"), 0o755),
 		os.Symlink(binary, filepath.Join(dir, "bin", "tributary")),
-		os.Symlink(configs, filepath.Join(dir, "configs")),
+		there("configs"), there("go.mod"), there("go.sum"), there("sdk"),
 		// TestMain has built it.
 		os.WriteFile(filepath.Join(dir, "Makefile"), []byte("build:\n\t@test -x bin/tributary\n"), 0o644),
 	); err != nil {
@@ -81,7 +82,8 @@ func runBlocks(t *testing.T, list []block) string {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	cmd := shell(ctx, dir, script, "TRIBUTARY_HTTP_ADDR="+address, "HOME="+dir)
+	env := append(goCaches(t), "TRIBUTARY_HTTP_ADDR="+address, "HOME="+dir)
+	cmd := shell(ctx, dir, script, env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()
@@ -100,6 +102,18 @@ func runBlocks(t *testing.T, list []block) string {
 		}
 	}
 	return out
+}
+
+// goCaches are where Go keeps modules and what it has built, which it would
+// look for in the session's own home.
+func goCaches(t *testing.T) []string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "env", "GOMODCACHE", "GOCACHE").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules, built, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	return []string{"GOMODCACHE=" + modules, "GOCACHE=" + built}
 }
 
 // shell is a script in a process group of its own, which ends with the context.

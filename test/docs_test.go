@@ -44,7 +44,9 @@ var shown = map[string]string{
 	`docs/operating.md: tributary run --data /var/lib/tributary --set bus.urls=nats://nats-1:4222,nats://nats-2:4222 \`: "needs a cluster",
 	"docs/operating.md: tributary plugin list":                                                                          "needs a plugin of a third party",
 	`docs/operating.md: tributary run --data /var/lib/tributary --set bus.urls=nats://nats-1:4222 \`:                    "needs a server with accounts",
-	"docs/configuration.md: http:": "settings, not resources",
+	"docs/configuration.md: http:":                                           "settings, not resources",
+	"docs/plugins.md: mkdir -p data/plugins && cp hello/hello data/plugins/": "stays up; the tests of the SDK run the example",
+	"docs/plugins.md: kind: flow":                                            "its action is that of the plugin that the page builds",
 }
 
 func isShown(b *block) bool {

@@ -6,15 +6,13 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Check tells whether the patch is complete: its op is known and has the value
 // that it needs, or none. Whether its path can be patched is for the processor
 // to say.
 func (p *Patch) Check() error {
-	kind := jsontext.Value(p.Value).Kind()
+	kind := p.Value.Kind()
 	switch p.Op {
 	case OpSet, OpSetIfMissing, OpAppend, OpRemove:
 		if len(p.Value) == 0 {

@@ -3,7 +3,6 @@
 package process
 
 import (
-	"context"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -26,22 +25,21 @@ func Frugal() {
 // UntilTold waits until the process is to end, and says why: it was sent
 // SIGTERM, or its parent has gone, which orphaned is true for. SIGINT does not
 // count: a terminal sends it to the host too, and the host decides when its
-// plugins end. Where ctx ends first there is no reason.
-func UntilTold(ctx context.Context) (reason string, orphaned bool) {
+// plugins end. None of these signals ends the process afterwards either: it is
+// about to end by itself.
+func UntilTold() (reason string, orphaned bool) {
 	terminate := make(chan os.Signal, 1)
 	signal.Notify(terminate, syscall.SIGTERM)
-	defer signal.Stop(terminate)
-	interrupt := make(chan os.Signal, 1)
-	signal.Notify(interrupt, os.Interrupt) // nobody reads it: it is taken and dropped
-	defer signal.Stop(interrupt)
+	dropped := make(chan os.Signal, 1)
+	// Nobody reads these: they are taken and dropped. A host that has gone reads
+	// no log; writing one must not end the process before its group is killed.
+	signal.Notify(dropped, os.Interrupt, syscall.SIGPIPE)
 
 	parent := os.Getppid()
 	look := time.NewTicker(parentInterval)
 	defer look.Stop()
 	for {
 		select {
-		case <-ctx.Done():
-			return "", false
 		case <-terminate:
 			return "told to end", false
 		case <-look.C:

@@ -25,16 +25,23 @@ const (
 	maxMessage = 8 << 10
 )
 
-// take takes a call from its endpoint, when a slot is free for it: until then
-// the endpoint takes no other.
-func (w *Worker) take(e *Endpoint, n *counts, r micro.Request) {
-	w.taken.Add(1)
+// An intake takes the calls of an endpoint.
+type intake struct {
+	w *Worker
+	e *Endpoint
+	n *counts
+}
+
+// Handle implements micro.Handler. It takes a call when a slot is free for it:
+// until then the endpoint takes no other.
+func (i *intake) Handle(r micro.Request) {
+	i.w.taken.Add(1)
 	select {
-	case w.slots <- struct{}{}:
+	case i.w.slots <- struct{}{}:
 		// A call ends by itself; Drain waits for it, and Close cancels it.
-		go w.work(e, n, r)
-	case <-w.base.Done():
-		w.taken.Add(-1)
+		go i.w.work(i.e, i.n, r)
+	case <-i.w.base.Done():
+		i.w.taken.Add(-1)
 	}
 }
 

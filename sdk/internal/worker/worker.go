@@ -112,8 +112,7 @@ func (w *Worker) serve(ctx context.Context, o Options) (err error) {
 	}
 	for _, e := range o.Endpoints {
 		n := w.counts[e.Action]
-		take := micro.HandlerFunc(func(r micro.Request) { w.take(&e, n, r) })
-		err := w.service.AddEndpoint(e.Action, take, micro.WithEndpointSubject(e.Subject),
+		err := w.service.AddEndpoint(e.Action, &intake{w: w, e: &e, n: n}, micro.WithEndpointSubject(e.Subject),
 			micro.WithEndpointQueueGroup(e.Queue), micro.WithEndpointPendingLimits(pendingCalls, pendingBytes))
 		if err != nil {
 			return fmt.Errorf("subscribe to %s: %w", e.Subject, err)
@@ -153,7 +152,7 @@ func (w *Worker) Drain(ctx context.Context) (unfinished int, err error) {
 	if !wait(ctx, func() bool { return w.nc.NumSubscriptions() == 0 || w.nc.IsClosed() }) {
 		return w.left(), nil
 	}
-	// The last of them may be on its way to take yet: it has arrived when the
+	// The last of them may be on its way to its intake yet: it has arrived when the
 	// server has answered once more.
 	if err := flush(ctx, w.nc); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
 		return w.left(), fmt.Errorf("wait for the last calls: %w", err)

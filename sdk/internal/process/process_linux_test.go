@@ -1,0 +1,109 @@
+package process
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The test's binary is also the host and the plugin that it starts.
+const role = "PROCESS_TEST_ROLE"
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(role) {
+	case "host":
+		beHost()
+	case "plugin":
+		bePlugin()
+	}
+	os.Exit(m.Run())
+}
+
+// beHost starts the plugin in a group of its own, with pipes that only this
+// process reads, passes on its first line and waits to be killed.
+func beHost() {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), role+"=plugin")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		os.Exit(1)
+	}
+	if _, err := cmd.StderrPipe(); err != nil || cmd.Start() != nil {
+		os.Exit(1)
+	}
+	lines := bufio.NewScanner(out)
+	lines.Scan()
+	fmt.Println(lines.Text())
+	time.Sleep(time.Minute)
+	os.Exit(1)
+}
+
+// bePlugin starts a process of its own, names both, and ends as a plugin does;
+// that nobody reads what it writes then must not keep it from doing so.
+func bePlugin() {
+	child := exec.Command("sleep", "60")
+	if err := child.Start(); err != nil {
+		os.Exit(1)
+	}
+	fmt.Println(os.Getpid(), child.Process.Pid)
+	_, orphaned := UntilTold()
+	fmt.Fprintln(os.Stderr, "the plugin ends")
+	if orphaned {
+		KillGroup()
+	}
+	os.Exit(1)
+}
+
+// What a plugin has started goes with it when the host is gone.
+func TestNothingOutlivesTheHost(t *testing.T) {
+	host := exec.Command(os.Args[0])
+	host.Env = append(os.Environ(), role+"=host")
+	out, err := host.StdoutPipe()
+	if err == nil {
+		err = host.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	if !lines.Scan() {
+		t.Fatal("the host says nothing")
+	}
+	var pids []int
+	for _, field := range strings.Fields(lines.Text()) {
+		pid, err := strconv.Atoi(field)
+		if err != nil || gone(pid) {
+			t.Fatalf("%q does not run: %v", field, err)
+		}
+		pids = append(pids, pid)
+	}
+	if len(pids) != 2 {
+		t.Fatalf("the host says %q", lines.Text())
+	}
+	if err := host.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = host.Wait() // it was killed
+	for end := time.Now().Add(10 * time.Second); !gone(pids[0]) || !gone(pids[1]); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			for _, pid := range pids {
+				_ = syscall.Kill(pid, syscall.SIGKILL) // the one that is left
+			}
+			t.Fatalf("after 10 s the plugin has ended: %v, what it started: %v", gone(pids[0]), gone(pids[1]))
+		}
+	}
+}
+
+// gone tells whether a process has ended, waited for or not.
+func gone(pid int) bool {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	return err != nil || strings.Contains(string(text), ") Z ")
+}
