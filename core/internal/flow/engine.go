@@ -133,7 +133,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		}
 	}
 	for ctx.Err() == nil {
-		owned, changed := e.owned()
+		owned, changed := e.owned(ctx)
 		s := newSession(e, owned)
 		e.current.Store(s)
 		if err := s.run(ctx, changed); err != nil && ctx.Err() == nil {
@@ -144,19 +144,35 @@ func (e *Engine) Run(ctx context.Context) error {
 	return nil
 }
 
-func (e *Engine) owned() ([]bool, <-chan struct{}) {
-	if e.options.Owner != nil {
-		return e.options.Owner.Owned()
+// owned tells which partitions this node works on, once that has come to rest: at
+// a start, and where nodes come and go, they change one after another.
+func (e *Engine) owned(ctx context.Context) ([]bool, <-chan struct{}) {
+	if e.options.Owner == nil {
+		owned := make([]bool, e.bus.Partitions())
+		for p := range owned {
+			owned[p] = true
+		}
+		return owned, nil
 	}
-	owned := make([]bool, e.bus.Partitions())
-	for p := range owned {
-		owned[p] = true
+	for {
+		owned, changed := e.options.Owner.Owned()
+		rest := time.NewTimer(restOfOwners)
+		select {
+		case <-changed:
+			rest.Stop()
+			continue
+		case <-ctx.Done():
+		case <-rest.C:
+		}
+		rest.Stop()
+		return owned, changed
 	}
-	return owned, nil
 }
 
 const (
 	retryPause = time.Second
+	// restOfOwners is how long no partition must have come or gone.
+	restOfOwners = 50 * time.Millisecond
 	// drainFor is how long runs that are under way may take to end when the
 	// engine stops, or lets partitions go.
 	drainFor = 2 * time.Second

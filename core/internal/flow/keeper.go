@@ -48,7 +48,8 @@ func (k *keeper) load(ctx context.Context) (after uint64, err error) {
 		}
 		return at.Seq
 	}
-	first := true
+	after = last
+	back := make([]position, len(s.owned))
 	for p, owned := range s.owned {
 		if !owned {
 			continue
@@ -57,39 +58,28 @@ func (k *keeper) load(ctx context.Context) (after uint64, err error) {
 		if err != nil && !errors.Is(err, bus.ErrNotFound) {
 			return 0, fmt.Errorf("position of flows in partition %d: %w", p, err)
 		}
-		var at position
 		if err == nil {
-			if err := json.Unmarshal(text, &at); err != nil {
+			if err := json.Unmarshal(text, &back[p]); err != nil {
 				return 0, fmt.Errorf("position of flows in partition %d: %w", p, err)
 			}
 		}
 		k.revisions[p], k.written[p] = revision, text
-		s.cursor[p] = at.At
-		if from := seq(at.At); first || from < after {
-			after, first = from, false
+		s.cursor[p] = back[p].At
+		after = min(after, seq(back[p].At))
+		for id := range back[p].Flows {
+			s.lane(id).behind = true
 		}
-		k.fallBack(p, at, seq)
 	}
-	for _, l := range s.lanes {
-		for p, owned := range s.owned {
-			if owned && l.cursor[p] == (place{}) {
-				l.cursor[p] = s.cursor[p]
+	for id, l := range s.lanes {
+		l.cursor, l.read = make([]place, len(s.owned)), after
+		for p, at := range back {
+			l.cursor[p] = at.At
+			if low, ok := at.Flows[id]; ok {
+				l.cursor[p], l.read = low, min(l.read, seq(low))
 			}
 		}
 	}
 	return after, nil
-}
-
-// fallBack makes the lanes of flows that were further back.
-func (k *keeper) fallBack(p int, at position, seq func(place) uint64) {
-	s := k.session
-	for id, back := range at.Flows {
-		l := s.lane(id)
-		if !l.behind {
-			l.behind, l.cursor, l.read = true, make([]place, len(s.owned)), seq(back)
-		}
-		l.cursor[p], l.read = back, min(l.read, seq(back))
-	}
 }
 
 // run keeps the positions until ctx ends.
