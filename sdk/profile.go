@@ -214,6 +214,13 @@ func (p *Profile) UnmarshalJSON(text []byte) error {
 	return p.fromMap(m)
 }
 
+// ProfileOf makes a profile of an object as [Profile.AppendJSON] writes it. The
+// profile takes the object's values over.
+func ProfileOf(o Object) (*Profile, error) {
+	p := &Profile{}
+	return p, p.fromMap(o.View())
+}
+
 func (p *Profile) fromMap(m map[string]any) error {
 	*p = *NewProfile("", time.Time{})
 	d := fields{m: m}

@@ -29,12 +29,19 @@ type caller struct {
 	metrics *counters
 
 	mu sync.Mutex
-	// open has, by plugin, a channel that is closed when a process of it ends.
-	open map[string]chan struct{}
+	// open has, by plugin, the context of its open calls.
+	open map[string]openCalls
+}
+
+// openCalls are the calls of a plugin that were made while the same processes of
+// it ran.
+type openCalls struct {
+	context.Context
+	end context.CancelFunc
 }
 
 func newCaller(b calling, actions func() config.Actions, m *counters) *caller {
-	return &caller{bus: b, actions: actions, metrics: m, open: map[string]chan struct{}{}}
+	return &caller{bus: b, actions: actions, metrics: m, open: map[string]openCalls{}}
 }
 
 // ended fails the open calls of a plugin, of which a process has ended: nobody
@@ -42,19 +49,21 @@ func newCaller(b calling, actions func() config.Actions, m *counters) *caller {
 func (c *caller) ended(plugin string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if end := c.open[plugin]; end != nil {
-		close(end)
+	if calls, ok := c.open[plugin]; ok {
+		calls.end()
 		delete(c.open, plugin)
 	}
 }
 
-func (c *caller) end(plugin string) <-chan struct{} {
+func (c *caller) calls(plugin string) openCalls {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.open[plugin] == nil {
-		c.open[plugin] = make(chan struct{})
+	calls, ok := c.open[plugin]
+	if !ok {
+		calls.Context, calls.end = context.WithCancel(context.Background())
+		c.open[plugin] = calls
 	}
-	return c.open[plugin]
+	return calls
 }
 
 // retries are the pauses before a call is tried again; the last one repeats. The
@@ -101,38 +110,27 @@ const maxMessage = 1000
 
 // try makes one call.
 func (c *caller) try(ctx context.Context, plugin, action string, node *config.FlowNode, call *wire.Call) (result, error) {
-	end := c.end(plugin)
-	waiting, cancel := context.WithTimeout(ctx, node.Timeout)
+	calls := c.calls(plugin)
+	waiting, cancel := context.WithTimeout(calls, node.Timeout)
 	defer cancel()
-	answers := make(chan answered, 1)
-	go func() {
-		data, err := c.bus.Call(waiting, plugin, action, call.AppendJSON(nil))
-		answers <- answered{data, err}
-	}()
-	var a answered
-	select {
-	case a = <-answers:
-	case <-end:
-		cancel()
-		a = <-answers
-		if a.err != nil {
-			return result{}, failedCall(true, "the process of plugin %s ended during the call", plugin)
-		}
-	}
+	defer context.AfterFunc(ctx, cancel)()
+	size := 512 + len(call.Config) + len(call.Payload) + len(call.Event) + len(call.Profile) + len(call.Session)
+	answer, err := c.bus.Call(waiting, plugin, action, call.AppendJSON(make([]byte, 0, size)))
 	switch {
-	case errors.Is(a.err, bus.ErrNoPlugin):
+	case err == nil:
+		return c.read(node, call, answer)
+	case ctx.Err() != nil:
+		return result{}, ctx.Err()
+	case calls.Err() != nil:
+		return result{}, failedCall(true, "the process of plugin %s ended during the call", plugin)
+	case errors.Is(err, bus.ErrNoPlugin):
 		return result{}, failedCall(true, "no process of plugin %s is up; `tributary plugin info %s` tells why", plugin, plugin)
-	case a.err != nil && waiting.Err() != nil:
+	case errors.Is(err, context.DeadlineExceeded):
 		return result{}, failedCall(false, "%s did not answer within %s", node.Action, node.Timeout)
-	case a.err != nil:
-		return result{}, failedCall(true, "call %s: %v", node.Action, a.err)
+	case errors.Is(err, bus.ErrTooLarge):
+		return result{}, failedCall(false, "call %s: %v", node.Action, err)
 	}
-	return c.read(node, call, a.data)
-}
-
-type answered struct {
-	data []byte
-	err  error
+	return result{}, failedCall(true, "call %s: %v", node.Action, err)
 }
 
 // read checks an answer.

@@ -13,14 +13,14 @@ import (
 
 // own carries out one of the engine's own nodes. It changes nothing but what the
 // result says, apart from core/log, which writes a line.
-func own(log *slog.Logger, node *config.FlowNode, payload value, vars *condition.Vars) result {
+func own(log func(*config.FlowNode) *slog.Logger, node *config.FlowNode, payload value, vars *condition.Vars) result {
 	r := result{port: config.PortDone, payload: payload, attempts: 1}
 	switch node.Action {
 	case actionIf:
 		// A condition that fails on what it sees does not hold, as everywhere.
 		holds, err := node.If.Bool(vars)
 		if err != nil {
-			log.Debug("a condition failed", "error", err)
+			log(node).Debug("a condition failed", "error", err)
 		}
 		if r.port = config.PortFalse; holds {
 			r.port = config.PortTrue
@@ -30,7 +30,7 @@ func own(log *slog.Logger, node *config.FlowNode, payload value, vars *condition
 		for _, c := range node.Switch {
 			holds, err := c.When.Bool(vars)
 			if err != nil {
-				log.Debug("a condition failed", "error", err)
+				log(node).Debug("a condition failed", "error", err)
 			}
 			if holds {
 				r.port = c.Port
@@ -54,7 +54,7 @@ func own(log *slog.Logger, node *config.FlowNode, payload value, vars *condition
 		var level slog.Level
 		// The definition allows only what UnmarshalText reads.
 		_ = level.UnmarshalText([]byte(node.Log.Level))
-		log.Log(context.Background(), level, textOf(text))
+		log(node).Log(context.Background(), level, textOf(text))
 	case actionFail:
 		text, err := node.Fail.Value(vars)
 		if err == nil {

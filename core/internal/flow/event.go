@@ -3,12 +3,16 @@ package flow
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/config"
+	"github.com/tributary-bus/tributary/core/internal/record"
 	"github.com/tributary-bus/tributary/sdk"
 	"github.com/tributary-bus/tributary/sdk/condition"
 )
@@ -16,48 +20,81 @@ import (
 // An event is one of EVENTS on its way through flows. It is not changed: the
 // runs of several flows share it.
 type event struct {
-	stored    *bus.StoredEvent
-	raw       jsontext.Value // in its public form
-	source    string
-	profile   string // empty: about nobody
-	valid     bool
-	revision  uint64         // of the profile, after the event
-	config    uint64         // the configuration that it was processed by
-	fields    map[string]any // what conditions see below event
-	session   map[string]any // and below session: the session after the event, nil where it has none
-	sessioned jsontext.Value // the session as text
+	stored   *bus.StoredEvent
+	raw      jsontext.Value // in its public form
+	session  jsontext.Value // the session after the event; empty where it has none
+	source   string
+	profile  string // empty: about nobody
+	valid    bool
+	revision uint64         // of the profile, after the event
+	config   uint64         // the configuration that it was processed by
+	fields   map[string]any // what conditions see below event
+
+	once     sync.Once
+	sessions map[string]any
 }
 
 func parseEvent(stored *bus.StoredEvent) (*event, error) {
-	members, err := sdk.ParseObject(stored.Data)
+	e := &event{stored: stored}
+	var revision, config jsontext.Value
+	err := members(stored.Data, func(name string) *jsontext.Value {
+		switch name {
+		case "event":
+			return &e.raw
+		case "session":
+			return &e.session
+		case "revision":
+			return &revision
+		case "config":
+			return &config
+		}
+		return nil
+	})
+	if err == nil {
+		e.revision, err = number(revision)
+	}
+	if err == nil {
+		e.config, err = number(config)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("event at %d: %w", stored.Seq, err)
 	}
-	e := &event{stored: stored}
-	e.fields, _ = members["event"].(map[string]any)
-	e.session, _ = members["session"].(map[string]any)
+	object := sdk.RawObject(e.raw)
+	e.fields = object.View()
 	e.source, _ = e.fields["source"].(string)
 	e.profile, _ = e.fields["profile"].(string)
 	e.valid, _ = e.fields["valid"].(bool)
-	revision, _ := members["revision"].(int64)
-	config, _ := members["config"].(int64)
-	e.revision, e.config = uint64(revision), uint64(config)
-	if e.raw, err = field(stored.Data, "event"); err != nil {
-		return nil, fmt.Errorf("event at %d: %w", stored.Seq, err)
-	}
-	if e.session != nil {
-		if e.sessioned, err = field(stored.Data, "session"); err != nil {
-			return nil, fmt.Errorf("event at %d: %w", stored.Seq, err)
-		}
-	}
 	return e, nil
+}
+
+// number reads an unsigned number; an empty text is 0.
+func number(text jsontext.Value) (uint64, error) {
+	if len(text) == 0 {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(string(text), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", record.ErrMalformed, err)
+	}
+	return n, nil
+}
+
+// about is what conditions see below session: nil where the event has none.
+func (e *event) about() map[string]any {
+	e.once.Do(func() {
+		if len(e.session) > 0 {
+			object := sdk.RawObject(e.session)
+			e.sessions = object.View()
+		}
+	})
+	return e.sessions
 }
 
 // vars are what a condition sees that reads the event alone.
 func (e *event) vars(now time.Time) *condition.Vars {
 	vars := &condition.Vars{Event: e.fields, Now: now}
-	if e.session != nil {
-		vars.Session = e.session
+	if session := e.about(); session != nil {
+		vars.Session = session
 	}
 	return vars
 }
@@ -77,10 +114,10 @@ func newScout(e *Engine, partitions int) *scout {
 
 // candidates returns the flows that are to be run for an event, as far as the
 // event alone tells, by the configuration that it was processed by. The event is
-// nil where it has none.
-func (s *scout) candidates(ctx context.Context, stored *bus.StoredEvent) (*event, []*config.Flow, error) {
+// nil where it has none, or none that the reader wants.
+func (s *scout) candidates(ctx context.Context, stored *bus.StoredEvent, wants func(*config.Flow) bool) (*event, []*config.Flow, error) {
 	set := s.engine.options.Resources.Current()
-	if s.revisions[stored.Partition] == set.Revision() && len(set.FlowsOf(stored.Type)) == 0 {
+	if s.revisions[stored.Partition] == set.Revision() && !slices.ContainsFunc(set.FlowsOf(stored.Type), wants) {
 		return nil, nil, nil
 	}
 	e, err := parseEvent(stored)

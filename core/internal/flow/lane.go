@@ -208,7 +208,7 @@ func (l *lane) takeAside(ctx context.Context, scout *scout, stored *bus.StoredEv
 	if p < 0 || p >= len(s.owned) || !s.owned[p] {
 		return nil
 	}
-	e, flows, err := scout.candidates(ctx, stored)
+	e, flows, err := scout.candidates(ctx, stored, func(f *config.Flow) bool { return f.ID == l.id })
 	if err != nil {
 		return err
 	}
@@ -242,6 +242,7 @@ func (l *lane) rejoin() bool {
 		}
 	}
 	l.behind, l.cursor = false, nil
+	s.joins++
 	s.engine.log.Info("a flow has caught up", "flow", l.id)
 	return true
 }

@@ -95,7 +95,7 @@ func (r *run) carryOut(ctx context.Context) error {
 		}
 		e.metrics.runs.Inc()
 	}
-	if err := r.walk(ctx, view, e.log.With("flow", r.flow.ID, "run", r.id)); err != nil || r.progress.failure != nil {
+	if err := r.walk(ctx, view); err != nil || r.progress.failure != nil {
 		return err
 	}
 	if err := r.commit(ctx, view); err != nil {
@@ -162,7 +162,7 @@ func (r *run) look(ctx context.Context) (*view, error) {
 const lookFor = 30 * time.Second
 
 // walk works on nodes until the run has ended.
-func (r *run) walk(ctx context.Context, v *view, log *slog.Logger) error {
+func (r *run) walk(ctx context.Context, v *view) error {
 	if err := v.apply(r.progress.patches); err != nil { // from the journal
 		return err
 	}
@@ -175,7 +175,7 @@ func (r *run) walk(ctx context.Context, v *view, log *slog.Logger) error {
 		for _, n := range next {
 			node := &r.flow.Nodes[n]
 			if node.Config == nil {
-				res := r.own(n, v, log)
+				res := r.own(n, v)
 				now = append(now, res)
 				continue
 			}
@@ -215,21 +215,42 @@ func (r *run) walk(ctx context.Context, v *view, log *slog.Logger) error {
 }
 
 // own carries out one of the engine's own nodes.
-func (r *run) own(n int, v *view, log *slog.Logger) result {
+func (r *run) own(n int, v *view) result {
 	node := &r.flow.Nodes[n]
 	payload := r.progress.payload(n)
 	vars, err := v.vars(payload, r.variables(node))
 	if err != nil {
 		return result{node: n, err: err, attempts: 1}
 	}
-	res := own(log.With("node", node.ID), node, payload, vars)
+	res := own(r.log, node, payload, vars)
 	res.node = n
 	return res
 }
 
+// log is the log for what a node has to say.
+func (r *run) log(node *config.FlowNode) *slog.Logger {
+	return r.lane.session.engine.log.With("flow", r.flow.ID, "run", r.id, "node", node.ID)
+}
+
 // variables is what a node's expressions see below flow.
-func (r *run) variables(node *config.FlowNode) map[string]any {
-	return map[string]any{"id": r.flow.ID, "run": r.id, "node": node.ID}
+func (r *run) variables(node *config.FlowNode) condition.Fielder { return flowFields{r, node} }
+
+type flowFields struct {
+	run  *run
+	node *config.FlowNode
+}
+
+// Field implements condition.Fielder.
+func (f flowFields) Field(name string) (any, bool) {
+	switch name {
+	case "id":
+		return f.run.flow.ID, true
+	case "run":
+		return f.run.id, true
+	case "node":
+		return f.node.ID, true
+	}
+	return nil, false
 }
 
 // advance plans on, and journals what has come about where the run is journalled.
@@ -264,7 +285,7 @@ func (r *run) newCall(n int, v *view) (*wire.Call, error) {
 	}
 	return &wire.Call{
 		ID: r.id + "/" + node.ID, Timeout: node.Timeout, Flow: r.flow.ID, Node: node.ID, Run: r.id,
-		Config: rendered, Payload: payload.raw(), Event: r.event.raw, Profile: v.profile, Session: r.event.sessioned,
+		Config: rendered, Payload: payload.raw(), Event: r.event.raw, Profile: v.text(), Session: r.event.session,
 	}, nil
 }
 

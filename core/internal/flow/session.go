@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/config"
 )
 
 // A session is the engine's work while the partitions of this node stay the
@@ -28,6 +29,7 @@ type session struct {
 	cursor  []place // how far the reader is, by partition
 	read    uint64  // the last sequence read
 	lanes   map[string]*lane
+	joins   uint64              // how often a flow has caught up
 	resumed map[string]struct{} // runs taken up from the journal
 	answers map[eventKey]*answer
 	started bool
@@ -160,12 +162,25 @@ func (s *session) take(ctx context.Context, scout *scout, stored *bus.StoredEven
 		s.passed(stored)
 		return nil
 	}
-	e, flows, err := scout.candidates(ctx, stored)
-	if err != nil {
-		return err
+	wants := func(f *config.Flow) bool {
+		// A caller is told how many flows there are, whoever runs them.
+		return stored.Reply != "" || !s.isBehind(f.ID)
 	}
+	var e *event
+	var flows []*config.Flow
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for joins := s.joins - 1; joins != s.joins; {
+		// Whoever rejoins meanwhile relies on this event being offered to it.
+		joins = s.joins
+		s.mu.Unlock()
+		var err error
+		e, flows, err = scout.candidates(ctx, stored, wants)
+		s.mu.Lock()
+		if err != nil {
+			return err
+		}
+	}
 	before := s.cursor[p]
 	before.Seq = stored.Seq - 1 // what is below is done, or open in another partition
 	if stored.Reply != "" {
@@ -179,6 +194,15 @@ func (s *session) take(ctx context.Context, scout *scout, stored *bus.StoredEven
 	}
 	s.cursor[p], s.read = placeOf(stored), stored.Seq
 	return nil
+}
+
+// isBehind tells whether a flow has a reader of its own. One that has none now gets
+// none but by the session's reader.
+func (s *session) isBehind(flow string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.lanes[flow]
+	return l != nil && l.behind
 }
 
 func (s *session) passed(stored *bus.StoredEvent) {

@@ -3,7 +3,6 @@ package flow
 import (
 	"bytes"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -19,30 +18,40 @@ import (
 // plugins stays the text it came in. One goroutine uses it at a time.
 type view struct {
 	event    *event
-	profile  jsontext.Value // null is empty
+	profile  jsontext.Value // null is empty; nil until it is asked for anew, see text
 	revision uint64         // of the profile
 	doc      *record.Document
-	text     []byte // of the document, until doc is set
+	stored   []byte // the document's text, until doc is set
 	now      time.Time
 }
 
 // newView takes the document of the event's profile, or nothing for an event
 // about nobody.
 func newView(e *event, document []byte, now time.Time) (*view, error) {
-	v := &view{event: e, text: document, now: now}
+	v := &view{event: e, stored: document, now: now}
 	if document == nil {
 		return v, nil
 	}
-	var err error
-	if v.profile, err = field(document, "profile"); err != nil {
-		return nil, fmt.Errorf("profile %s: %w", e.profile, err)
-	}
-	text, err := field(v.profile, "revision")
+	var revision jsontext.Value
+	err := members(document, func(name string) *jsontext.Value {
+		if name == "profile" {
+			return &v.profile
+		}
+		return nil
+	})
 	if err == nil {
-		v.revision, err = strconv.ParseUint(string(text), 10, 64)
+		err = members(v.profile, func(name string) *jsontext.Value {
+			if name == "revision" {
+				return &revision
+			}
+			return nil
+		})
+	}
+	if err == nil {
+		v.revision, err = number(revision)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("profile %s: its revision: %w", e.profile, err)
+		return nil, fmt.Errorf("profile %s: %w", e.profile, err)
 	}
 	return v, nil
 }
@@ -50,12 +59,12 @@ func newView(e *event, document []byte, now time.Time) (*view, error) {
 // document decodes the profile's document where that was not done yet; nil for
 // an event about nobody.
 func (v *view) document() (*record.Document, error) {
-	if v.doc == nil && v.text != nil {
-		doc, err := record.ParseDocument(v.text)
+	if v.doc == nil && v.stored != nil {
+		doc, err := record.ParseDocument(v.stored)
 		if err != nil {
 			return nil, fmt.Errorf("profile %s: %w", v.event.profile, err)
 		}
-		v.doc, v.text = doc, nil
+		v.doc, v.stored = doc, nil
 	}
 	return v.doc, nil
 }
@@ -78,19 +87,28 @@ func (v *view) apply(patches []wire.Patch) error {
 			return fmt.Errorf("change the profile: %w", err)
 		}
 	}
-	v.profile = doc.Profile.AppendJSON(nil)
+	v.profile = nil
 	return nil
 }
 
+// text is the profile as JSON; null is empty.
+func (v *view) text() jsontext.Value {
+	if v.profile == nil && v.doc != nil {
+		v.profile = v.doc.Profile.AppendJSON(nil)
+	}
+	return v.profile
+}
+
 // vars are what the conditions and templates of a node see.
-func (v *view) vars(payload value, flow map[string]any) (*condition.Vars, error) {
+func (v *view) vars(payload value, flow condition.Fielder) (*condition.Vars, error) {
 	doc, err := v.document()
 	if err != nil {
 		return nil, err
 	}
-	vars := &condition.Vars{Event: v.event.fields, Payload: payload.decode(), Flow: flow, Now: v.now}
-	if v.event.session != nil {
-		vars.Session = v.event.session
+	vars := v.event.vars(v.now)
+	vars.Payload = payload.decode()
+	if flow != nil {
+		vars.Flow = flow
 	}
 	if doc != nil {
 		vars.Profile, vars.History = doc.Profile, &profile.History{Doc: doc, Now: v.now}
@@ -98,35 +116,34 @@ func (v *view) vars(payload value, flow map[string]any) (*condition.Vars, error)
 	return vars, nil
 }
 
-// field cuts a member out of a JSON object without decoding it; it is empty
-// where there is none, or null.
-func field(object []byte, name string) (jsontext.Value, error) {
+// members cuts values out of a JSON object without decoding them, each to where
+// its name is wanted: nowhere is nil. Null is left out. The values are parts of the
+// object's text.
+func members(object []byte, wanted func(name string) *jsontext.Value) error {
 	dec := jsontext.NewDecoder(bytes.NewBuffer(object), jsontext.AllowDuplicateNames(true))
-	if k := dec.PeekKind(); k != '{' {
-		return nil, fmt.Errorf("%w: want an object", record.ErrMalformed)
-	}
 	if _, err := dec.ReadToken(); err != nil {
-		return nil, fmt.Errorf("%w: %w", record.ErrMalformed, err)
+		return fmt.Errorf("%w: %w", record.ErrMalformed, err)
+	}
+	if kind, _ := dec.StackIndex(dec.StackDepth()); kind != '{' {
+		return fmt.Errorf("%w: want an object", record.ErrMalformed)
 	}
 	for dec.PeekKind() == '"' {
-		token, err := dec.ReadToken()
+		name, err := dec.ReadToken()
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", record.ErrMalformed, err)
+			return fmt.Errorf("%w: %w", record.ErrMalformed, err)
 		}
-		if token.String() != name {
-			if err := dec.SkipValue(); err != nil {
-				return nil, fmt.Errorf("%w: %w", record.ErrMalformed, err)
-			}
-			continue
+		to := wanted(name.String())
+		if to == nil {
+			err = dec.SkipValue()
+		} else if *to, err = dec.ReadValue(); err == nil && to.Kind() == 'n' {
+			*to = nil
 		}
-		v, err := dec.ReadValue()
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", record.ErrMalformed, err)
+			return fmt.Errorf("%w: %w", record.ErrMalformed, err)
 		}
-		if v.Kind() == 'n' {
-			return nil, nil
-		}
-		return v.Clone(), nil
 	}
-	return nil, nil
+	if _, err := dec.ReadToken(); err != nil {
+		return fmt.Errorf("%w: %w", record.ErrMalformed, err)
+	}
+	return nil
 }

@@ -1,8 +1,13 @@
 package record
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/tributary-bus/tributary/sdk"
 )
@@ -57,18 +62,60 @@ func (d *Document) AppendJSON(dst []byte) []byte {
 
 // ParseDocument decodes a value of PROFILES.
 func ParseDocument(text []byte) (*Document, error) {
-	var raw struct {
-		State   string             `json:"state"`
-		C       uint64             `json:"c"`
-		Profile *sdk.Profile       `json:"profile"`
-		Session *sdk.Session       `json:"session"`
-		Windows map[string]*Window `json:"windows"`
-	}
-	if err := json.Unmarshal(text, &raw); err != nil {
+	d, err := parseDocument(text)
+	switch {
+	case err != nil:
 		return nil, fmt.Errorf("%w: document: %w", ErrMalformed, err)
-	}
-	if raw.Profile == nil || raw.State == "" {
+	case d.Profile == nil || d.State == "":
 		return nil, fmt.Errorf("%w: document without a profile or a state", ErrMalformed)
 	}
-	return &Document{State: raw.State, C: raw.C, Profile: raw.Profile, Session: raw.Session, Windows: raw.Windows}, nil
+	return d, nil
+}
+
+func parseDocument(text []byte) (*Document, error) {
+	dec := jsontext.NewDecoder(bytes.NewBuffer(text))
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, err
+	}
+	d := &Document{}
+	for dec.PeekKind() == '"' {
+		token, err := dec.ReadToken()
+		if err != nil {
+			return nil, err
+		}
+		name := token.String()
+		v, err := dec.ReadValue()
+		if err != nil {
+			return nil, err
+		}
+		if v.Kind() == 'n' {
+			continue
+		}
+		switch name {
+		case "state":
+			err = json.Unmarshal(v, &d.State)
+		case "c":
+			err = json.Unmarshal(v, &d.C)
+		case "profile":
+			if v.Kind() != '{' {
+				return nil, errors.New("profile: want an object")
+			}
+			d.Profile, err = sdk.ProfileOf(sdk.RawObject(v))
+		case "session":
+			d.Session = &sdk.Session{}
+			err = d.Session.UnmarshalJSON(v)
+		case "windows":
+			err = json.Unmarshal(v, &d.Windows)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, err
+	}
+	if _, err := dec.ReadToken(); err != io.EOF { //nolint:errorlint // as jsontext returns it
+		return nil, errors.New("more than one value")
+	}
+	return d, nil
 }
