@@ -13,11 +13,14 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
 )
 
 // The ceilings are what the product could reach if it did nothing: a bare
-// net/http handler that discards the body, and a bare WebSocket that answers
-// each frame. They run in a process of their own, as the product does.
+// net/http handler that discards the body, a bare WebSocket that answers each
+// frame, and a bare responder on NATS. They run in a process of their own, as the
+// product and its plugins do.
 const (
 	ceilingBody = `{"accepted":1,"results":[{"id":"00000000000000000000","status":"accepted"}]}`
 	ceilingAck  = `{"id":2,"ack":{"results":[{"id":"00000000000000000000","status":"accepted"}]}}`
@@ -25,7 +28,8 @@ const (
 
 // ServeCeiling serves the ceilings on a port of its own, writes its address as
 // host:port on a line to out, and returns when in ends: with its parent,
-// however that ended.
+// however that ended. A line "answer URL SEED SUBJECT" on in has it answer requests
+// on NATS with what they hold; it says "ready" then.
 func ServeCeiling(in io.Reader, out io.Writer) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it does not wait
 	if err != nil {
@@ -36,13 +40,60 @@ func ServeCeiling(in io.Reader, out io.Writer) error {
 	go func() { ended <- bare.Serve(listener) }()
 	_, err = fmt.Fprintln(out, listener.Addr())
 	if err == nil {
-		_, err = io.Copy(io.Discard, in)
+		err = follow(in, out)
 	}
 	bare.Close()
 	if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
 	}
 	return err
+}
+
+// follow does what it is told by line, until in ends.
+func follow(in io.Reader, out io.Writer) error {
+	lines := bufio.NewScanner(in)
+	for lines.Scan() {
+		var url, seed, subject string
+		if _, err := fmt.Sscanf(lines.Text(), "answer %s %s %s", &url, &seed, &subject); err != nil {
+			return fmt.Errorf("told %q: %w", lines.Text(), err)
+		}
+		login, err := seedLogin(seed)
+		if err != nil {
+			return err
+		}
+		conn, err := nats.Connect(url, login)
+		if err != nil {
+			return fmt.Errorf("connect to NATS: %w", err)
+		}
+		defer conn.Close()
+		_, err = conn.QueueSubscribe(subject, "ceiling", func(m *nats.Msg) {
+			// Nobody to tell; the call then fails.
+			_ = m.Respond(m.Data)
+		})
+		if err == nil {
+			err = conn.Flush()
+		}
+		if err == nil {
+			_, err = fmt.Fprintln(out, "ready")
+		}
+		if err != nil {
+			return fmt.Errorf("answer on NATS: %w", err)
+		}
+	}
+	return lines.Err()
+}
+
+// seedLogin logs in to NATS with the seed of a user's key.
+func seedLogin(seed string) (nats.Option, error) {
+	pair, err := nkeys.FromSeed([]byte(seed))
+	if err != nil {
+		return nil, fmt.Errorf("log in to NATS: %w", err)
+	}
+	user, err := pair.PublicKey()
+	if err != nil {
+		return nil, fmt.Errorf("log in to NATS: %w", err)
+	}
+	return nats.Nkey(user, pair.Sign), nil
 }
 
 func ceiling() http.Handler {
@@ -82,7 +133,8 @@ func anyBody([]byte, int) bool { return true }
 type ceilingProcess struct {
 	server
 	process *exec.Cmd
-	input   io.Closer
+	input   io.WriteCloser
+	output  *bufio.Reader
 }
 
 // CeilingCommand is the argument with which the binary serves the ceilings.
@@ -104,14 +156,26 @@ func startCeiling(binary string) (*ceilingProcess, error) {
 	if err := c.process.Start(); err != nil {
 		return nil, fmt.Errorf("start the ceiling: %w", err)
 	}
-	c.input = input
-	line, err := bufio.NewReader(output).ReadString('\n')
+	c.input, c.output = input, bufio.NewReader(output)
+	line, err := c.output.ReadString('\n')
 	if err != nil {
 		c.stop()
 		return nil, fmt.Errorf("start the ceiling: it does not tell its address: %w", err)
 	}
 	c.server = server{address: strings.TrimSpace(line), pid: c.process.Process.Pid}
 	return c, nil
+}
+
+// answer has it answer requests on NATS.
+func (c *ceilingProcess) answer(url, seed, subject string) error {
+	_, err := fmt.Fprintln(c.input, "answer", url, seed, subject)
+	if err == nil {
+		_, err = c.output.ReadString('\n')
+	}
+	if err != nil {
+		return fmt.Errorf("have the ceiling answer on NATS: %w", err)
+	}
+	return nil
 }
 
 func (c *ceilingProcess) stop() {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tributary-bus/tributary/core/internal/profile"
 	"github.com/tributary-bus/tributary/core/internal/record"
+	"github.com/tributary-bus/tributary/sdk"
 	"github.com/tributary-bus/tributary/sdk/condition"
 	"github.com/tributary-bus/tributary/sdk/wire"
 )
@@ -21,21 +22,24 @@ type view struct {
 	profile  jsontext.Value // null is empty; nil until it is asked for anew, see text
 	revision uint64         // of the profile
 	doc      *record.Document
-	stored   []byte // the document's text, until doc is set
+	windows  jsontext.Value // of the document, until doc is set
 	now      time.Time
 }
 
 // newView takes the document of the event's profile, or nothing for an event
 // about nobody.
 func newView(e *event, document []byte, now time.Time) (*view, error) {
-	v := &view{event: e, stored: document, now: now}
+	v := &view{event: e, now: now}
 	if document == nil {
 		return v, nil
 	}
 	var revision jsontext.Value
 	err := members(document, func(name string) *jsontext.Value {
-		if name == "profile" {
+		switch name {
+		case "profile":
 			return &v.profile
+		case "windows":
+			return &v.windows
 		}
 		return nil
 	})
@@ -59,13 +63,18 @@ func newView(e *event, document []byte, now time.Time) (*view, error) {
 // document decodes the profile's document where that was not done yet; nil for
 // an event about nobody.
 func (v *view) document() (*record.Document, error) {
-	if v.doc == nil && v.stored != nil {
-		doc, err := record.ParseDocument(v.stored)
-		if err != nil {
-			return nil, fmt.Errorf("profile %s: %w", v.event.profile, err)
-		}
-		v.doc, v.stored = doc, nil
+	if v.doc != nil || v.profile == nil {
+		return v.doc, nil
 	}
+	doc := &record.Document{State: record.StateLive}
+	var err error
+	if doc.Profile, err = sdk.ProfileOf(sdk.RawObject(v.profile)); err == nil && len(v.windows) > 0 {
+		doc.Windows, err = record.ParseWindows(v.windows)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("profile %s: %w", v.event.profile, err)
+	}
+	v.doc, v.windows = doc, nil
 	return v.doc, nil
 }
 

@@ -72,6 +72,11 @@ func ParseDocument(text []byte) (*Document, error) {
 	return d, nil
 }
 
+// ParseWindows decodes the windows of a document.
+func ParseWindows(text []byte) (windows map[string]*Window, err error) {
+	return windows, json.Unmarshal(text, &windows)
+}
+
 func parseDocument(text []byte) (*Document, error) {
 	dec := jsontext.NewDecoder(bytes.NewBuffer(text))
 	if _, err := dec.ReadToken(); err != nil {
@@ -105,7 +110,7 @@ func parseDocument(text []byte) (*Document, error) {
 			d.Session = &sdk.Session{}
 			err = d.Session.UnmarshalJSON(v)
 		case "windows":
-			err = json.Unmarshal(v, &d.Windows)
+			d.Windows, err = ParseWindows(v)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)

@@ -18,7 +18,7 @@ const parentInterval = time.Second
 // most of them rest most of the time.
 func Frugal() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
+		debug.SetGCPercent(400)
 	}
 }
 

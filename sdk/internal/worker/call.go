@@ -99,7 +99,7 @@ func (a *attempt) expire(ctx context.Context, call *wire.Call) {
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) || a.finished.Load() {
 		return
 	}
-	a.fail(call.ID, fmt.Sprintf("the action %s did not answer within %s", a.e.Action, call.Timeout), true)
+	a.fail(call.ID, fmt.Sprintf("the action %s did not answer within %s", a.e.Action, call.Timeout), false)
 	time.AfterFunc(overrunGrace, func() {
 		if a.finished.Load() {
 			return
