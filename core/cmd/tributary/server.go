@@ -289,9 +289,8 @@ func (s *server) stop(ctx context.Context) error {
 	// Runs of flows that are under way may end, while plugins answer and the
 	// processor takes in what they want; then plugins finish what they have begun.
 	s.halt("flows")
-	s.halt("plugins")
-	s.halt("resources", "processor")
-	if s.workers["indexer"] != nil && s.failed.Err() == nil {
+	s.halt("plugins", "resources", "processor")
+	if s.workers["indexer"] != nil && s.failed.Err() == nil && s.bus.Accepting() == nil {
 		s.catchUp(ctx)
 	}
 	s.halt("indexer")

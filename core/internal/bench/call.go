@@ -31,7 +31,7 @@ func call(ctx context.Context, r *run) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, h.stop()) }()
+	defer func() { err = errors.Join(err, h.stop(ctx)) }()
 	bare, err := startCeiling(r.options.Binary)
 	if err != nil {
 		return err
@@ -98,15 +98,17 @@ func startHost(ctx context.Context, dir string) (*host, error) {
 			err = fmt.Errorf("the plugin profile is %s: %s", one.State, one.Reason)
 		}
 		if err != nil {
-			return nil, errors.Join(err, h.stop())
+			return nil, errors.Join(err, h.stop(ctx))
 		}
 		return h, nil
 	case <-ctx.Done():
-		return nil, errors.Join(ctx.Err(), h.stop())
+		return nil, errors.Join(ctx.Err(), h.stop(ctx))
 	}
 }
 
-func (h *host) stop() error { return errors.Join(h.halt(), h.bus.Close(context.Background())) }
+func (h *host) stop(ctx context.Context) error {
+	return errors.Join(h.halt(), h.bus.Close(context.WithoutCancel(ctx)))
+}
 
 // A broker makes users as the product does.
 type broker struct{ bus *bus.Bus }

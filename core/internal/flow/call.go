@@ -115,7 +115,8 @@ func (c *caller) try(ctx context.Context, plugin, action string, node *config.Fl
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()
 	size := 512 + len(call.Config) + len(call.Payload) + len(call.Event) + len(call.Profile) + len(call.Session)
-	answer, err := c.bus.Call(waiting, plugin, action, call.AppendJSON(make([]byte, 0, size)))
+	answer, err := c.bus.Call(waiting, //nolint:contextcheck // it ends with ctx and with the process
+		plugin, action, call.AppendJSON(make([]byte, 0, size)))
 	switch {
 	case err == nil:
 		return c.read(node, call, answer)

@@ -13,7 +13,7 @@ import (
 
 // own carries out one of the engine's own nodes. It changes nothing but what the
 // result says, apart from core/log, which writes a line.
-func own(log func(*config.FlowNode) *slog.Logger, node *config.FlowNode, payload value, vars *condition.Vars) result {
+func own(ctx context.Context, log func(*config.FlowNode) *slog.Logger, node *config.FlowNode, payload value, vars *condition.Vars) result {
 	r := result{port: config.PortDone, payload: payload, attempts: 1}
 	switch node.Action {
 	case actionIf:
@@ -54,7 +54,7 @@ func own(log func(*config.FlowNode) *slog.Logger, node *config.FlowNode, payload
 		var level slog.Level
 		// The definition allows only what UnmarshalText reads.
 		_ = level.UnmarshalText([]byte(node.Log.Level))
-		log(node).Log(context.Background(), level, textOf(text))
+		log(node).Log(ctx, level, textOf(text))
 	case actionFail:
 		text, err := node.Fail.Value(vars)
 		if err == nil {

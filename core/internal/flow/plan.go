@@ -170,11 +170,6 @@ func (p *progress) edge(e config.FlowEdge) state {
 	return waiting
 }
 
-// ended tells whether nothing is left to do.
-func (p *progress) ended() bool {
-	return p.failure != nil || !slices.ContainsFunc(p.steps, func(s step) bool { return s.state == running || s.state == waiting })
-}
-
 // payload is what a node gets: of the edges that have fired, the payload of the
 // first in the order of the flow, and a join a map of them all, by node.
 func (p *progress) payload(node int) value {

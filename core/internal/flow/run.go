@@ -175,7 +175,7 @@ func (r *run) walk(ctx context.Context, v *view) error {
 		for _, n := range next {
 			node := &r.flow.Nodes[n]
 			if node.Config == nil {
-				res := r.own(n, v)
+				res := r.own(ctx, n, v)
 				now = append(now, res)
 				continue
 			}
@@ -215,14 +215,14 @@ func (r *run) walk(ctx context.Context, v *view) error {
 }
 
 // own carries out one of the engine's own nodes.
-func (r *run) own(n int, v *view) result {
+func (r *run) own(ctx context.Context, n int, v *view) result {
 	node := &r.flow.Nodes[n]
 	payload := r.progress.payload(n)
 	vars, err := v.vars(payload, r.variables(node))
 	if err != nil {
 		return result{node: n, err: err, attempts: 1}
 	}
-	res := own(r.log, node, payload, vars)
+	res := own(ctx, r.log, node, payload, vars)
 	res.node = n
 	return res
 }

@@ -50,6 +50,8 @@ const (
 	readWait  = time.Second
 	// keepEvery is how often the places reached are written.
 	keepEvery = time.Second
+	// keepWithin bounds the last time.
+	keepWithin = 500 * time.Millisecond
 	// journalAfter is how long a run may be under way before it is journalled,
 	// so that it does not hold up what a restart has to go back to.
 	journalAfter = time.Second
@@ -86,7 +88,7 @@ func (s *session) run(ctx context.Context, changed <-chan struct{}) error {
 	err = group.Wait()
 	stopReading()
 	s.drain(stopRuns)
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainFor)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepWithin)
 	defer cancel()
 	keeper.keep(last)
 	if errors.Is(err, context.Canceled) {

@@ -63,9 +63,9 @@ func (w *Worker) work(e *Endpoint, n *counts, r micro.Request) {
 		a.finished.Store(true)
 		if cause := recover(); cause != nil {
 			w.log.Error("an action panicked", "action", e.Action, "panic", cause, "call", reply.ID, "stack", string(debug.Stack()))
-			a.fail(reply.ID, fmt.Sprintf("the action %s panicked: %v", e.Action, cause), false)
+			a.fail(reply.ID, fmt.Sprintf("the action %s panicked: %v", e.Action, cause))
 		} else if !returned {
-			a.fail(reply.ID, fmt.Sprintf("the action %s ended its goroutine", e.Action), false)
+			a.fail(reply.ID, fmt.Sprintf("the action %s ended its goroutine", e.Action))
 		}
 		<-w.slots
 		w.taken.Add(-1)
@@ -76,7 +76,7 @@ func (w *Worker) work(e *Endpoint, n *counts, r micro.Request) {
 	}
 	call, err := wire.ParseCall(r.Data())
 	if err != nil {
-		a.fail("", err.Error(), false)
+		a.fail("", err.Error())
 		returned = true
 		return
 	}
@@ -99,7 +99,7 @@ func (a *attempt) expire(ctx context.Context, call *wire.Call) {
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) || a.finished.Load() {
 		return
 	}
-	a.fail(call.ID, fmt.Sprintf("the action %s did not answer within %s", a.e.Action, call.Timeout), false)
+	a.fail(call.ID, fmt.Sprintf("the action %s did not answer within %s", a.e.Action, call.Timeout))
 	time.AfterFunc(overrunGrace, func() {
 		if a.finished.Load() {
 			return
@@ -110,8 +110,8 @@ func (a *attempt) expire(ctx context.Context, call *wire.Call) {
 	})
 }
 
-func (a *attempt) fail(id, message string, temporary bool) {
-	a.answer(&wire.Reply{ID: id, Error: &wire.Error{Message: message, Temporary: temporary}})
+func (a *attempt) fail(id, message string) {
+	a.answer(&wire.Reply{ID: id, Error: &wire.Error{Message: message}})
 }
 
 // buffers are used again: NATS copies what is published.
