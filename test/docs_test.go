@@ -233,6 +233,7 @@ func TestDocumentedMetricsAndEndpoints(t *testing.T) {
 	p := launch(t)
 	p.run("apply", "-f", retail)
 	p.run("send", "page-view", "--user", "1", "--wait", "indexed")
+	p.ask(`{"type":"order-completed","ids":{"user":"1"},"properties":{"total":2000}}`) // so that an action was called
 	page := pages(t)["docs/operating.md"]
 
 	want := names(exported, string(p.api(http.MethodGet, "/metrics", "").body))

@@ -338,3 +338,44 @@ func TestCallsAreTriedAgain(t *testing.T) {
 		t.Errorf("%+v", letters[0])
 	}
 }
+
+// Positions of some partitions only, as a session leaves them that ended before
+// the others were this node's, with a flow that is further back: nothing is
+// passed over in the partitions without one.
+func TestAPartitionWithoutAPositionIsReadFromItsStart(t *testing.T) {
+	r := newRig(t, 0, flowOf("count", "order", "count"))
+	r.plugin("test", map[string]func(*wire.Call) wire.Reply{"count": count})
+	people := users(40)
+	r.send("order", "", people...)
+	eventually(t, "the events", func() bool {
+		done, end, err := r.processor.Processed(t.Context())
+		return err == nil && done == end
+	})
+	last, err := r.bus.EventsLast(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, n, err := r.bus.LastEvent(t.Context(), 0)
+	if err != nil || c == 0 {
+		t.Fatal("no event in partition 0", err)
+	}
+	// Partition 0 is done but for its last event.
+	text := fmt.Appendf(nil, `{"at":{"seq":%d,"c":%d,"n":%d},"flows":{"count":{"seq":%d,"c":%d,"n":%d}}}`, last, c, n, last-1, c, n-1)
+	if _, err := r.bus.PutFlowPosition(t.Context(), 0, text, 0); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	r.settled()
+	inFirst := 0
+	for _, user := range people {
+		n, _ := r.trait(user, "n").(int64)
+		if r.bus.Partition(r.profileID(user)) == 0 {
+			inFirst += int(n)
+		} else if n != 1 {
+			t.Errorf("%s: %d runs, want 1", user, n)
+		}
+	}
+	if inFirst != 1 {
+		t.Errorf("%d runs in the partition that was done but for one event", inFirst)
+	}
+}
