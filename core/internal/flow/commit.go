@@ -25,7 +25,7 @@ type committer struct {
 
 	mu      sync.Mutex
 	last    uint64
-	waiting map[string]chan struct{}
+	waiting map[string]chan *record.Outcome
 }
 
 type outgoing struct {
@@ -44,16 +44,21 @@ const (
 )
 
 func newCommitter(b committing, log *slog.Logger) *committer {
-	return &committer{bus: b, log: log, queue: make(chan outgoing, groupCommands), waiting: map[string]chan struct{}{}}
+	return &committer{bus: b, log: log, queue: make(chan outgoing, groupCommands), waiting: map[string]chan *record.Outcome{}}
 }
 
 // listen takes outcomes until stop is called.
 func (c *committer) listen() (stop func(), err error) {
-	c.prefix, stop, err = c.bus.Replies(func(token string, _ []byte) {
+	c.prefix, stop, err = c.bus.Replies(func(token string, data []byte) {
+		outcome, err := record.ParseOutcome(data)
+		if err != nil {
+			c.log.Error("an outcome cannot be decoded; it is asked for again", "error", err)
+			return
+		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if done := c.waiting[token]; done != nil {
-			close(done)
+			done <- &outcome // it has room for the one
 			delete(c.waiting, token)
 		}
 	})
@@ -61,9 +66,10 @@ func (c *committer) listen() (stop func(), err error) {
 }
 
 // commit sends a command and returns when the processor has committed it, or
-// had done so before.
-func (c *committer) commit(ctx context.Context, partition int, command *record.Command) error {
-	done := make(chan struct{})
+// had done so before. The outcome is not valid where the command came to nothing;
+// then the processor has kept it as a dead letter.
+func (c *committer) commit(ctx context.Context, partition int, command *record.Command) (*record.Outcome, error) {
+	done := make(chan *record.Outcome, 1)
 	c.mu.Lock()
 	c.last++
 	token := strconv.FormatUint(c.last, 36)
@@ -81,15 +87,17 @@ func (c *committer) commit(ctx context.Context, partition int, command *record.C
 	for {
 		select {
 		case c.queue <- out:
+		case outcome := <-done:
+			return outcome, nil
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
 		select {
-		case <-done:
-			return nil
+		case outcome := <-done:
+			return outcome, nil
 		case <-again.C:
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
 }

@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -29,6 +30,8 @@ type lane struct {
 	cursor []place
 	read   uint64
 	room   chan struct{} // holds one where a run has ended
+	// told and failing keep the log from repeating what is said of this flow.
+	told, failing limit
 }
 
 func newLane(s *session, id string) *lane {
@@ -108,6 +111,32 @@ func (l *lane) next(r *run) *run {
 	return queue[0]
 }
 
+// tell logs what went wrong with a run.
+func (l *lane) tell(message string, args ...any) {
+	s := l.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.failing.say(s.engine.log, slog.LevelWarn, message, append([]any{"flow", l.id}, args...)...)
+}
+
+// A limit lets one line through a second and counts the others.
+type limit struct {
+	last time.Time
+	more int
+}
+
+func (t *limit) say(log *slog.Logger, level slog.Level, message string, args ...any) {
+	if time.Since(t.last) < time.Second {
+		t.more++
+		return
+	}
+	if t.more > 0 {
+		args = append(args, "not_logged", t.more)
+	}
+	log.Log(context.Background(), level, message, args...)
+	t.last, t.more = time.Now(), 0
+}
+
 // settle notes that a restart need not go back to a run: it has ended, or is in
 // the journal.
 func (l *lane) settle(r *run) {
@@ -142,7 +171,7 @@ func (l *lane) fallBehind() {
 	s := l.session
 	l.behind, l.read, l.cursor = true, s.read, slices.Clone(s.cursor)
 	s.engine.metrics.fallenBehind.Inc()
-	s.engine.log.Info("a flow does not keep up; it is left to a reader of its own", "flow", l.id)
+	l.told.say(s.engine.log, slog.LevelInfo, "a flow does not keep up; it is left to a reader of its own", "flow", l.id)
 	l.catchUp()
 }
 
@@ -243,6 +272,6 @@ func (l *lane) rejoin() bool {
 	}
 	l.behind, l.cursor = false, nil
 	s.joins++
-	s.engine.log.Info("a flow has caught up", "flow", l.id)
+	s.engine.log.Debug("a flow has caught up", "flow", l.id)
 	return true
 }

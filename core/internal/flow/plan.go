@@ -44,9 +44,10 @@ type progress struct {
 
 // A failure is why a run failed.
 type failure struct {
-	Node     string `json:"node"`
-	Message  string `json:"message"`
-	Attempts int    `json:"attempts"`
+	Node, Message string
+	Attempts      int
+	// kept is true where there is a dead letter already.
+	kept bool
 }
 
 // A result is what became of a node.

@@ -59,8 +59,11 @@ func (r *run) execute(ctx context.Context) {
 	}
 	if f := r.progress.failure; f != nil && ctx.Err() == nil {
 		e.metrics.failed.Inc()
-		e.log.Warn("a run failed; its event is a dead letter", "flow", r.flow.ID, "run", r.id, "node", f.Node, "reason", f.Message, "attempts", f.Attempts)
-		err = r.bury(ctx, f)
+		r.lane.tell("a run failed; what it was for is a dead letter", "run", r.id, "node", f.Node, "reason", f.Message, "attempts", f.Attempts)
+		err = nil
+		if !f.kept {
+			err = r.bury(ctx, f)
+		}
 	}
 	if ctx.Err() != nil {
 		return
@@ -98,7 +101,7 @@ func (r *run) carryOut(ctx context.Context) error {
 	if err := r.walk(ctx, view); err != nil || r.progress.failure != nil {
 		return err
 	}
-	if err := r.commit(ctx, view); err != nil {
+	if err := r.commit(ctx, view); err != nil || r.progress.failure != nil {
 		return err
 	}
 	e.metrics.ended.Inc()
@@ -308,10 +311,18 @@ func (r *run) commit(ctx context.Context, v *view) error {
 	if r.event.profile != "" {
 		partition = r.lane.session.engine.bus.Partition(r.event.profile)
 	}
-	return r.lane.session.engine.commits.commit(ctx, partition, &record.Command{
+	outcome, err := r.lane.session.engine.commits.commit(ctx, partition, &record.Command{
 		Kind: record.KindPatch, ID: record.PatchID(r.id, 0), Profile: r.event.profile, Hops: r.event.stored.Hops,
 		Patient: r.event.stored.Reply == "", Received: v.now, Body: record.AppendPatch(nil, &patch),
 	})
+	if err != nil || outcome.Valid {
+		return err
+	}
+	r.progress.failure = &failure{Message: "what the run wants of the profile came to nothing", Attempts: 1, kept: true}
+	if len(outcome.Errors) > 0 {
+		r.progress.failure.Message += ": " + outcome.Errors[0].Message
+	}
+	return nil
 }
 
 // bury keeps the event of a run that failed as a dead letter.
