@@ -124,7 +124,7 @@ func (s *server) actions() config.Actions {
 // openFlows makes the engine of flows, which begins when the plugins are up.
 func (s *server) openFlows() {
 	s.flows = flow.New(flow.Options{
-		Bus: s.bus, Resources: s.resources, Owner: s.processor, Actions: s.actions, Ready: s.plugins.Registered(), Log: s.log,
+		Bus: s.bus, Resources: s.resources, Owner: s.processor, Actions: s.actions, Done: s.processor.Seen, Ready: s.plugins.Registered(), Log: s.log,
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -195,6 +196,18 @@ func (b *Bus) URL() string {
 	return strings.Join(b.options.URLs, ",")
 }
 
+// redacted are URLs without the passwords that they hold.
+func redacted(urls []string) string {
+	list := make([]string, len(urls))
+	for i, text := range urls {
+		list[i] = "(not a URL)"
+		if u, err := url.Parse(text); err == nil {
+			list[i] = u.Redacted()
+		}
+	}
+	return strings.Join(list, ",")
+}
+
 // Credentials is the path of the file that URL is used with, or empty.
 func (b *Bus) Credentials() string {
 	if b.server != nil {
@@ -259,7 +272,7 @@ func (b *Bus) open(ctx context.Context) (err error) {
 		if err := b.openMint(); err != nil {
 			return err
 		}
-		b.log.Info("how durable an acknowledgement is depends on the external NATS: its replicas and its sync_interval", "urls", b.URL())
+		b.log.Info("how durable an acknowledgement is depends on the external NATS: its replicas and its sync_interval", "urls", redacted(b.options.URLs))
 	}
 	if err := b.connect(); err != nil {
 		return err

@@ -98,11 +98,18 @@ func (g *gate) Check(c server.ClientAuthentication) bool {
 		}
 		left = append(left, id)
 	}
+	user.clients = left
+	if len(left) >= userConnections {
+		return false
+	}
 	user.clients = append(left, c.GetID())
 	g.clients[c.GetID()] = user
 	c.RegisterUser(&server.User{Permissions: user.permissions})
 	return true
 }
+
+// userConnections bounds the connections of one plugin's process, which needs one.
+const userConnections = 8
 
 // saw tells of what a connection tried, and returns false where it is not a
 // plugin's.

@@ -20,6 +20,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
+	"golang.org/x/time/rate"
 )
 
 // What the embedded server keeps in the data directory beside its store.
@@ -30,6 +31,8 @@ const (
 
 const (
 	maxPayload = 8 << 20
+	// maxSubscriptions bounds those of one connection: our own have some hundreds.
+	maxSubscriptions = 50_000
 	// startTimeout allows for recovering a large store.
 	startTimeout = 2 * time.Minute
 	// lameDuck bounds how long connections that others left open are kept
@@ -100,7 +103,7 @@ func (e *embedded) start() error {
 	s, err := server.NewServer(&server.Options{
 		ServerName: e.name, Host: e.host, Port: e.port, NoSigs: true,
 		JetStream: true, StoreDir: e.dir, JetStreamMaxStore: e.limit, JetStreamMaxMemory: 64 << 20,
-		DisableJetStreamBanner: true, MaxPayload: maxPayload,
+		MaxSubs: maxSubscriptions, DisableJetStreamBanner: true, MaxPayload: maxPayload,
 		CustomClientAuthentication: e.gate, AlwaysEnableNonce: true,
 		LameDuckDuration: lameDuck, LameDuckGracePeriod: lameDuck / 4,
 	})
@@ -108,7 +111,7 @@ func (e *embedded) start() error {
 		return fmt.Errorf("configure the embedded NATS server: %w", err)
 	}
 	e.gate.guard(s)
-	logger := &serverLog{log: e.log, gate: e.gate}
+	logger := &serverLog{log: e.log, gate: e.gate, pace: rate.NewLimiter(serverLines, serverBurst)}
 	s.SetLoggerV2(logger, false, false, false)
 	s.Start()
 	for start := time.Now(); !s.ReadyForConnections(20 * time.Millisecond); {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/config"
 	"github.com/tributary-bus/tributary/sdk"
 )
 
@@ -11,7 +12,8 @@ import (
 // them.
 type answer struct {
 	reply    string
-	left     int // flows that have not ended
+	left     map[string]struct{} // flows that have not ended; nil before it is known which there are
+	ended    map[string]struct{} // those that have
 	response map[string]any
 	since    time.Time
 }
@@ -21,13 +23,31 @@ const answerFor = time.Minute
 
 // await notes that a caller waits for an event's flows; without any, the caller
 // is answered at once. s.mu is held.
-func (s *session) await(stored *bus.StoredEvent, flows int) {
-	a := &answer{reply: stored.Reply, left: flows, response: map[string]any{}, since: time.Now()}
-	if flows == 0 {
+func (s *session) await(stored *bus.StoredEvent, flows []*config.Flow) {
+	key := keyOf(stored)
+	a := s.answers[key]
+	if a == nil {
+		a = newAnswer(stored)
+	}
+	if a.left != nil {
+		return // since before the partitions changed
+	}
+	a.left = map[string]struct{}{}
+	for _, f := range flows {
+		if _, over := a.ended[f.ID]; !over {
+			a.left[f.ID] = struct{}{}
+		}
+	}
+	if len(a.left) == 0 {
+		delete(s.answers, key)
 		s.respond(a)
 		return
 	}
-	s.answers[keyOf(stored)] = a
+	s.answers[key] = a
+}
+
+func newAnswer(stored *bus.StoredEvent) *answer {
+	return &answer{reply: stored.Reply, ended: map[string]struct{}{}, response: map[string]any{}, since: time.Now()}
 }
 
 // answer takes what a run that has ended says.
@@ -39,13 +59,15 @@ func (s *session) answer(r *run) {
 	defer s.mu.Unlock()
 	key := keyOf(r.event.stored)
 	a := s.answers[key]
-	if a == nil {
-		return
+	if a == nil { // its reader is ahead of the session's
+		a = newAnswer(r.event.stored)
+		s.answers[key] = a
 	}
+	a.ended[r.flow.ID] = struct{}{}
 	if r.progress.answered && r.progress.failure == nil {
 		a.response[r.flow.ID] = r.progress.response.decode()
 	}
-	if a.left--; a.left == 0 {
+	if delete(a.left, r.flow.ID); a.left != nil && len(a.left) == 0 {
 		delete(s.answers, key)
 		s.respond(a)
 	}

@@ -44,7 +44,7 @@ func own(ctx context.Context, log func(*config.FlowNode) *slog.Logger, node *con
 			r.err = err
 			break
 		}
-		r.response, r.answered = decoded(v), true
+		r.response, r.answered = value{text: sdk.AppendValue(nil, v)}, true // not what later nodes may change
 	case actionLog:
 		text, err := node.Log.Message.Value(vars)
 		if err != nil {

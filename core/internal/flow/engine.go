@@ -19,6 +19,7 @@ import (
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/config"
+	"github.com/tributary-bus/tributary/core/internal/record"
 )
 
 // Options are what an Engine works with.
@@ -29,6 +30,8 @@ type Options struct {
 	Owner Owner
 	// Actions is the catalogue against which answers are checked; nil: none.
 	Actions func() config.Actions
+	// Done tells whether a run's patch, by its id, was folded already; nil: never.
+	Done func(patch record.ID) (bool, error)
 	// Ready is closed when the plugins have been started: no event is read
 	// before. Nil: they have.
 	Ready <-chan struct{}
@@ -86,6 +89,7 @@ type Engine struct {
 	calls   *caller
 	commits *committer
 	current atomic.Pointer[session]
+	answers map[eventKey]*answer // of callers who wait, guarded by the session's mutex
 }
 
 // New returns an engine that is not running yet.
@@ -102,7 +106,7 @@ func New(o Options) *Engine {
 	m := newCounters()
 	return &Engine{
 		options: o, bus: o.Bus, log: o.Log, metrics: m,
-		calls: newCaller(o.Bus, o.Actions, m), commits: newCommitter(o.Bus, o.Log),
+		calls: newCaller(o.Bus, o.Actions, m), commits: newCommitter(o.Bus, o.Log), answers: map[eventKey]*answer{},
 	}
 }
 

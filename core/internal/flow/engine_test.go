@@ -90,9 +90,9 @@ func TestAFlowThatFallsBehindCatchesUp(t *testing.T) {
 	gate := make(chan struct{})
 	open := sync.OnceFunc(func() { close(gate) })
 	defer open()
-	var quick atomic.Int64
+	var quick, slow atomic.Int64
 	r.plugin("test", map[string]func(*wire.Call) wire.Reply{
-		"slow": func(call *wire.Call) wire.Reply { <-gate; return count(call) },
+		"slow": func(call *wire.Call) wire.Reply { <-gate; slow.Add(1); return count(call) },
 		"quick": func(*wire.Call) wire.Reply {
 			quick.Add(1)
 			return wire.Reply{}
@@ -117,6 +117,16 @@ func TestAFlowThatFallsBehindCatchesUp(t *testing.T) {
 	r.send("order", "", people...)
 	r.settled()
 	wantRuns(t, r, people, 11)
+	// Over and over, at full speed: whatever catches up, no event is run for twice.
+	for range 30 {
+		r.send("order", "", people...)
+		r.send("order", "", people...)
+	}
+	r.settled()
+	wantRuns(t, r, people, 71)
+	if n := slow.Load(); n != 71*20 {
+		t.Errorf("the slow flow's action was called %d times, want %d", n, 71*20)
+	}
 }
 
 // A run that takes long is journalled: after a restart it goes on at the node

@@ -35,7 +35,8 @@ type event struct {
 }
 
 func parseEvent(stored *bus.StoredEvent) (*event, error) {
-	e := &event{stored: stored}
+	own := *stored // of a batch, which a run that takes long would keep whole
+	e := &event{stored: &own}
 	var revision, config jsontext.Value
 	err := members(stored.Data, func(name string) *jsontext.Value {
 		switch name {

@@ -29,6 +29,7 @@ type storedRun struct {
 	Place     place           `json:"place"`
 	Type      string          `json:"type"`
 	Hops      uint8           `json:"hops,omitempty"`
+	Reply     string          `json:"reply,omitempty"`
 	Begun     time.Time       `json:"begun"`
 	Held      bool            `json:"held"` // the trigger has held
 	Progress  storedProgress  `json:"progress"`
@@ -53,7 +54,6 @@ func (r *run) journal(ctx context.Context) error {
 	s := r.lane.session
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.journalled = true
 	r.lane.settle(r)
 	return nil
 }
@@ -62,7 +62,7 @@ func (r *run) journal(ctx context.Context) error {
 func (r *run) write(ctx context.Context) error {
 	e := r.event.stored
 	text, err := json.Marshal(storedRun{
-		Flow: r.flow.ID, Partition: e.Partition, Place: placeOf(e), Type: e.Type, Hops: e.Hops, Begun: r.begun.UTC(),
+		Flow: r.flow.ID, Partition: e.Partition, Place: placeOf(e), Type: e.Type, Hops: e.Hops, Reply: e.Reply, Begun: r.begun.UTC(),
 		Held: r.held, Progress: r.progress.store(), Event: e.Data,
 	})
 	if err != nil {
@@ -71,6 +71,7 @@ func (r *run) write(ctx context.Context) error {
 	revision, err := r.lane.session.engine.bus.PutRun(ctx, r.id, text, r.revision)
 	if err == nil {
 		r.revision = revision
+		r.lane.session.unsynced.Store(true)
 	}
 	return err
 }
@@ -78,16 +79,30 @@ func (r *run) write(ctx context.Context) error {
 // resume takes up the runs of the journal that are of this node's partitions, in
 // the order in which they came. It is called before anything is read.
 func (s *session) resume(ctx context.Context) error {
-	var runs []*run
+	// Of a run that was written as the server was killed the latest entry counts.
+	type entry struct {
+		text     []byte
+		revision uint64
+	}
+	entries := map[string]entry{}
 	err := s.engine.bus.Runs(ctx, func(id string, text []byte, revision uint64) error {
-		r, err := s.restore(ctx, id, text, revision)
-		if r != nil {
-			runs = append(runs, r)
+		if revision > entries[id].revision {
+			entries[id] = entry{text, revision}
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("read the journal of runs: %w", err)
+	}
+	var runs []*run
+	for id, e := range entries {
+		r, err := s.restore(ctx, id, e.text, e.revision)
+		if err != nil {
+			return fmt.Errorf("take up run %s of the journal: %w", id, err)
+		}
+		if r != nil {
+			runs = append(runs, r)
+		}
 	}
 	slices.SortFunc(runs, func(a, b *run) int {
 		x, y := a.event.stored, b.event.stored
@@ -116,7 +131,7 @@ func (s *session) restore(ctx context.Context, id string, text []byte, revision 
 	}
 	e, err := parseEvent(&bus.StoredEvent{
 		Seq: stored.Place.Seq, Partition: stored.Partition, C: stored.Place.C, N: stored.Place.N, Type: stored.Type,
-		Hops: stored.Hops, Data: stored.Event,
+		Hops: stored.Hops, Reply: stored.Reply, Data: stored.Event,
 	})
 	if err != nil {
 		return nil, s.giveUp(ctx, id, text, revision, err)

@@ -38,6 +38,7 @@ func (k *keeper) load(ctx context.Context) (after uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	s.old = last
 	// What lay above may have been lost with the power, and be stored again at
 	// other sequences: the marks tell what is known of it.
 	floor := s.engine.bus.Floor().Events
@@ -101,18 +102,13 @@ func (k *keeper) run(ctx context.Context) {
 // forgotten. A failure is tried again at the next turn.
 func (k *keeper) keep(ctx context.Context) {
 	s := k.session
-	due, journalled := k.due()
-	if len(due) == 0 {
-		return
-	}
-	if journalled {
+	due := k.due()
+	if s.unsynced.Swap(false) {
 		if err := s.engine.bus.SyncRuns(ctx); err != nil {
 			if ctx.Err() == nil {
 				s.engine.log.Warn("the journal of runs cannot be made durable; it is tried again", "error", err)
 			}
-			s.mu.Lock()
-			s.journalled = true
-			s.mu.Unlock()
+			s.unsynced.Store(true)
 			return
 		}
 	}
@@ -136,16 +132,15 @@ func (k *keeper) keep(ctx context.Context) {
 	}
 }
 
-// due returns the positions that differ from what was written, and whether runs
-// were journalled since it was asked last.
-func (k *keeper) due() (due map[int][]byte, journalled bool) {
+// due returns the positions that differ from what was written.
+func (k *keeper) due() map[int][]byte {
 	s := k.session
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.started {
-		return nil, false
+		return nil
 	}
-	due = map[int][]byte{}
+	due := map[int][]byte{}
 	for p, owned := range s.owned {
 		if !owned {
 			continue
@@ -164,6 +159,5 @@ func (k *keeper) due() (due map[int][]byte, journalled bool) {
 			due[p] = text
 		}
 	}
-	journalled, s.journalled = s.journalled, len(due) == 0 && s.journalled
-	return due, journalled
+	return due
 }

@@ -25,7 +25,8 @@ type lane struct {
 	// to go back to; those at the head that are settled are taken off.
 	open [][]*run
 	// behind is true while the flow has a reader of its own, which has read up
-	// to cursor and, of the stream, up to read.
+	// to cursor and, of the stream, up to read; it may have been ahead of the
+	// session when it ended.
 	behind bool
 	cursor []place
 	read   uint64
@@ -90,7 +91,6 @@ func (l *lane) next(r *run) *run {
 	defer s.mu.Unlock()
 	if r.ended {
 		delete(l.live, r)
-		delete(s.resumed, r.id)
 		l.settle(r)
 	}
 	l.free++
@@ -169,7 +169,13 @@ func (l *lane) low(p int) place {
 // session's stands.
 func (l *lane) fallBehind() {
 	s := l.session
-	l.behind, l.read, l.cursor = true, s.read, slices.Clone(s.cursor)
+	cursor := slices.Clone(s.cursor)
+	for p := range cursor {
+		if l.had(p, cursor[p]) {
+			cursor[p] = l.cursor[p]
+		}
+	}
+	l.behind, l.read, l.cursor = true, s.read, cursor
 	s.engine.metrics.fallenBehind.Inc()
 	l.told.say(s.engine.log, slog.LevelInfo, "a flow does not keep up; it is left to a reader of its own", "flow", l.id)
 	l.catchUp()
@@ -244,6 +250,10 @@ func (l *lane) takeAside(ctx context.Context, scout *scout, stored *bus.StoredEv
 	mine := slices.IndexFunc(flows, func(f *config.Flow) bool { return f.ID == l.id })
 	for {
 		s.mu.Lock()
+		if err := s.reading.Err(); err != nil {
+			s.mu.Unlock()
+			return err
+		}
 		before := l.cursor[p]
 		before.Seq = stored.Seq - 1
 		if mine < 0 || l.offer(flows[mine], e, before) {
@@ -270,8 +280,12 @@ func (l *lane) rejoin() bool {
 			return false
 		}
 	}
-	l.behind, l.cursor = false, nil
+	l.behind = false
 	s.joins++
 	s.engine.log.Debug("a flow has caught up", "flow", l.id)
 	return true
 }
+
+// had tells whether the flow's own reader has offered an event before the session
+// came to it.
+func (l *lane) had(p int, at place) bool { return l.cursor != nil && l.cursor[p].covers(at) }

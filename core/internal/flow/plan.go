@@ -120,8 +120,7 @@ func (p *progress) take(r *result) {
 		if p.failure == nil {
 			p.failure = &failed
 		}
-		p.steps[r.node].state = done
-		return
+		return // as if it were still running: a journal must not have it done
 	}
 	p.steps[r.node] = step{state: done, port: config.PortError, payload: decoded(map[string]any{"error": map[string]any{
 		"message": failed.Message, "node": failed.Node, "attempts": int64(failed.Attempts),

@@ -146,6 +146,16 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+func TestAFailedNodeIsNotStoredAsDone(t *testing.T) {
+	p := newProgress(graph(t, "start -> a", "start -> b", "a -> c"))
+	plan(p)
+	plan(p, result{node: 0, err: errors.New("no")})
+	stored := p.store()
+	if len(stored.Steps) != 0 {
+		t.Errorf("stored %v", stored.Steps)
+	}
+}
+
 func TestPlanGathersWhatNodesWant(t *testing.T) {
 	p := newProgress(graph(t, "start -> a", "start -> b", "a -> all", "b -> all", "all -> z"))
 	plan(p)

@@ -109,7 +109,7 @@ func (r *rig) open() {
 
 // start runs an engine.
 func (r *rig) start() {
-	r.engine = New(Options{Bus: r.bus, Resources: r.resources, Owner: r.processor, Window: r.window})
+	r.engine = New(Options{Bus: r.bus, Resources: r.resources, Owner: r.processor, Done: r.processor.Seen, Window: r.window})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- r.engine.Run(ctx) }()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ type run struct {
 	event  *event
 	before place     // in the event's partition, before the event
 	begun  time.Time // when it came to be under way
+	size   int       // of what its nodes have answered, in bytes
 
 	// mu guards what is journalled: the progress, and the revision of the
 	// journal's entry (0: none).
@@ -76,7 +78,12 @@ func (r *run) execute(ctx context.Context) {
 	revision := r.revision
 	r.mu.Unlock()
 	if revision > 0 {
-		if err := e.bus.DeleteRun(ctx, r.id, revision); err != nil {
+		err := e.bus.DeleteRun(ctx, r.id, revision)
+		if errors.Is(err, bus.ErrConflict) {
+			// Another node wrote it as it let the partition go: the run is over all the same.
+			err = e.bus.DeleteRun(ctx, r.id, math.MaxInt64)
+		}
+		if err != nil {
 			e.log.Warn("a run that has ended stays in the journal; it is ended again at the next start", "flow", r.flow.ID, "run", r.id, "error", err)
 		}
 	}
@@ -88,6 +95,9 @@ func (r *run) execute(ctx context.Context) {
 // or has ended and what it wants is committed.
 func (r *run) carryOut(ctx context.Context) error {
 	e := r.lane.session.engine
+	if done, err := r.done(); done || err != nil {
+		return err
+	}
 	view, err := r.look(ctx)
 	if err != nil {
 		return err
@@ -106,6 +116,20 @@ func (r *run) carryOut(ctx context.Context) error {
 	}
 	e.metrics.ended.Inc()
 	return nil
+}
+
+// done tells whether the run had been committed before this session began, so that
+// there is nothing left of it: begun again, it would see its own changes.
+func (r *run) done() (bool, error) {
+	s := r.lane.session
+	if s.engine.options.Done == nil || r.event.stored.Seq > s.old {
+		return false, nil
+	}
+	done, err := s.engine.options.Done(record.PatchID(r.id, 0))
+	if err != nil {
+		return false, fmt.Errorf("ask whether run %s was committed: %w", r.id, err)
+	}
+	return done, nil
 }
 
 // trigger asks for what the event alone did not tell.
@@ -171,8 +195,11 @@ func (r *run) walk(ctx context.Context, v *view) error {
 	}
 	next := r.advance(ctx)
 	results := make(chan result, len(r.flow.Nodes))
+	// A run that has failed has no use for the answers to its other calls.
+	calling, cancel := context.WithCancel(ctx)
 	var calls sync.WaitGroup
 	defer calls.Wait()
+	defer cancel()
 	for running := 0; ; {
 		var now []result
 		for _, n := range next {
@@ -188,7 +215,7 @@ func (r *run) walk(ctx context.Context, v *view) error {
 				continue
 			}
 			running++
-			work := func() { results <- r.lane.session.engine.calls.work(ctx, n, node, call) }
+			work := func() { results <- r.lane.session.engine.calls.work(calling, n, node, call) }
 			if running == 1 && len(next) == 1 {
 				work()
 			} else {
@@ -206,7 +233,11 @@ func (r *run) walk(ctx context.Context, v *view) error {
 			if now[i].err != nil {
 				continue
 			}
-			if err := v.apply(now[i].patches); err != nil {
+			err := r.weigh(&now[i])
+			if err == nil {
+				err = v.apply(now[i].patches)
+			}
+			if err != nil {
 				now[i] = result{node: now[i].node, err: err, attempts: now[i].attempts}
 			}
 		}
@@ -215,6 +246,25 @@ func (r *run) walk(ctx context.Context, v *view) error {
 			return nil
 		}
 	}
+}
+
+// maxRun bounds, in bytes, what the nodes of a run may answer together: it has to
+// fit into one command, and into one entry of the journal.
+const maxRun = 512 << 10
+
+// weigh refuses a node's result that would make the run too large.
+func (r *run) weigh(res *result) error {
+	size := len(res.payload.text) + len(res.response.text)
+	for _, p := range res.patches {
+		size += len(p.Path) + len(p.Value) + 32
+	}
+	for _, e := range res.events {
+		size += len(e.Type) + len(e.Properties) + len(e.Traits) + len(e.Context) + 256
+	}
+	if r.size += size; r.size > maxRun {
+		return fmt.Errorf("the answers of the run's nodes have more than %d bytes together", maxRun)
+	}
+	return nil
 }
 
 // own carries out one of the engine's own nodes.
@@ -263,7 +313,7 @@ func (r *run) advance(ctx context.Context, results ...result) []int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	next := plan(r.progress, results...)
-	if r.revision > 0 && len(results) > 0 {
+	if r.revision > 0 && len(results) > 0 && r.progress.failure == nil {
 		if err := r.write(ctx); err != nil && ctx.Err() == nil {
 			r.lane.session.engine.log.Warn("a step of a run cannot be journalled", "flow", r.flow.ID, "run", r.id, "error", err)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -25,23 +26,27 @@ type session struct {
 	reading, runs context.Context
 	group         sync.WaitGroup // of runs and of readers of slow flows
 
+	// old is the last event of the stream when the session began: runs up to it may
+	// have been committed before.
+	old uint64
+
 	mu      sync.Mutex
 	cursor  []place // how far the reader is, by partition
 	read    uint64  // the last sequence read
 	lanes   map[string]*lane
-	joins   uint64              // how often a flow has caught up
-	resumed map[string]struct{} // runs taken up from the journal
-	answers map[eventKey]*answer
+	joins   uint64               // how often a flow has caught up
+	resumed map[string]struct{}  // runs taken up from the journal, also those that have ended
+	answers map[eventKey]*answer // the engine's
 	started bool
-	// journalled is true where runs were journalled since the positions were
-	// written last.
-	journalled bool
+	// unsynced is true where the journal, or a dead letter, was written since it
+	// was last made durable.
+	unsynced atomic.Bool
 }
 
 func newSession(e *Engine, owned []bool) *session {
 	return &session{
 		engine: e, owned: owned, cursor: make([]place, len(owned)),
-		lanes: map[string]*lane{}, resumed: map[string]struct{}{}, answers: map[eventKey]*answer{},
+		lanes: map[string]*lane{}, resumed: map[string]struct{}{}, answers: e.answers,
 	}
 }
 
@@ -183,14 +188,17 @@ func (s *session) take(ctx context.Context, scout *scout, stored *bus.StoredEven
 			return err
 		}
 	}
+	if err := s.reading.Err(); err != nil {
+		return err // runs that waited are not begun any more, nor is what comes after them
+	}
 	before := s.cursor[p]
 	before.Seq = stored.Seq - 1 // what is below is done, or open in another partition
 	if stored.Reply != "" {
-		s.await(stored, len(flows))
+		s.await(stored, flows)
 	}
 	for _, f := range flows {
 		l := s.lane(f.ID)
-		if !l.behind && !l.offer(f, e, before) {
+		if !l.behind && !l.had(p, placeOf(stored)) && !l.offer(f, e, before) {
 			l.fallBehind()
 		}
 	}
@@ -236,8 +244,10 @@ func (s *session) sweep(ctx context.Context) {
 		}
 		for _, r := range s.overdue() {
 			if err := r.journal(ctx); err != nil && ctx.Err() == nil {
-				s.engine.log.Warn("a run that takes long cannot be journalled; a restart would begin it anew", "flow", r.flow.ID, "error", err)
-				break
+				r.lane.tell("a run that takes long cannot be journalled; a restart would begin it anew", "run", r.id, "error", err)
+				if errors.Is(err, bus.ErrRunsFull) {
+					break
+				}
 			}
 		}
 		s.forgetAnswers()

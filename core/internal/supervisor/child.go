@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -168,9 +169,13 @@ func (c *child) Diagnose(context.Context) string {
 	return "it does not speak the plugin protocol; plugins are built with package sdk"
 }
 
-// PluginToHost implements runner.Runner.
+// PluginToHost implements runner.Runner. The control service of a plugin is on a
+// socket of this machine; to connect anywhere else may take minutes.
 func (c *child) PluginToHost(network, address string) (string, string, error) {
-	return network, address, nil
+	if host, _, err := net.SplitHostPort(address); network == "unix" || err == nil && net.ParseIP(host).IsLoopback() {
+		return network, address, nil
+	}
+	return "", "", fmt.Errorf("it wants to be reached at %s %.100s; a plugin listens on a Unix socket or a loopback address", network, address)
 }
 
 // HostToPlugin implements runner.Runner.

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"bytes"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -59,6 +60,16 @@ func (j *journal) hide(instance string, secret string) {
 		return
 	}
 	j.secrets[instance] = []byte(secret)
+}
+
+// redact returns a text without the secrets.
+func (j *journal) redact(text string) string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, secret := range j.secrets {
+		text = strings.ReplaceAll(text, string(secret), "(secret)")
+	}
+	return text
 }
 
 // write takes a line in and returns it without the secrets.

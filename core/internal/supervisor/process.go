@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -162,7 +163,9 @@ func (r *process) retire(ctx context.Context) (clean bool) {
 	late := time.AfterFunc(r.pace.stop, func() { r.child.kill("it did not end when it was asked to") })
 	defer late.Stop()
 	// Its answer changes nothing; where none comes, the process is killed.
-	_, _ = r.api.Stop(context.WithoutCancel(ctx), &control.StopRequest{})
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.pace.stop)
+	defer cancel()
+	_, _ = r.api.Stop(stopping, &control.StopRequest{})
 	r.client.Kill() // asks it to end, and waits for that
 	r.close()
 	return clean
@@ -174,8 +177,29 @@ func (r *process) close() {
 	r.client.Kill()
 	r.watching.Wait()
 	r.journal.hide(r.instance, "")
-	// The system removes it at the next start.
-	_ = os.RemoveAll(r.work)
+	// What cannot be removed now is tried again at the next start.
+	_ = removeAll(r.work)
+}
+
+// removeAll removes a directory that a plugin has worked in, also where the plugin
+// has made directories in it that nothing can be removed from.
+func removeAll(dir string) error {
+	err := os.RemoveAll(dir)
+	if err == nil {
+		return nil
+	}
+	root, open := os.OpenRoot(dir)
+	if open != nil {
+		return err
+	}
+	defer root.Close()
+	_ = fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, _ error) error {
+		if d != nil && d.IsDir() {
+			_ = root.Chmod(path, 0o700) // else RemoveAll says why
+		}
+		return nil
+	})
+	return os.RemoveAll(dir)
 }
 
 // A failure is why a process did not come up.
@@ -200,17 +224,18 @@ func (r *process) failed(during string, err error) error {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+	said, answer := r.journal.redact(oneLine(err)), r.journal.redact(oneLine(errors.New(status.Convert(err).Message())))
 	r.close()
 	reason, output := r.child.explain()
 	ended := reason != ""
 	if !ended {
-		reason = oneLine(err)
+		reason = said
 		switch {
 		case during == "":
 		case status.Code(err) == codes.DeadlineExceeded:
 			reason = fmt.Sprintf("%s was not answered within %v", during, r.pace.answer)
 		default:
-			reason = during + " was answered: " + oneLine(errors.New(status.Convert(err).Message()))
+			reason = during + " was answered: " + answer
 		}
 	}
 	return &failure{during, ended, reason, output, err}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -39,6 +40,7 @@ func (p *plugin) start(ctx context.Context, anew bool) (*process, error) {
 	if err := p.connect(ctx, r, m); err != nil {
 		r.close()
 		p.left(r)
+		p.tellEnded() // it may have taken calls already
 		return nil, err
 	}
 	r.watch(ctx, p.s.o.Memory)
@@ -115,12 +117,22 @@ func (p *plugin) verify(anew bool) (string, error) {
 	return sum, nil
 }
 
+// maxBinary bounds what is hashed before a start, in bytes.
+const maxBinary = 1 << 30
+
 func sumOf(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe would wait for a writer
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxBinary) {
+		err = fmt.Errorf("want a regular file of at most %d bytes, it is %s of %d", maxBinary, info.Mode(), info.Size())
+	}
+	if err != nil {
+		return "", err
+	}
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
 		return "", err

@@ -64,6 +64,9 @@ func (p *plugin) note(err error) {
 	p.last = end
 }
 
+// maxProblem bounds what is shown of a process's own words, in bytes.
+const maxProblem = 512
+
 func (p *plugin) violation(text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -98,7 +101,7 @@ func (p *plugin) info() client.Plugin {
 			if !report.GetConnected() && out.Reason == "" {
 				out.Reason = "it has no connection to NATS"
 				if problem := report.GetProblem(); problem != "" {
-					out.Reason += ": " + problem
+					out.Reason += ": " + p.journal.redact(problem[:min(len(problem), maxProblem)])
 				}
 			}
 		}

@@ -246,8 +246,9 @@ func (s *Supervisor) Degraded() []client.Part {
 
 // prepare finds the plugins.
 func (s *Supervisor) prepare() error {
-	if err := os.RemoveAll(s.o.Work); err != nil {
-		return fmt.Errorf("empty the plugins' working directory: %w", err)
+	if err := removeAll(s.o.Work); err != nil {
+		// Each process makes a directory of its own in it: what is left is in nobody's way.
+		s.o.Log.Warn("what plugins have left in their working directory cannot be removed", "error", err)
 	}
 	if err := os.MkdirAll(s.o.Work, 0o700); err != nil {
 		return fmt.Errorf("make the plugins' working directory: %w", err)
