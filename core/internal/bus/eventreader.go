@@ -130,6 +130,10 @@ func (r *EventReader) gap(ctx context.Context, seq uint64) (*GapError, error) {
 // Marks returns up to where the reader has read, by partition.
 func (r *EventReader) Marks() Marks { return slices.Clone(r.marks) }
 
+// Position is the sequence up to which the reader has read, what it passed over
+// included.
+func (r *EventReader) Position() uint64 { return r.after }
+
 // Close lets go of the reader.
 func (r *EventReader) Close() { r.from.close() }
 

@@ -233,6 +233,9 @@ func (l *lane) readAside(ctx context.Context) error {
 				return err
 			}
 		}
+		s.mu.Lock()
+		l.read = max(l.read, reader.Position())
+		s.mu.Unlock()
 	}
 }
 

@@ -142,6 +142,7 @@ func (s *session) follow(ctx context.Context, after uint64) error {
 				return err
 			}
 		}
+		s.passed(reader.Position())
 	}
 }
 
@@ -166,7 +167,7 @@ func (s *session) marks() bus.Marks {
 func (s *session) take(ctx context.Context, scout *scout, stored *bus.StoredEvent) error {
 	p := stored.Partition
 	if p < 0 || p >= len(s.owned) || !s.owned[p] {
-		s.passed(stored)
+		s.passed(stored.Seq)
 		return nil
 	}
 	wants := func(f *config.Flow) bool {
@@ -215,10 +216,11 @@ func (s *session) isBehind(flow string) bool {
 	return l != nil && l.behind
 }
 
-func (s *session) passed(stored *bus.StoredEvent) {
+// passed notes how far the reader is: it passes over what was done before.
+func (s *session) passed(seq uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.read = stored.Seq
+	s.read = max(s.read, seq)
 }
 
 // lane returns a flow's lane; s.mu is held.
