@@ -133,7 +133,11 @@ func (t *limit) say(log *slog.Logger, level slog.Level, message string, args ...
 	if t.more > 0 {
 		args = append(args, "not_logged", t.more)
 	}
-	log.Log(context.Background(), level, message, args...)
+	if level == slog.LevelWarn {
+		log.Warn(message, args...)
+	} else {
+		log.Info(message, args...)
+	}
 	t.last, t.more = time.Now(), 0
 }
 

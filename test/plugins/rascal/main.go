@@ -70,10 +70,11 @@ func flaky(_ context.Context, in sdk.Input[note]) (sdk.Output, error) {
 }
 
 func assassin(_ context.Context, in sdk.Input[note]) (sdk.Output, error) {
-	if first(in.Config.File, in.Call.ID, in.Call.Attempt) {
+	victim, _ := in.Event.String("id")
+	if first(in.Config.File+"-"+victim, in.Call.ID, in.Call.Attempt) {
 		core := os.Getppid()
-		// Some tenths of a millisecond after the answer is on its way.
-		time.AfterFunc(2*time.Millisecond, func() { _ = syscall.Kill(core, syscall.SIGKILL) })
+		us, _ := in.Event.Int("properties.us")
+		time.AfterFunc(time.Duration(us)*time.Microsecond, func() { _ = syscall.Kill(core, syscall.SIGKILL) })
 	}
 	return sdk.Reply("done", nil).Increment("counters.shots", 1), nil
 }
