@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 // The exit codes.
@@ -24,8 +25,9 @@ func main() { os.Exit(execute(os.Args[1:])) }
 func execute(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// A second signal ends the process at once.
-	context.AfterFunc(ctx, stop)
+	// A second signal ends the process at once; within a second it is the same one,
+	// come from the terminal and by way of the script that started the process.
+	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
 	root := newRoot()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)

@@ -122,7 +122,8 @@ func (r *run) carryOut(ctx context.Context) error {
 // there is nothing left of it: begun again, it would see its own changes.
 func (r *run) done() (bool, error) {
 	s := r.lane.session
-	if s.engine.options.Done == nil || r.event.stored.Seq > s.old {
+	// A caller who waits gets an answer, at the price of calls that are made again.
+	if s.engine.options.Done == nil || r.event.stored.Seq > s.old || r.event.stored.Reply != "" {
 		return false, nil
 	}
 	done, err := s.engine.options.Done(record.PatchID(r.id, 0))
