@@ -57,10 +57,10 @@ type Error struct {
 //
 //	{"op":"set","path":"traits.vip","value":true}
 type Patch struct {
-	Op   Op
-	Path string // as package sdk's ParsePath reads it
+	Op   Op     `json:"op"`
+	Path string `json:"path"` // as package sdk's ParsePath reads it
 	// Value is the operand; empty for OpDelete, OpEnter and OpLeave.
-	Value jsontext.Value
+	Value jsontext.Value `json:"value,omitempty"`
 }
 
 // An Op is what a patch, or a copy rule of an event type, does to its place in
@@ -84,10 +84,10 @@ const (
 
 // An Event is one that an action sends: {"type":"…","properties":{…}}.
 type Event struct {
-	Type       string
-	Properties jsontext.Value // an object; empty is {}
-	Traits     jsontext.Value // an object; empty is none
-	Context    jsontext.Value // an object; empty is none
+	Type       string         `json:"type"`
+	Properties jsontext.Value `json:"properties,omitempty"` // an object; empty is {}
+	Traits     jsontext.Value `json:"traits,omitempty"`     // an object; empty is none
+	Context    jsontext.Value `json:"context,omitempty"`    // an object; empty is none
 }
 
 // What a reply may hold at most.

@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/tributary-bus/tributary/core/internal/bench"
+	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/supervisor"
 )
 
 type benchFlags struct {
@@ -61,6 +63,7 @@ func (f *benchFlags) run(c *cobra.Command, scenarios []string) error {
 	}
 	report, failed := bench.Run(c.Context(), bench.Options{
 		Binary: binary, Version: versionText(), Scenarios: scenarios, Duration: f.duration, Progress: c.ErrOrStderr(),
+		Broker: func(b *bus.Bus) supervisor.Broker { return broker{b} },
 	})
 	if errors.Is(failed, bench.ErrNoScenario) {
 		return usagef("%v", failed)

@@ -14,6 +14,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/supervisor"
 )
 
 // Options say what is measured.
@@ -28,6 +31,8 @@ type Options struct {
 	// Duration is how long each load, or rest, is measured; 0 for what each
 	// scenario sees fit.
 	Duration time.Duration
+	// Broker makes users for plugins' processes on a bus, as the product does.
+	Broker func(*bus.Bus) supervisor.Broker
 	// Progress is told what goes on, a line at a time.
 	Progress io.Writer
 }

@@ -27,7 +27,7 @@ const (
 // process that NATS is embedded in, which here is this one, into that of the
 // plugin. The ceiling is a bare responder, in a process of its own too.
 func call(ctx context.Context, r *run) (err error) {
-	h, err := startHost(ctx, filepath.Join(r.dir, "host"))
+	h, err := startHost(ctx, filepath.Join(r.dir, "host"), r.options.Broker)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ type host struct {
 	halt func() error
 }
 
-func startHost(ctx context.Context, dir string) (*host, error) {
+func startHost(ctx context.Context, dir string, broker func(*bus.Bus) supervisor.Broker) (*host, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func startHost(ctx context.Context, dir string) (*host, error) {
 		return nil, err
 	}
 	s := supervisor.New(supervisor.Options{
-		Builtin: []string{"profile"}, Work: filepath.Join(dir, "run"), DrainWithin: time.Second, Broker: broker{b}, Log: log,
+		Builtin: []string{"profile"}, Work: filepath.Join(dir, "run"), DrainWithin: time.Second, Broker: broker(b), Log: log,
 	})
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
@@ -108,22 +108,6 @@ func startHost(ctx context.Context, dir string) (*host, error) {
 
 func (h *host) stop(ctx context.Context) error {
 	return errors.Join(h.halt(), h.bus.Close(context.WithoutCancel(ctx)))
-}
-
-// A broker makes users as the product does.
-type broker struct{ bus *bus.Bus }
-
-// Grant implements [supervisor.Broker].
-func (b broker) Grant(ctx context.Context, plugin string, _ bool, actions []string) (supervisor.Credentials, error) {
-	user, err := b.bus.Grant(ctx, bus.PluginGrant{Plugin: plugin, Actions: actions, ReplyWithin: patience})
-	if err != nil {
-		return supervisor.Credentials{}, err
-	}
-	c := supervisor.Credentials{URLs: user.URLs, Seed: user.Seed, Inbox: user.Inbox, Requests: user.Requests, Revoke: user.Revoke}
-	for _, e := range user.Endpoints {
-		c.Endpoints = append(c.Endpoints, supervisor.Endpoint(e))
-	}
-	return c, nil
 }
 
 type callResult struct {

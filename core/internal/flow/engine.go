@@ -26,7 +26,7 @@ import (
 type Options struct {
 	Bus       Bus
 	Resources Resources
-	// Owner tells which partitions this node works on; nil: on all of them.
+	// Owner tells which partitions this node works on.
 	Owner Owner
 	// Actions is the catalogue against which answers are checked; nil: none.
 	Actions func() config.Actions
@@ -50,7 +50,6 @@ type Bus interface {
 	keeping
 	DeadLetter(ctx context.Context, d bus.DeadLetter) error
 	Respond(subject string, data []byte) error
-	Partitions() int
 	Partition(profile string) int
 }
 
@@ -151,13 +150,6 @@ func (e *Engine) Run(ctx context.Context) error {
 // owned tells which partitions this node works on, once that has come to rest: at
 // a start, and where nodes come and go, they change one after another.
 func (e *Engine) owned(ctx context.Context) ([]bool, <-chan struct{}) {
-	if e.options.Owner == nil {
-		owned := make([]bool, e.bus.Partitions())
-		for p := range owned {
-			owned[p] = true
-		}
-		return owned, nil
-	}
 	for {
 		owned, changed := e.options.Owner.Owned()
 		rest := time.NewTimer(restOfOwners)
@@ -201,10 +193,17 @@ type place struct {
 	N   int    `json:"n"`
 }
 
-func (p place) mark() bus.Mark { return bus.Mark{C: p.C, N: p.N} }
-
 // covers is true where the other place is not beyond this one.
 func (p place) covers(other place) bool { return other.C < p.C || other.C == p.C && other.N <= p.N }
+
+// marksOf is where a reader has to go on that knows what is up to the places.
+func marksOf(places []place) bus.Marks {
+	marks := make(bus.Marks, len(places))
+	for p, at := range places {
+		marks[p] = bus.Mark{C: at.C, N: at.N}
+	}
+	return marks
+}
 
 func placeOf(e *bus.StoredEvent) place { return place{Seq: e.Seq, C: e.C, N: e.N} }
 

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -23,8 +22,7 @@ type event struct {
 	stored   *bus.StoredEvent
 	raw      jsontext.Value // in its public form
 	session  jsontext.Value // the session after the event; empty where it has none
-	source   string
-	profile  string // empty: about nobody
+	profile  string         // empty: about nobody
 	valid    bool
 	revision uint64         // of the profile, after the event
 	config   uint64         // the configuration that it was processed by
@@ -38,7 +36,7 @@ func parseEvent(stored *bus.StoredEvent) (*event, error) {
 	own := *stored // of a batch, which a run that takes long would keep whole
 	e := &event{stored: &own}
 	var revision, config jsontext.Value
-	err := members(stored.Data, func(name string) *jsontext.Value {
+	err := record.Members(stored.Data, func(name string) *jsontext.Value {
 		switch name {
 		case "event":
 			return &e.raw
@@ -62,7 +60,6 @@ func parseEvent(stored *bus.StoredEvent) (*event, error) {
 	}
 	object := sdk.RawObject(e.raw)
 	e.fields = object.View()
-	e.source, _ = e.fields["source"].(string)
 	e.profile, _ = e.fields["profile"].(string)
 	e.valid, _ = e.fields["valid"].(bool)
 	return e, nil
@@ -89,15 +86,6 @@ func (e *event) about() map[string]any {
 		}
 	})
 	return e.sessions
-}
-
-// vars are what a condition sees that reads the event alone.
-func (e *event) vars(now time.Time) *condition.Vars {
-	vars := &condition.Vars{Event: e.fields, Now: now}
-	if session := e.about(); session != nil {
-		vars.Session = session
-	}
-	return vars
 }
 
 // A scout finds the flows of events. It belongs to one reader.
@@ -140,7 +128,7 @@ func (s *scout) candidates(ctx context.Context, stored *bus.StoredEvent, wants f
 	for _, f := range set.FlowsOf(stored.Type) {
 		if f.Trigger.Condition != nil && f.Trigger.OfEvent {
 			// One that fails on an event does not hold for it.
-			if holds, _ := f.Trigger.Condition.Bool(e.vars(s.engine.options.Now())); !holds {
+			if holds, _ := f.Trigger.Condition.Bool(&condition.Vars{Event: e.fields, Now: s.engine.options.Now()}); !holds {
 				continue
 			}
 		}

@@ -206,11 +206,7 @@ func (l *lane) catchUp() {
 func (l *lane) readAside(ctx context.Context) error {
 	s := l.session
 	s.mu.Lock()
-	after := l.read
-	marks := make(bus.Marks, len(l.cursor))
-	for p, at := range l.cursor {
-		marks[p] = at.mark()
-	}
+	after, marks := l.read, marksOf(l.cursor)
 	s.mu.Unlock()
 	reader, err := s.engine.bus.ReadEventsAside(ctx, after, marks)
 	if err != nil {

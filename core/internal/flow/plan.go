@@ -1,7 +1,6 @@
 package flow
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -240,44 +239,27 @@ func (v value) raw() jsontext.Value {
 // that is what a flow's definition promises to keep.
 type storedProgress struct {
 	Steps    map[string]storedStep `json:"steps,omitempty"`
-	Response json.RawMessage       `json:"response,omitempty"`
+	Response jsontext.Value        `json:"response,omitempty"`
 	Answered bool                  `json:"answered,omitempty"`
-	Patches  []storedPatch         `json:"patches,omitempty"`
-	Events   []storedEvent         `json:"events,omitempty"`
+	Patches  []wire.Patch          `json:"patches,omitempty"`
+	Events   []wire.Event          `json:"events,omitempty"`
 }
 
 type storedStep struct {
-	Port    string          `json:"port"`
-	Payload json.RawMessage `json:"payload,omitempty"`
-}
-
-type storedPatch struct {
-	Op    wire.Op         `json:"op"`
-	Path  string          `json:"path"`
-	Value json.RawMessage `json:"value,omitempty"`
-}
-
-type storedEvent struct {
-	Type       string          `json:"type"`
-	Properties json.RawMessage `json:"properties,omitempty"`
-	Traits     json.RawMessage `json:"traits,omitempty"`
-	Context    json.RawMessage `json:"context,omitempty"`
+	Port    string         `json:"port"`
+	Payload jsontext.Value `json:"payload,omitempty"`
 }
 
 // store returns what is to be kept of the progress: what nodes that are running
 // will have done is not part of it, they are worked on again.
 func (p *progress) store() storedProgress {
-	s := storedProgress{Steps: map[string]storedStep{}, Response: json.RawMessage(p.response.raw()), Answered: p.answered}
+	s := storedProgress{
+		Steps: map[string]storedStep{}, Response: p.response.raw(), Answered: p.answered, Patches: p.patches, Events: p.events,
+	}
 	for i := range p.steps {
 		if st := &p.steps[i]; st.state == done {
-			s.Steps[p.flow.Nodes[i].ID] = storedStep{Port: st.port, Payload: json.RawMessage(st.payload.raw())}
+			s.Steps[p.flow.Nodes[i].ID] = storedStep{Port: st.port, Payload: st.payload.raw()}
 		}
-	}
-	for _, c := range p.patches {
-		s.Patches = append(s.Patches, storedPatch{c.Op, c.Path, json.RawMessage(c.Value)})
-	}
-	for _, e := range p.events {
-		s.Events = append(s.Events, storedEvent{e.Type, json.RawMessage(e.Properties), json.RawMessage(e.Traits), json.RawMessage(e.Context)})
 	}
 	return s
 }
@@ -290,16 +272,8 @@ func (s *storedProgress) restore(f *config.Flow) (*progress, error) {
 		if i < 0 {
 			return nil, fmt.Errorf("flow %s has no node %s any more", f.ID, id)
 		}
-		p.steps[i] = step{state: done, port: st.Port, payload: value{text: jsontext.Value(st.Payload)}}
+		p.steps[i] = step{state: done, port: st.Port, payload: value{text: st.Payload}}
 	}
-	p.response, p.answered = value{text: jsontext.Value(s.Response)}, s.Answered
-	for _, c := range s.Patches {
-		p.patches = append(p.patches, wire.Patch{Op: c.Op, Path: c.Path, Value: jsontext.Value(c.Value)})
-	}
-	for _, e := range s.Events {
-		p.events = append(p.events, wire.Event{
-			Type: e.Type, Properties: jsontext.Value(e.Properties), Traits: jsontext.Value(e.Traits), Context: jsontext.Value(e.Context),
-		})
-	}
+	p.response, p.answered, p.patches, p.events = value{text: s.Response}, s.Answered, s.Patches, s.Events
 	return p, nil
 }

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -175,7 +176,14 @@ func TestProgressIsStoredAndRestored(t *testing.T) {
 	p := newProgress(graph(t, "start -> a", "a -> b", "a -> c"))
 	plan(p)
 	plan(p, result{node: 0, port: "done", payload: decoded(map[string]any{"x": int64(1)}), patches: []wire.Patch{{Op: wire.OpSet, Path: "traits.a", Value: []byte(`true`)}}, response: decoded("hi"), answered: true})
-	stored := p.store()
+	text, err := json.Marshal(p.store())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stored storedProgress
+	if err := json.Unmarshal(text, &stored); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
 	again, err := stored.restore(p.flow)
 	if err != nil {
 		t.Fatal(err)

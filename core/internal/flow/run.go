@@ -253,9 +253,13 @@ func (r *run) walk(ctx context.Context, v *view) error {
 // fit into one command, and into one entry of the journal.
 const maxRun = 512 << 10
 
-// weigh refuses a node's result that would make the run too large.
+// weigh refuses a node's result that would make the run too large. The engine's
+// own nodes hand on what they were given.
 func (r *run) weigh(res *result) error {
-	size := len(res.payload.text) + len(res.response.text)
+	size := len(res.response.text)
+	if r.flow.Nodes[res.node].Config != nil {
+		size += len(res.payload.text)
+	}
 	for _, p := range res.patches {
 		size += len(p.Path) + len(p.Value) + 32
 	}

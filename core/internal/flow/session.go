@@ -38,8 +38,8 @@ type session struct {
 	resumed map[string]struct{}  // runs taken up from the journal, also those that have ended
 	answers map[eventKey]*answer // the engine's
 	started bool
-	// unsynced is true where the journal, or a dead letter, was written since it
-	// was last made durable.
+	// unsynced is true where the journal was written since it was last made
+	// durable.
 	unsynced atomic.Bool
 }
 
@@ -156,11 +156,7 @@ func (s *session) at(p int) place {
 func (s *session) marks() bus.Marks {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	marks := make(bus.Marks, len(s.cursor))
-	for p, at := range s.cursor {
-		marks[p] = at.mark()
-	}
-	return marks
+	return marksOf(s.cursor)
 }
 
 // take offers an event to its flows.

@@ -1,7 +1,6 @@
 package flow
 
 import (
-	"bytes"
 	"fmt"
 	"time"
 
@@ -34,7 +33,7 @@ func newView(e *event, document []byte, now time.Time) (*view, error) {
 		return v, nil
 	}
 	var revision jsontext.Value
-	err := members(document, func(name string) *jsontext.Value {
+	err := record.Members(document, func(name string) *jsontext.Value {
 		switch name {
 		case "profile":
 			return &v.profile
@@ -44,7 +43,7 @@ func newView(e *event, document []byte, now time.Time) (*view, error) {
 		return nil
 	})
 	if err == nil {
-		err = members(v.profile, func(name string) *jsontext.Value {
+		err = record.Members(v.profile, func(name string) *jsontext.Value {
 			if name == "revision" {
 				return &revision
 			}
@@ -114,8 +113,10 @@ func (v *view) vars(payload value, flow condition.Fielder) (*condition.Vars, err
 	if err != nil {
 		return nil, err
 	}
-	vars := v.event.vars(v.now)
-	vars.Payload = payload.decode()
+	vars := &condition.Vars{Event: v.event.fields, Payload: payload.decode(), Now: v.now}
+	if session := v.event.about(); session != nil {
+		vars.Session = session
+	}
 	if flow != nil {
 		vars.Flow = flow
 	}
@@ -123,36 +124,4 @@ func (v *view) vars(payload value, flow condition.Fielder) (*condition.Vars, err
 		vars.Profile, vars.History = doc.Profile, &profile.History{Doc: doc, Now: v.now}
 	}
 	return vars, nil
-}
-
-// members cuts values out of a JSON object without decoding them, each to where
-// its name is wanted: nowhere is nil. Null is left out. The values are parts of the
-// object's text.
-func members(object []byte, wanted func(name string) *jsontext.Value) error {
-	dec := jsontext.NewDecoder(bytes.NewBuffer(object), jsontext.AllowDuplicateNames(true))
-	if _, err := dec.ReadToken(); err != nil {
-		return fmt.Errorf("%w: %w", record.ErrMalformed, err)
-	}
-	if kind, _ := dec.StackIndex(dec.StackDepth()); kind != '{' {
-		return fmt.Errorf("%w: want an object", record.ErrMalformed)
-	}
-	for dec.PeekKind() == '"' {
-		name, err := dec.ReadToken()
-		if err != nil {
-			return fmt.Errorf("%w: %w", record.ErrMalformed, err)
-		}
-		to := wanted(name.String())
-		if to == nil {
-			err = dec.SkipValue()
-		} else if *to, err = dec.ReadValue(); err == nil && to.Kind() == 'n' {
-			*to = nil
-		}
-		if err != nil {
-			return fmt.Errorf("%w: %w", record.ErrMalformed, err)
-		}
-	}
-	if _, err := dec.ReadToken(); err != nil {
-		return fmt.Errorf("%w: %w", record.ErrMalformed, err)
-	}
-	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/tributary-bus/tributary/core/internal/record"
 	"github.com/tributary-bus/tributary/sdk"
 )
 
@@ -125,17 +126,12 @@ func (g *Gateway) documents(ctx context.Context, b *batch) map[string]jsontext.V
 }
 
 // documentProfile finds the profile in a document of the profiles bucket.
-func documentProfile(document []byte) jsontext.Value {
-	var profile jsontext.Value
-	var p parser
-	p.begin(document)
-	_, err := p.object(func(name []byte) error {
-		if string(name) != `"profile"` {
-			return p.skip()
+func documentProfile(document []byte) (profile jsontext.Value) {
+	err := record.Members(document, func(name string) *jsontext.Value {
+		if name == "profile" {
+			return &profile
 		}
-		v, err := p.dec.ReadValue()
-		profile = v.Clone()
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil

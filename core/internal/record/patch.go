@@ -52,7 +52,7 @@ func AppendPatch(dst []byte, p *Patch) []byte {
 	dst = sdk.AppendString(append(dst, `{"by":`...), p.By)
 	for i := range p.Patches {
 		dst = append(dst, elementOf(i, "patches")...)
-		dst = appendChange(dst, &p.Patches[i])
+		dst = p.Patches[i].AppendJSON(dst)
 	}
 	dst = endList(dst, len(p.Patches))
 	for i := range p.Events {
@@ -112,12 +112,6 @@ func endList(dst []byte, elements int) []byte {
 		return dst
 	}
 	return append(dst, ']')
-}
-
-func appendChange(dst []byte, p *wire.Patch) []byte {
-	dst = sdk.AppendString(append(dst, `{"op":`...), string(p.Op))
-	dst = sdk.AppendString(append(dst, `,"path":`...), p.Path)
-	return append(appendRaw(dst, "value", p.Value), '}')
 }
 
 func appendSent(dst []byte, e *Event) []byte {
