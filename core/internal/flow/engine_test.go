@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -170,7 +171,15 @@ spec:
 		r.send("order", "", "other")
 	}
 	eventually(t, "the runs of the other", func() bool { return r.trait("other", "n") == int64(10) })
-	time.Sleep(2 * keepEvery) // until the position is kept
+	eventually(t, "the position to be kept", func() bool {
+		last, err := r.bus.EventsLast(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _, err := r.bus.FlowPosition(t.Context(), r.bus.Partition(r.profileID("other")))
+		var at position
+		return err == nil && json.Unmarshal(text, &at) == nil && at.At.Seq >= last && at.Flows == nil
+	})
 	r.stopEngine()
 	close(hang)
 	stopPlugin()
