@@ -89,6 +89,10 @@ func (w *Worker) work(e *Endpoint, n *counts, r micro.Request) {
 	stop := context.AfterFunc(ctx, func() { a.expire(ctx, call) })
 	e.Handle(ctx, call, reply)
 	stop()
+	if reply.Error != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		// What an action says that gave up at its deadline is that it has one.
+		a.fail(call.ID, overdue(e, call))
+	}
 	a.answer(reply)
 	returned = true
 }
@@ -99,7 +103,7 @@ func (a *attempt) expire(ctx context.Context, call *wire.Call) {
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) || a.finished.Load() {
 		return
 	}
-	a.fail(call.ID, fmt.Sprintf("the action %s did not answer within %s", a.e.Action, call.Timeout))
+	a.fail(call.ID, overdue(a.e, call))
 	time.AfterFunc(overrunGrace, func() {
 		if a.finished.Load() {
 			return
@@ -108,6 +112,10 @@ func (a *attempt) expire(ctx context.Context, call *wire.Call) {
 		a.w.log.Warn("an action goes on after its time-out: it keeps one of the plugin's slots until it returns",
 			"action", a.e.Action, "timeout", call.Timeout, "flow", call.Flow, "node", call.Node, "run", call.Run)
 	})
+}
+
+func overdue(e *Endpoint, call *wire.Call) string {
+	return fmt.Sprintf("the action %s did not answer within %s", e.Action, call.Timeout)
 }
 
 func (a *attempt) fail(id, message string) {
