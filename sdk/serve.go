@@ -46,7 +46,7 @@ func serve(p Plugin, stderr io.Writer) int {
 			"Put this file into the plugin directory, plugins in the data directory, and see `tributary plugin list`.\n", p.Name, p.Version)
 		return 1
 	}
-	process.Frugal()
+	process.CollectSeldom()
 	slog.SetDefault(log)
 	go untilTold(s, log)
 	plugin.Serve(&plugin.ServeConfig{

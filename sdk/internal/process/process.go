@@ -1,5 +1,5 @@
 // Package process is how a plugin's process lives: it ends when it is told to,
-// or when whoever started it is gone, and keeps its memory small.
+// or when whoever started it is gone, and collects its garbage seldom.
 package process
 
 import (
@@ -10,13 +10,17 @@ import (
 	"time"
 )
 
+// parent is who started the process: asked for as the process begins, since one
+// that had gone by then would look like another.
+var parent = os.Getppid()
+
 // parentInterval is how often the process looks for its parent.
 const parentInterval = time.Second
 
-// Frugal has the garbage collector work for a small heap, unless the
-// environment says otherwise: many plugins share a machine with the core, and
-// most of them rest most of the time.
-func Frugal() {
+// CollectSeldom lets the heap grow to five times what is in use before the garbage
+// is collected, unless the environment says otherwise. What is in use of a plugin
+// is some megabytes, so a collection costs much more than the memory that it frees.
+func CollectSeldom() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}
@@ -35,7 +39,6 @@ func UntilTold() (reason string, orphaned bool) {
 	// no log; writing one must not end the process before its group is killed.
 	signal.Notify(dropped, os.Interrupt, syscall.SIGPIPE)
 
-	parent := os.Getppid()
 	look := time.NewTicker(parentInterval)
 	defer look.Stop()
 	for {
