@@ -86,14 +86,21 @@ func (n *Processor) checkpoint(ctx context.Context) error {
 }
 
 // Processed is up to where the log has been processed by every partition, and
-// where it ends.
+// where it ends. What this node's partitions did is stored by then, events and
+// profiles too; of another node's, what they have committed counts.
 func (n *Processor) Processed(ctx context.Context) (done, end uint64, err error) {
+	return n.upTo(ctx, n.completed)
+}
+
+// upTo is up to where in the log every partition has come, and where the log
+// ends.
+func (n *Processor) upTo(ctx context.Context, at func(context.Context, int) (record.Position, error)) (done, end uint64, err error) {
 	if end, err = n.bus.IngestLast(ctx); err != nil {
 		return 0, 0, fmt.Errorf("read the end of the log: %w", err)
 	}
 	done = end
 	for number := range n.standing {
-		position, err := n.committed(ctx, number)
+		position, err := at(ctx, number)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -154,7 +161,7 @@ func (n *Processor) purgeDone(ctx context.Context) error {
 	if end == purged {
 		return nil
 	}
-	done, _, err := n.Processed(ctx)
+	done, _, err := n.upTo(ctx, n.committed)
 	if err != nil || done <= purged {
 		return err
 	}
@@ -167,10 +174,19 @@ func (n *Processor) purgeDone(ctx context.Context) error {
 	return nil
 }
 
+// completed is how far a partition has come with the effects of its commits,
+// where this node owns it; else how far it has committed.
+func (n *Processor) completed(ctx context.Context, number int) (record.Position, error) {
+	if s := n.at(number); s.owned {
+		return s.completed, nil
+	}
+	return n.committed(ctx, number)
+}
+
 // committed is how far a partition has come, whoever owns it.
 func (n *Processor) committed(ctx context.Context, number int) (record.Position, error) {
 	if s := n.at(number); s.owned {
-		return s.position, nil
+		return s.committed, nil
 	}
 	data, _, err := n.bus.LastCommit(ctx, number)
 	if err != nil || data == nil {

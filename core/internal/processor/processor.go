@@ -78,8 +78,10 @@ type Processor struct {
 type standing struct {
 	owned     bool
 	commitSeq uint64 // of the last commit whose effects are complete
-	position  record.Position
-	kept      uint64 // the commit below which COMMITS was last purged
+	// committed is the position of the last commit, completed that of the last one
+	// whose effects are complete.
+	committed, completed record.Position
+	kept                 uint64 // the commit below which COMMITS was last purged
 }
 
 // New opens the set of ids seen and returns a processor that is not running yet.
@@ -241,7 +243,7 @@ func (n *Processor) reached(p *partition) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s := n.owned(p.number)
-	s.position = p.position
+	s.committed = p.position
 }
 
 // progress notes that the effects of a partition's last commit are complete.
@@ -249,7 +251,7 @@ func (n *Processor) progress(p *partition) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s := n.owned(p.number)
-	s.commitSeq, s.position = p.commitSeq, p.position
+	s.commitSeq, s.committed, s.completed = p.commitSeq, p.position, p.position
 }
 
 func (n *Processor) disown(number int) {

@@ -32,3 +32,20 @@ func TestAStopLeavesNothingToRepeat(t *testing.T) {
 		}
 	}
 }
+
+// What Processed says is done can be read: the event is stored, not only its commit.
+func TestProcessedMeansStored(t *testing.T) {
+	n := start(t, t.TempDir())
+	for round := 1; round <= 300; round++ {
+		id := fmt.Sprint("e-", round)
+		n.send(n.adds(id, fmt.Sprint("u-", round), 1, ""))
+		eventually(t, "the event to be processed", func() bool {
+			done, end, err := n.p.Processed(t.Context())
+			return err == nil && done >= end
+		})
+		last, err := n.bus.EventsLast(t.Context())
+		if err != nil || last != uint64(round) {
+			t.Fatalf("after %d events EVENTS ends at %d: %v", round, last, err)
+		}
+	}
+}
