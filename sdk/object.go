@@ -1,9 +1,7 @@
 package sdk
 
 import (
-	"bytes"
 	"errors"
-	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -32,47 +30,21 @@ func (o *Object) Map() map[string]any {
 // View returns the decoded object, never nil. It must not be changed.
 func (o *Object) View() map[string]any {
 	if o.m == nil {
-		// RawObject promises a valid text; what is not one reads as empty.
-		m, err := parseChecked(o.raw)
-		if err != nil {
-			m, o.raw = map[string]any{}, nil
+		o.m = map[string]any{}
+		if len(o.raw) == 0 {
+			return o.m
 		}
-		o.m = m
+		// RawObject promises a valid text; what is not one reads as empty.
+		switch v, err := decodeChecked(o.raw); m := v.(type) {
+		case map[string]any:
+			o.m = m
+		default:
+			if err != nil {
+				o.raw = nil
+			}
+		}
 	}
 	return o.m
-}
-
-// parseChecked decodes a text that is known to be valid.
-func parseChecked(text []byte) (map[string]any, error) {
-	if len(text) == 0 {
-		return map[string]any{}, nil
-	}
-	d, _ := checkedDecoders.Get().(*checkedDecoder)
-	if d == nil {
-		d = &checkedDecoder{}
-	}
-	defer checkedDecoders.Put(d)
-	d.text.Reset(text)
-	// That no name comes twice was seen when it was checked.
-	d.Reset(&d.text, jsontext.AllowDuplicateNames(true))
-	v, err := ReadValue(&d.Decoder)
-	d.text.Reset(nil)
-	if err != nil {
-		return nil, err
-	}
-	m, ok := v.(map[string]any)
-	if !ok {
-		m = map[string]any{}
-	}
-	return m, nil
-}
-
-// checkedDecoders are used again: a new one costs more than a small object.
-var checkedDecoders sync.Pool
-
-type checkedDecoder struct {
-	jsontext.Decoder
-	text bytes.Reader
 }
 
 // Get reads the value at a path; it must not be changed.

@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"encoding/json"
+	"iter"
 	"math"
 	"time"
 
@@ -30,12 +31,19 @@ func ViewOf(v any) View {
 	return View{text}
 }
 
+// RawView is the document of a text that is known to be valid JSON, such as one
+// that was read from another View. The text must not change afterwards.
+func RawView(text []byte) View { return View{text} }
+
 // Exists tells whether something other than null is at the path.
 func (v View) Exists(path string) bool { return !v.At(path).IsNull() }
 
 // IsNull tells whether the document is not there or is null, such as the
 // profile of an event about nobody.
 func (v View) IsNull() bool { return v.raw.Kind() == 'n' || len(v.raw) == 0 }
+
+// IsObject tells whether the document is an object.
+func (v View) IsObject() bool { return v.raw.Kind() == '{' }
 
 // At is what is at the path, as a document of its own.
 func (v View) At(path string) View {
@@ -48,6 +56,22 @@ func (v View) At(path string) View {
 		raw, rest = findMember(raw, name), after
 	}
 	return View{raw}
+}
+
+// Member is the member of an object by its name as it is, which need not be a
+// path: a document that is not there where the object has none, or v is no object.
+func (v View) Member(name string) View { return View{findMember(v.raw, name)} }
+
+// Members goes through the members of an object, in the order of the text;
+// there are none where v is no object.
+func (v View) Members() iter.Seq2[string, View] {
+	return func(yield func(string, View) bool) {
+		for name, value := range members(v.raw) {
+			if !yield(unquote(name), View{value}) {
+				return
+			}
+		}
+	}
 }
 
 // String reads a text.
@@ -122,7 +146,7 @@ func (v View) Value(path string) (any, bool) {
 	if len(at.raw) == 0 {
 		return nil, false
 	}
-	value, err := ParseValue(at.raw)
+	value, err := decodeChecked(at.raw)
 	return value, err == nil
 }
 

@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"bytes"
+	"iter"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -10,27 +11,39 @@ import (
 // empty where it is not there or text is no object. The text is known to be
 // valid JSON; in one that is not, something else is found, or nothing.
 func findMember(text jsontext.Value, name string) jsontext.Value {
-	i := skipSpace(text, 0)
-	if i >= len(text) || text[i] != '{' {
-		return nil
-	}
-	for i++; i < len(text); i++ {
-		i = skipSpace(text, i)
-		start := i
-		i = skipString(text, i)
-		found := sameName(text[start:i], name)
-		i = skipSpace(text, i) + 1 // the colon
-		i = skipSpace(text, i)
-		start = i
-		i = skipValue(text, i)
-		if found && start < i {
-			return text[start:i:i]
-		}
-		if i = skipSpace(text, i); i >= len(text) || text[i] != ',' {
-			return nil
+	for quoted, value := range members(text) {
+		if sameName(quoted, name) {
+			return value
 		}
 	}
 	return nil
+}
+
+// members goes through the members of the object that text is: each name in its
+// quotes, and the value. There are none in what is no object.
+func members(text []byte) iter.Seq2[jsontext.Value, jsontext.Value] {
+	return func(yield func(name, value jsontext.Value) bool) {
+		i := skipSpace(text, 0)
+		if i >= len(text) || text[i] != '{' {
+			return
+		}
+		for i++; i < len(text); i++ {
+			i = skipSpace(text, i)
+			start := i
+			i = skipString(text, i)
+			name := text[start:i:i]
+			i = skipSpace(text, i) + 1 // the colon
+			i = skipSpace(text, i)
+			start = i
+			i = skipValue(text, i)
+			if start < i && len(name) > 1 && !yield(name, text[start:i:i]) {
+				return
+			}
+			if i = skipSpace(text, i); i >= len(text) || text[i] != ',' {
+				return
+			}
+		}
+	}
 }
 
 // sameName compares a name in its quotes with a plain one.
@@ -62,13 +75,17 @@ func skipSpace(text []byte, i int) int {
 
 // skipString returns where the string that begins at i ends.
 func skipString(text []byte, i int) int {
-	for i++; i < len(text); i++ {
-		switch text[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
+	for i++; i < len(text); {
+		n := bytes.IndexByte(text[i:], '"')
+		if n < 0 {
+			return len(text)
 		}
+		end := i + n
+		if slash := bytes.IndexByte(text[i:end], '\\'); slash >= 0 {
+			i += slash + 2
+			continue
+		}
+		return end + 1
 	}
 	return len(text)
 }

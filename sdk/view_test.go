@@ -111,15 +111,29 @@ func FuzzView(f *testing.F) {
 	f.Add([]byte(`{"a":`), "a", "b")
 	f.Fuzz(func(t *testing.T, text []byte, path, _ string) {
 		found := View{text}.At(path)
+		decoded, _ := decodeChecked(text)
 		document, err := ParseValue(text)
 		if err != nil {
 			return
+		}
+		if !reflect.DeepEqual(decoded, document) {
+			t.Fatalf("%s: decoded to %v, want %v", text, decoded, document)
+		}
+		object, _ := document.(map[string]any)
+		count := 0
+		for name, value := range (View{text}).Members() {
+			count++
+			if got, _ := value.Value(""); !reflect.DeepEqual(got, object[name]) {
+				t.Fatalf("%s in %s: %v, want %v", name, text, got, object[name])
+			}
+		}
+		if count != len(object) {
+			t.Fatalf("%s has %d members, want %d", text, count, len(object))
 		}
 		at, err := ParsePath(path)
 		if err != nil {
 			return
 		}
-		object, _ := document.(map[string]any)
 		want, ok := at.Get(object)
 		if ok != (len(found.raw) > 0) {
 			t.Fatalf("%s in %s: found %q, want %v", path, text, found.raw, want)

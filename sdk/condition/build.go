@@ -366,11 +366,19 @@ func orEmpty(read func(*frame) any, variable string, empty any) func(*frame) any
 		default:
 			return v
 		}
-		if typeName(document(f.vars.variable(variable))) != "a map" {
+		if !isMap(f.vars.variable(variable)) {
 			return nil
 		}
 		return empty
 	}
+}
+
+// isMap tells whether a variable has fields.
+func isMap(v any) bool {
+	if view, is := v.(sdk.View); is {
+		return view.IsObject()
+	}
+	return typeName(document(v)) == "a map"
 }
 
 func listNode(args []*node) *node {

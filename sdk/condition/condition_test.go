@@ -449,7 +449,22 @@ func TestValue(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s is %#v, %v; want %#v", c.source, got, err, c.want)
 		}
+		// Of a text no more is decoded than is asked for: it reads the same.
+		if read, err := p.Value(textVars(t)); err != nil || string(sdk.AppendValue(nil, read)) != string(sdk.AppendValue(nil, got)) {
+			t.Errorf("%s is %#v, %v of documents that are text; want %#v", c.source, read, err, c.want)
+		}
 	}
+}
+
+// textVars are testVars with the documents as text.
+func textVars(t testing.TB) *condition.Vars {
+	v := testVars(t)
+	v.Event = sdk.RawView(v.Event.(*sdk.Event).AppendJSON(nil))
+	v.Profile = sdk.RawView(v.Profile.(*sdk.Profile).AppendJSON(nil))
+	v.Session = sdk.RawView(v.Session.(*sdk.Session).AppendJSON(nil))
+	v.Payload = sdk.RawView([]byte(`{"n":1,"list":["x"]}`))
+	v.Row = sdk.ViewOf(v.Row)
+	return v
 }
 
 // A document that was decoded from its JSON reads like the one in memory.

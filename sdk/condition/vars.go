@@ -22,8 +22,8 @@ var (
 )
 
 // Vars holds what a condition is evaluated over. Each variable is a
-// map[string]any, a Fielder, or nil, which reads as null; Payload and Message
-// may be any value.
+// map[string]any, an sdk.View, of which no more is decoded than is asked for, a
+// Fielder, or nil, which reads as null; Payload and Message may be any value.
 type Vars struct {
 	Event, Profile, Session, Payload, Flow, Message, Meta, Row any
 	// Now is read with milliseconds, as documents keep times.
@@ -69,6 +69,8 @@ func readPath(root any, names []string) any {
 	switch r := root.(type) {
 	case map[string]any:
 		at = r[names[0]]
+	case sdk.View:
+		return readView(r, names)
 	case *sdk.Profile:
 		if r == nil {
 			return nil
@@ -90,6 +92,14 @@ func readPath(root any, names []string) any {
 		}
 	}
 	return normal(at)
+}
+
+// readView reads below a document that is still text.
+func readView(v sdk.View, names []string) any {
+	for _, name := range names {
+		v = v.Member(name)
+	}
+	return normal(v)
 }
 
 // readField reads one field of anything that has fields.
@@ -114,6 +124,8 @@ func readField(v any, name string) any {
 		if x != nil {
 			at, _ = x.Field(name)
 		}
+	case sdk.View:
+		at, _ = x.Member(name).Value("")
 	case Fielder:
 		at, _ = x.Field(name)
 	}
@@ -199,6 +211,9 @@ func normal(v any) any {
 		return m
 	case sdk.Object:
 		return x.View()
+	case sdk.View:
+		value, _ := x.Value("")
+		return value
 	case Fielder:
 		return v
 	}

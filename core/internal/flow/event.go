@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -22,14 +21,11 @@ type event struct {
 	stored   *bus.StoredEvent
 	raw      jsontext.Value // in its public form
 	session  jsontext.Value // the session after the event; empty where it has none
+	view     sdk.View       // raw, as conditions read it
 	profile  string         // empty: about nobody
 	valid    bool
-	revision uint64         // of the profile, after the event
-	config   uint64         // the configuration that it was processed by
-	fields   map[string]any // what conditions see below event
-
-	once     sync.Once
-	sessions map[string]any
+	revision uint64 // of the profile, after the event
+	config   uint64 // the configuration that it was processed by
 }
 
 func parseEvent(stored *bus.StoredEvent) (*event, error) {
@@ -58,16 +54,21 @@ func parseEvent(stored *bus.StoredEvent) (*event, error) {
 	if err != nil {
 		return nil, fmt.Errorf("event at %d: %w", stored.Seq, err)
 	}
-	object := sdk.RawObject(e.raw)
-	e.fields = object.View()
-	e.profile, _ = e.fields["profile"].(string)
-	e.valid, _ = e.fields["valid"].(bool)
+	e.view = sdk.RawView(e.raw)
+	e.profile, _ = e.view.String("profile")
+	e.valid, _ = e.view.Bool("valid")
 	return e, nil
 }
 
-// number reads an unsigned number; an empty text is 0.
+// id is the event's own id.
+func (e *event) id() string {
+	id, _ := e.view.String("id")
+	return id
+}
+
+// number reads an unsigned number; an empty text and null are 0.
 func number(text jsontext.Value) (uint64, error) {
-	if len(text) == 0 {
+	if len(text) == 0 || text.Kind() == 'n' {
 		return 0, nil
 	}
 	n, err := strconv.ParseUint(string(text), 10, 64)
@@ -75,17 +76,6 @@ func number(text jsontext.Value) (uint64, error) {
 		return 0, fmt.Errorf("%w: %w", record.ErrMalformed, err)
 	}
 	return n, nil
-}
-
-// about is what conditions see below session: nil where the event has none.
-func (e *event) about() map[string]any {
-	e.once.Do(func() {
-		if len(e.session) > 0 {
-			object := sdk.RawObject(e.session)
-			e.sessions = object.View()
-		}
-	})
-	return e.sessions
 }
 
 // A scout finds the flows of events. It belongs to one reader.
@@ -128,7 +118,7 @@ func (s *scout) candidates(ctx context.Context, stored *bus.StoredEvent, wants f
 	for _, f := range set.FlowsOf(stored.Type) {
 		if f.Trigger.Condition != nil && f.Trigger.OfEvent {
 			// One that fails on an event does not hold for it.
-			if holds, _ := f.Trigger.Condition.Bool(&condition.Vars{Event: e.fields, Now: s.engine.options.Now()}); !holds {
+			if holds, _ := f.Trigger.Condition.Bool(&condition.Vars{Event: e.view, Now: s.engine.options.Now()}); !holds {
 				continue
 			}
 		}

@@ -227,6 +227,14 @@ func (v value) decode() any {
 	return plain
 }
 
+// view returns the value as conditions read it.
+func (v value) view() any {
+	if v.plain != nil || len(v.text) == 0 {
+		return v.plain
+	}
+	return sdk.RawView(v.text)
+}
+
 // raw returns the value as JSON; null is empty.
 func (v value) raw() jsontext.Value {
 	if len(v.text) > 0 || v.plain == nil {

@@ -137,12 +137,8 @@ func (r *run) done() (bool, error) {
 func (r *run) trigger(v *view) error {
 	holds := true
 	if t := &r.flow.Trigger; t.Condition != nil && !t.OfEvent {
-		vars, err := v.vars(value{}, nil)
-		if err != nil {
-			return err
-		}
 		// One that fails on what it sees does not hold.
-		holds, _ = t.Condition.Bool(vars)
+		holds, _ = t.Condition.Bool(v.vars(value{}, nil))
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -276,11 +272,7 @@ func (r *run) weigh(res *result) error {
 func (r *run) own(ctx context.Context, n int, v *view) result {
 	node := &r.flow.Nodes[n]
 	payload := r.progress.payload(n)
-	vars, err := v.vars(payload, r.variables(node))
-	if err != nil {
-		return result{node: n, err: err, attempts: 1}
-	}
-	res := own(ctx, r.log, node, payload, vars)
+	res := own(ctx, r.log, node, payload, v.vars(payload, r.variables(node)))
 	res.node = n
 	return res
 }
@@ -332,10 +324,7 @@ func (r *run) newCall(n int, v *view) (*wire.Call, error) {
 	payload := r.progress.payload(n)
 	var vars *condition.Vars
 	if !node.Config.Literal() {
-		var err error
-		if vars, err = v.vars(payload, r.variables(node)); err != nil {
-			return nil, err
-		}
+		vars = v.vars(payload, r.variables(node))
 	}
 	rendered, err := node.Config.AppendJSON(nil, vars)
 	if err != nil {
@@ -343,7 +332,7 @@ func (r *run) newCall(n int, v *view) (*wire.Call, error) {
 	}
 	return &wire.Call{
 		ID: r.id + "/" + node.ID, Timeout: node.Timeout, Flow: r.flow.ID, Node: node.ID, Run: r.id,
-		Config: rendered, Payload: payload.raw(), Event: r.event.raw, Profile: v.text(), Session: r.event.session,
+		Config: rendered, Payload: payload.raw(), Event: r.event.raw, Profile: v.profile, Session: r.event.session,
 	}, nil
 }
 
@@ -385,7 +374,7 @@ func (r *run) bury(ctx context.Context, f *failure) error {
 	return r.lane.session.engine.bus.DeadLetter(ctx, bus.DeadLetter{
 		Origin: origin, Reason: f.Message, Attempts: f.Attempts, Payload: r.event.stored.Data,
 		Details: map[string]any{
-			"flow": r.flow.ID, "run": r.id, "node": f.Node, "event": r.event.fields["id"], "type": r.event.stored.Type,
+			"flow": r.flow.ID, "run": r.id, "node": f.Node, "event": r.event.id(), "type": r.event.stored.Type,
 			"profile": r.event.profile, "sequence": int64(r.event.stored.Seq),
 		},
 	})

@@ -14,14 +14,14 @@ import (
 )
 
 // A view is what a run sees: the event, and the profile as it was when the run
-// began with what the run's own nodes have changed since. What is only handed to
-// plugins stays the text it came in. One goroutine uses it at a time.
+// began with what the run's own nodes have changed since. All of it stays the text
+// that it came in: what conditions and templates read is looked up in it. One
+// goroutine uses it at a time.
 type view struct {
 	event    *event
-	profile  jsontext.Value // null is empty; nil until it is asked for anew, see text
+	profile  jsontext.Value // empty: the event is about nobody
 	revision uint64         // of the profile
-	doc      *record.Document
-	windows  jsontext.Value // of the document, until doc is set
+	history  history
 	now      time.Time
 }
 
@@ -32,96 +32,95 @@ func newView(e *event, document []byte, now time.Time) (*view, error) {
 	if document == nil {
 		return v, nil
 	}
-	var revision jsontext.Value
 	err := record.Members(document, func(name string) *jsontext.Value {
 		switch name {
 		case "profile":
 			return &v.profile
 		case "windows":
-			return &v.windows
+			return &v.history.windows
 		}
 		return nil
 	})
 	if err == nil {
-		err = record.Members(v.profile, func(name string) *jsontext.Value {
-			if name == "revision" {
-				return &revision
-			}
-			return nil
-		})
-	}
-	if err == nil {
-		v.revision, err = number(revision)
+		v.revision, err = number(sdk.RawView(v.profile).Member("revision").Raw())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("profile %s: %w", e.profile, err)
 	}
+	v.history.profile, v.history.now = v.profile, now
 	return v, nil
 }
 
-// document decodes the profile's document where that was not done yet; nil for
-// an event about nobody.
-func (v *view) document() (*record.Document, error) {
-	if v.doc != nil || v.profile == nil {
-		return v.doc, nil
-	}
-	doc := &record.Document{State: record.StateLive}
-	var err error
-	if doc.Profile, err = sdk.ProfileOf(sdk.RawObject(v.profile)); err == nil && len(v.windows) > 0 {
-		doc.Windows, err = record.ParseWindows(v.windows)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("profile %s: %w", v.event.profile, err)
-	}
-	v.doc, v.windows = doc, nil
-	return v.doc, nil
-}
-
-// apply makes the patches of a node part of what later ones see. One that does
-// not fit is an error: the node that wanted it fails.
+// apply makes the patches of a node part of what later ones see. Where one does
+// not fit, it is an error, and none is: the node that wanted them fails.
 func (v *view) apply(patches []wire.Patch) error {
 	if len(patches) == 0 {
 		return nil
 	}
-	doc, err := v.document()
-	if err != nil {
-		return err
-	}
-	if doc == nil {
+	if v.profile == nil {
 		return errNobody
 	}
-	for _, p := range patches {
-		if _, err := profile.Apply(doc.Profile, p, v.now); err != nil {
-			return fmt.Errorf("change the profile: %w", err)
-		}
+	text, err := profile.ApplyText(v.profile, patches, v.now)
+	if err != nil {
+		return fmt.Errorf("change the profile: %w", err)
 	}
-	v.profile = nil
+	v.profile = text
 	return nil
 }
 
-// text is the profile as JSON; null is empty.
-func (v *view) text() jsontext.Value {
-	if v.profile == nil && v.doc != nil {
-		v.profile = v.doc.Profile.AppendJSON(nil)
-	}
-	return v.profile
-}
-
 // vars are what the conditions and templates of a node see.
-func (v *view) vars(payload value, flow condition.Fielder) (*condition.Vars, error) {
-	doc, err := v.document()
-	if err != nil {
-		return nil, err
-	}
-	vars := &condition.Vars{Event: v.event.fields, Payload: payload.decode(), Now: v.now}
-	if session := v.event.about(); session != nil {
-		vars.Session = session
+func (v *view) vars(payload value, flow condition.Fielder) *condition.Vars {
+	vars := &condition.Vars{Event: v.event.view, Payload: payload.view(), Now: v.now}
+	if len(v.event.session) > 0 {
+		vars.Session = sdk.RawView(v.event.session)
 	}
 	if flow != nil {
 		vars.Flow = flow
 	}
-	if doc != nil {
-		vars.Profile, vars.History = doc.Profile, &profile.History{Doc: doc, Now: v.now}
+	if v.profile != nil {
+		vars.Profile, vars.History = sdk.RawView(v.profile), &v.history
 	}
-	return vars, nil
+	return vars
 }
+
+// A history answers count, sum, first and last from a profile's document, which
+// it decodes when it is first asked: nodes change nothing of what it has.
+type history struct {
+	profile, windows jsontext.Value
+	now              time.Time
+	decoded          *profile.History
+}
+
+var _ condition.History = (*history)(nil)
+
+func (h *history) decode() *profile.History {
+	if h.decoded == nil {
+		h.decoded = &profile.History{Now: h.now}
+		doc := &record.Document{State: record.StateLive}
+		var err error
+		if doc.Profile, err = sdk.ProfileOf(sdk.RawObject(h.profile)); err == nil && len(h.windows) > 0 {
+			doc.Windows, err = record.ParseWindows(h.windows)
+		}
+		// The processor wrote the document; of one that cannot be read nothing is known.
+		if err == nil {
+			h.decoded.Doc = doc
+		}
+	}
+	return h.decoded
+}
+
+// Count implements condition.History.
+func (h *history) Count(eventType string, window time.Duration) int64 {
+	return h.decode().Count(eventType, window)
+}
+
+// Sum implements condition.History.
+func (h *history) Sum(eventType, property string, window time.Duration) any {
+	return h.decode().Sum(eventType, property, window)
+}
+
+// First implements condition.History.
+func (h *history) First(eventType string) time.Time { return h.decode().First(eventType) }
+
+// Last implements condition.History.
+func (h *history) Last(eventType string) time.Time { return h.decode().Last(eventType) }

@@ -50,7 +50,9 @@ func TestApply(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := patched()
-			changed, err := Apply(p, wire.Patch{Op: c.op, Path: c.path, Value: jsontext.Value(c.value)}, noon)
+			patch := wire.Patch{Op: c.op, Path: c.path, Value: jsontext.Value(c.value)}
+			before := p.AppendJSON(nil)
+			changed, err := Apply(p, patch, noon)
 			if err != nil || changed == c.unchanged {
 				t.Fatalf("changed %v, %v", changed, err)
 			}
@@ -66,7 +68,38 @@ func TestApply(t *testing.T) {
 			if got != c.want {
 				t.Errorf("%s = %s, want %s", c.at, got, c.want)
 			}
+			text, err := ApplyText(before, []wire.Patch{patch}, noon)
+			if want := p.AppendJSON(nil); err != nil || string(text) != string(want) {
+				t.Errorf("as text: %s, %v; want %s", text, err, want)
+			}
 		})
+	}
+}
+
+// Several patches of a text are done one after the other, or none of them.
+func TestApplyTextDoesAllOrNothing(t *testing.T) {
+	text := patched().AppendJSON(nil)
+	patches := []wire.Patch{
+		{Op: wire.OpSet, Path: "traits.vip", Value: jsontext.Value("true")},
+		{Op: wire.OpIncrement, Path: "counters.orders", Value: jsontext.Value("1")},
+		{Op: wire.OpDelete, Path: "traits.name"},
+		{Op: wire.OpIncrement, Path: "counters.orders", Value: jsontext.Value("1")},
+		{Op: wire.OpEnter, Path: "segments.vip"},
+	}
+	want := patched()
+	for _, p := range patches {
+		if _, err := Apply(want, p, noon); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := ApplyText(text, patches, noon)
+	if err != nil || string(got) != string(want.AppendJSON(nil)) {
+		t.Errorf("%s, %v; want %s", got, err, want.AppendJSON(nil))
+	}
+	before := string(text)
+	got, err = ApplyText(text, append(patches, wire.Patch{Op: wire.OpIncrement, Path: "traits.tags", Value: jsontext.Value("1")}), noon)
+	if err == nil || got != nil || string(text) != before {
+		t.Errorf("a patch that does not fit: %s, %v", got, err)
 	}
 }
 

@@ -5,36 +5,22 @@ import (
 	"fmt"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/tributary-bus/tributary/sdk"
 )
 
 // Members cuts values out of a JSON object without decoding them, each to where
 // its name is wanted: nowhere is nil. Null is left out. The values are parts of the
-// object's text.
+// object's text, which is one that this package wrote: it is not checked again.
 func Members(object []byte, wanted func(name string) *jsontext.Value) error {
-	dec := jsontext.NewDecoder(bytes.NewBuffer(object), jsontext.AllowDuplicateNames(true))
-	if _, err := dec.ReadToken(); err != nil {
-		return fmt.Errorf("%w: %w", ErrMalformed, err)
-	}
-	if kind, _ := dec.StackIndex(dec.StackDepth()); kind != '{' {
+	view := sdk.RawView(bytes.TrimSpace(object))
+	if text := view.Raw(); !view.IsObject() || text[len(text)-1] != '}' {
 		return fmt.Errorf("%w: want an object", ErrMalformed)
 	}
-	for dec.PeekKind() == '"' {
-		name, err := dec.ReadToken()
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrMalformed, err)
+	for name, value := range view.Members() {
+		if to := wanted(name); to != nil && !value.IsNull() {
+			*to = value.Raw()
 		}
-		to := wanted(name.String())
-		if to == nil {
-			err = dec.SkipValue()
-		} else if *to, err = dec.ReadValue(); err == nil && to.Kind() == 'n' {
-			*to = nil
-		}
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrMalformed, err)
-		}
-	}
-	if _, err := dec.ReadToken(); err != nil {
-		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return nil
 }
