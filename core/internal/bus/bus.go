@@ -89,6 +89,7 @@ type Bus struct {
 	calls   *caller    // of plugins' actions
 	reading *nats.Conn // feeds, and management
 	replies *nats.Conn
+	waiting sync.Map // by prefix, who takes the answers to callers on this node
 
 	js      jetstream.JetStream
 	streams map[string]jetstream.Stream

@@ -114,9 +114,12 @@ func (c *caller) try(ctx context.Context, plugin, action string, node *config.Fl
 	waiting, cancel := context.WithTimeout(calls, node.Timeout)
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()
-	size := 512 + len(call.Config) + len(call.Payload) + len(call.Event) + len(call.Profile) + len(call.Session)
-	answer, err := c.bus.Call(waiting, //nolint:contextcheck // it ends with ctx and with the process
-		plugin, action, call.AppendJSON(make([]byte, 0, size)))
+	room := buffers.Get().(*[]byte)
+	*room = call.AppendJSON((*room)[:0])
+	answer, err := c.bus.Call(waiting, plugin, action, *room) //nolint:contextcheck // it ends with ctx and with the process
+	if cap(*room) <= maxBuffer {
+		buffers.Put(room) // the bus has sent what it sends
+	}
 	switch {
 	case err == nil:
 		return c.read(node, call, answer)
@@ -133,6 +136,12 @@ func (c *caller) try(ctx context.Context, plugin, action string, node *config.Fl
 	}
 	return result{}, failedCall(true, "call %s: %v", node.Action, err)
 }
+
+// buffers are used again for the texts of calls; larger ones than maxBuffer are
+// not kept.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+const maxBuffer = 64 << 10
 
 // read checks an answer.
 func (c *caller) read(node *config.FlowNode, call *wire.Call, data []byte) (result, error) {

@@ -191,14 +191,11 @@ func (r *run) walk(ctx context.Context, v *view) error {
 		return err
 	}
 	next := r.advance(ctx)
-	results := make(chan result, len(r.flow.Nodes))
-	// A run that has failed has no use for the answers to its other calls.
-	calling, cancel := context.WithCancel(ctx)
-	var calls sync.WaitGroup
-	defer calls.Wait()
-	defer cancel()
+	var others *branches
+	defer func() { others.end() }()
+	now := make([]result, 0, 1)
 	for running := 0; ; {
-		var now []result
+		now = now[:0]
 		for _, n := range next {
 			node := &r.flow.Nodes[n]
 			if node.Config == nil {
@@ -211,16 +208,18 @@ func (r *run) walk(ctx context.Context, v *view) error {
 				now = append(now, result{node: n, err: err, attempts: 1})
 				continue
 			}
-			running++
-			work := func() { results <- r.lane.session.engine.calls.work(calling, n, node, call) }
-			if running == 1 && len(next) == 1 {
-				work()
-			} else {
-				calls.Go(work)
+			if running == 0 && len(next) == 1 {
+				now = append(now, r.lane.session.engine.calls.work(ctx, n, node, call))
+				continue
 			}
+			if others == nil {
+				others = newBranches(ctx, len(r.flow.Nodes))
+			}
+			running++
+			others.call(r.lane.session.engine.calls, n, node, call)
 		}
 		if len(now) == 0 && running > 0 {
-			now = append(now, <-results)
+			now = append(now, <-others.results)
 			running--
 		}
 		if ctx.Err() != nil || len(now) == 0 {
@@ -242,6 +241,32 @@ func (r *run) walk(ctx context.Context, v *view) error {
 		if r.progress.failure != nil {
 			return nil
 		}
+	}
+}
+
+// branches are the calls of a run that are under way at the same time.
+type branches struct {
+	ctx     context.Context
+	cancel  context.CancelFunc
+	calls   sync.WaitGroup
+	results chan result // with room for one of each node
+}
+
+func newBranches(ctx context.Context, nodes int) *branches {
+	b := &branches{results: make(chan result, nodes)}
+	b.ctx, b.cancel = context.WithCancel(ctx)
+	return b
+}
+
+func (b *branches) call(calls *caller, n int, node *config.FlowNode, call *wire.Call) {
+	b.calls.Go(func() { b.results <- calls.work(b.ctx, n, node, call) })
+}
+
+// end gives up what is still under way: a run that has failed has no use for it.
+func (b *branches) end() {
+	if b != nil {
+		b.cancel()
+		b.calls.Wait()
 	}
 }
 

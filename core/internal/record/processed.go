@@ -103,9 +103,10 @@ func (o *Outcome) AppendJSON(dst []byte) []byte {
 
 // ParseOutcome decodes what a waiting caller takes.
 func ParseOutcome(text []byte) (Outcome, error) {
-	m, err := sdk.ParseObject(text)
-	if err != nil {
-		return Outcome{}, fmt.Errorf("%w: outcome: %w", ErrMalformed, err)
+	object := sdk.RawObject(text)
+	m := object.View()
+	if len(m) == 0 {
+		return Outcome{}, fmt.Errorf("%w: outcome", ErrMalformed)
 	}
 	o := Outcome{}
 	o.Status, _ = m["status"].(string)
