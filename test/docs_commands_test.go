@@ -38,8 +38,8 @@ func TestReadmeAndDocsCommandsRun(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			out := runBlocks(t, list)
-			if s.page == "README.md" && !strings.Contains(out, "\n4338\n391\n104\n") {
-				t.Errorf("the README's counts are not 4338, 391 and 104:\n%s", out)
+			if s.page == "README.md" && !strings.Contains(out, "\n4338\n391\n104\n490\n") {
+				t.Errorf("the README's counts are not 4338, 391, 104 and 490:\n%s", out)
 			}
 		})
 	}
@@ -212,7 +212,7 @@ func TestDemo(t *testing.T) {
 		t.Errorf("the demo, once: %v\n%s", err, text)
 	}
 	for _, want := range []string{
-		"4 created", "18,532 accepted, 0 known already, 0 failed", "\n4338\n", "\n391\n", "\n104\n", "orders: 34", binary + " tail\n",
+		"4 created", "18,532 accepted, 0 known already, 0 failed", "\n4338\n", "\n391\n", "\n104\n", "\n490\n", "orders: 34", binary + " tail\n",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the demo does not print %q:\n%s", want, out)
