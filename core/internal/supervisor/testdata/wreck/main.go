@@ -66,14 +66,14 @@ type wreck struct {
 	handled    atomic.Uint64
 }
 
-func (c *wreck) Describe(ctx context.Context, _ *control.DescribeRequest) (*control.Manifest, error) {
+func (c *wreck) Describe(context.Context, *control.DescribeRequest) (*control.Manifest, error) {
 	m := &control.Manifest{
 		Name: c.name, Version: "1.0.0", Sdk: "none", Description: "Misbehaves.",
 		Actions: []*control.Action{{Name: "ask", Description: "Tells of its process.", Ports: []string{"told"}, ConfigSchema: []byte(`{"type":"object"}`)}},
 	}
 	switch c.mode {
 	case "hang":
-		<-ctx.Done()
+		select {} // an answer at the very end of the call could still be in time
 	case "name":
 		m.Name = "Bad_Name"
 	case "core":
