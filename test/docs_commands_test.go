@@ -26,8 +26,9 @@ func TestReadmeAndDocsCommandsRun(t *testing.T) {
 	sessions := map[session][]block{}
 	for _, b := range blocks(t) {
 		switch {
-		case b.action == "run" && b.language == "sh", b.action == "prints":
-			s := session{b.page, b.arg}
+		case b.action == "run" && b.language == "sh", b.action == "prints", b.action == "file":
+			name, _, _ := strings.Cut(b.arg, " ")
+			s := session{b.page, name}
 			sessions[s] = append(sessions[s], b)
 		case b.language == "sh" && !isShown(&b):
 			t.Errorf("%s: nothing runs these commands", b.place())
@@ -37,8 +38,8 @@ func TestReadmeAndDocsCommandsRun(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			out := runBlocks(t, list)
-			if s.page == "README.md" && !strings.Contains(out, "\n4338\n391\n104\n") {
-				t.Errorf("the README's counts are not 4338, 391 and 104:\n%s", out)
+			if s.page == "README.md" && !strings.Contains(out, "\n4338\n391\n104\n490\n") {
+				t.Errorf("the README's counts are not 4338, 391, 104 and 490:\n%s", out)
 			}
 		})
 	}
@@ -53,6 +54,9 @@ const preamble = `trap 'code=$?; trap - EXIT; for p in $(jobs -p); do kill "$p" 
 
 // separator begins the output of a block.
 const separator = "\x1e"
+
+// endOfFile ends a file in the script of a session.
+const endOfFile = "END-OF-FILE"
 
 // runBlocks runs the blocks in one shell, in a directory like the repository's,
 // and returns what they print.
@@ -76,8 +80,12 @@ func runBlocks(t *testing.T, list []block) string {
 	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	script := preamble
 	for _, b := range list {
-		if b.action == "run" {
+		switch b.action {
+		case "run":
 			script += fmt.Sprintf("printf '%%s%s\\n' %q\n", separator, b.place()) + strings.ReplaceAll(b.text, "127.0.0.1:8080", address)
+		case "file":
+			_, path, _ := strings.Cut(b.arg, " ")
+			script += fmt.Sprintf("cat > %q <<'%s'\n%s%[2]s\n", path, endOfFile, b.text)
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
@@ -97,7 +105,7 @@ func runBlocks(t *testing.T, list []block) string {
 	for _, b := range list {
 		if b.action == "run" {
 			n++
-		} else if n == 0 || !prints(&b, printed[n]) {
+		} else if b.action == "prints" && (n == 0 || !prints(&b, printed[n])) {
 			t.Errorf("%s: the commands before it print something else:\n%s", b.place(), printed[n])
 		}
 	}
@@ -204,7 +212,7 @@ func TestDemo(t *testing.T) {
 		t.Errorf("the demo, once: %v\n%s", err, text)
 	}
 	for _, want := range []string{
-		"4 created", "18,532 accepted, 0 known already, 0 failed", "\n4338\n", "\n391\n", "\n104\n", "orders: 34", binary + " tail\n",
+		"4 created", "18,532 accepted, 0 known already, 0 failed", "\n4338\n", "\n391\n", "\n104\n", "\n490\n", "orders: 34", binary + " tail\n",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the demo does not print %q:\n%s", want, out)

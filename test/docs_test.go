@@ -25,6 +25,7 @@ import (
 //
 //	<!-- run: NAME -->     sh: all blocks of a page and NAME run in one shell
 //	<!-- prints: NAME -->  what the run block before it prints; … is anything
+//	<!-- file: NAME PATH --> any: a file that the run blocks after it find in their directory
 //	<!-- ws: NAME -->      ws: frames sent (→) and received (←) on a connection
 //	<!-- validate: PATH --> yaml: resources that need those of PATH
 type block struct {
@@ -44,9 +45,7 @@ var shown = map[string]string{
 	`docs/operating.md: tributary run --data /var/lib/tributary --set bus.urls=nats://nats-1:4222,nats://nats-2:4222 \`: "needs a cluster",
 	"docs/operating.md: tributary plugin list":                                                                          "needs a plugin of a third party",
 	`docs/operating.md: tributary run --data /var/lib/tributary --set bus.urls=nats://nats-1:4222 \`:                    "needs a server with accounts",
-	"docs/configuration.md: http:":                                           "settings, not resources",
-	"docs/plugins.md: mkdir -p data/plugins && cp hello/hello data/plugins/": "stays up; the tests of the SDK run the example",
-	"docs/plugins.md: kind: flow":                                            "its action is that of the plugin that the page builds",
+	"docs/configuration.md: http:": "settings, not resources",
 }
 
 func isShown(b *block) bool {

@@ -2,6 +2,7 @@ package test
 
 import (
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -12,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tributary-bus/tributary/sdk/client"
 )
 
 // largeOrders counts, by customer, the orders over 1,000 of the file.
@@ -159,6 +162,59 @@ spec:
 	shares := metric(t, first, "tributary_flow_runs_total") * metric(t, second, "tributary_flow_runs_total")
 	if shares == 0 {
 		t.Error("one node ran all the flows")
+	}
+}
+
+// What flows answer comes to a Go program: for each of its events, and for all of
+// them the last one.
+func TestTheClientIsAnswered(t *testing.T) {
+	t.Parallel()
+	p := launch(t)
+	p.apply(`
+kind: flow
+id: tally
+spec:
+  trigger: {event: tick, condition: event.properties.n > 0}
+  nodes:
+    count: {action: profile/set, config: {set: {traits.n: '{{ (profile.traits.n == null ? 0 : profile.traits.n) + event.properties.n }}'}}}
+    reply: {action: core/result, config: {value: {n: '{{ profile.traits.n }}'}}}
+  edges: [start -> count, count -> reply]
+`)
+	c, err := client.New(p.url, client.Key("dev"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := make([]client.Event, 4)
+	for i := range events {
+		events[i] = client.Event{ID: strconv.Itoa(i), Type: "tick", IDs: map[string]string{"user": "ann"}, Properties: map[string]any{"n": i}}
+	}
+	reply, err := c.Send(t.Context(), events, client.Wait(client.Flows))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if reply.Accepted != 4 || reply.Waited != nil || len(reply.Results) != 4 {
+		t.Fatalf("reply %s", reply.Raw)
+	}
+	var answer struct {
+		N int `json:"n"`
+	}
+	if err := reply.Results[0].Response.Decode("tally", &answer); !errors.Is(err, client.ErrNoResponse) {
+		t.Errorf("an event that the trigger leaves out is answered %+v, %v", answer, err)
+	}
+	for i, want := range []int{1, 3, 6} {
+		if err := reply.Results[i+1].Response.Decode("tally", &answer); err != nil || answer.N != want {
+			t.Errorf("event %d is answered %+v, %v; want %d", i+1, answer, err, want)
+		}
+	}
+	if err := reply.Response.Decode("tally", &answer); err != nil || answer.N != 6 {
+		t.Errorf("all events are answered %+v, %v; want 6", answer, err)
+	}
+	// Known already, and not asked for.
+	for _, stage := range []client.Stage{client.Flows, client.Processed} {
+		reply, err := c.Send(t.Context(), events[3:], client.Wait(stage))
+		if err != nil || reply.Results[0].Status != client.Duplicate || len(reply.Response) != 0 {
+			t.Errorf("once more, with wait=%s: %v, %+v", stage, err, reply)
+		}
 	}
 }
 

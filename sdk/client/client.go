@@ -7,7 +7,7 @@
 //		ID: "536365", Type: "order-completed",
 //		IDs:        map[string]string{"user": "17850"},
 //		Properties: map[string]any{"total": 139.12},
-//	}}, client.Wait("processed"))
+//	}}, client.Wait(client.Processed))
 //
 // Sending needs a source's write key, everything else an admin token. Every
 // error that the server answers is an [*Error].

@@ -66,12 +66,49 @@ func TestSend(t *testing.T) {
 	reply, err := c.Send(context.Background(), []client.Event{{
 		ID: "536365", Type: "order-completed", Time: time.Date(2010, 12, 1, 0, 0, 0, 0, time.UTC),
 		IDs: map[string]string{"user": "17850"}, Properties: map[string]any{"total": 139.12},
-	}}, client.Wait("processed"))
+	}}, client.Wait(client.Processed))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(reply.Results) != 1 || reply.Results[0].Profile != "p1" || reply.Results[0].Status != client.Accepted {
 		t.Errorf("reply %+v", reply)
+	}
+}
+
+func TestResponse(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if stage := r.URL.Query().Get("wait"); stage != "flows" {
+			t.Errorf("wait=%s", stage)
+		}
+		fmt.Fprint(w, `{"accepted":2,"results":[
+			{"id":"1","status":"accepted","profile":null,"session":null,"valid":true,"response":{"price":12.50,"thank-you":{"thanks":"Ann","n":9007199254740993}}},
+			{"id":"2","status":"accepted"}],"response":{"price":12.50,"thank-you":{"thanks":"Ann","n":9007199254740993}},"waited":false}`)
+	})
+	reply, err := c.Send(t.Context(), []client.Event{{Type: "a"}, {Type: "b"}}, client.Wait(client.Flows))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if reply.Waited == nil || *reply.Waited || len(reply.Response) != 2 || len(reply.Results) != 2 || len(reply.Results[1].Response) != 0 {
+		t.Errorf("reply %+v", reply)
+	}
+	answered := reply.Results[0].Response
+	if got := string(answered["price"]); got != "12.50" {
+		t.Errorf("the price is %s", got)
+	}
+	var thanks struct {
+		Thanks string `json:"thanks"`
+		N      int64  `json:"n"`
+	}
+	if err := answered.Decode("thank-you", &thanks); err != nil || thanks.Thanks != "Ann" || thanks.N != 1<<53+1 {
+		t.Errorf("thank-you answered %+v, %v", thanks, err)
+	}
+	for _, r := range []client.Response{answered, reply.Results[1].Response, nil} {
+		if err := r.Decode("other", &thanks); !errors.Is(err, client.ErrNoResponse) || err.Error() != "flow other: no response" || thanks.Thanks != "Ann" {
+			t.Errorf("other answered %+v, %v", thanks, err)
+		}
+	}
+	if err := answered.Decode("price", &thanks); err == nil || errors.Is(err, client.ErrNoResponse) || !strings.HasPrefix(err.Error(), "response of flow price: ") {
+		t.Errorf("a number as a struct: %v", err)
 	}
 }
 

@@ -73,11 +73,18 @@ type Result struct {
 	ID     string       `json:"id"`
 	Status string       `json:"status"`
 	Error  *ResultError `json:"error"`
-	// Profile, Session, Valid and Errors are only told to a caller who waits.
-	Profile string           `json:"profile"`
-	Session string           `json:"session"`
-	Valid   *bool            `json:"valid"`
-	Errors  []sdk.FieldError `json:"errors"`
+	// The others are only told to a caller who waits, and only of an event
+	// whose outcome came in time. Profile and Session are empty where it has none.
+	Profile string `json:"profile"`
+	Session string `json:"session"`
+	// Valid is false where the event breaks the schema of its type, with Errors
+	// that say how: it is stored, changes nothing, and no flow runs for it. It
+	// is nil where it is not known, as of most duplicates.
+	Valid  *bool            `json:"valid"`
+	Errors []sdk.FieldError `json:"errors"`
+	// Response is what the flows of this event answered; empty where none did,
+	// and for a caller who waited for another stage than [Flows].
+	Response Response `json:"response"`
 }
 
 // A ResultError says why an event was not accepted.
@@ -88,9 +95,13 @@ type ResultError struct {
 
 // A Reply answers [Client.Send].
 type Reply struct {
-	Accepted int      `json:"accepted"`
-	Results  []Result `json:"results"`
-	// Waited is false where the time to wait ran out first; nil where nobody waited.
+	Accepted int      `json:"accepted"` // how many of the events are
+	Results  []Result `json:"results"`  // one for each event, in their order
+	// Response is what the flows of all events answered; of a flow that answered
+	// for several of them the last one.
+	Response Response `json:"response"`
+	// Waited is false where the time to wait ran out first, and nil otherwise.
+	// What came in time is there all the same.
 	Waited *bool `json:"waited"`
 	// Raw is the answer as the server wrote it.
 	Raw jsontext.Value `json:"-"`
@@ -99,11 +110,15 @@ type Reply struct {
 // A SendOption changes what [Client.Send] waits for and returns.
 type SendOption func(url.Values)
 
-// Wait answers only after the events were "processed", or "indexed".
-func Wait(stage string) SendOption { return func(q url.Values) { q.Set("wait", stage) } }
-
-// Send sends the events as one request. It returns after they are stored
-// durably; each event has its own result.
+// Send sends the events as one request and returns when they are stored
+// durably; with [Wait], when they have come further. Each event has its own
+// result, so that one that was not accepted is no error of Send: see
+// [Result.Status] and [Result.Error].
+//
+// An [*Error] with a status below 500 says that no event was stored. Any other
+// error, such as a connection that broke or a context that ended, leaves open
+// whether they were: events with an ID can be sent again, and have their effect
+// once.
 func (c *Client) Send(ctx context.Context, events []Event, options ...SendOption) (*Reply, error) {
 	query := url.Values{}
 	for _, option := range options {

@@ -38,6 +38,9 @@ say "What came of them"
 show profiles count 'true'
 show profiles count 'profile.counters.orders >= 10'
 show profiles count 'profile.counters.revenue > 10000'
+say "Whom the flow has marked: customers with orders over 1,000, of which there are 1,321"
+show profiles count 'profile.traits.big_orders > 0'
+say "One of the customers"
 show profiles get user:17850
 
 say "It stays up until Ctrl-C. In another terminal:"

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-json-experiment/json"
 )
 
 const retail = "../../../configs/examples/retail"
@@ -27,7 +29,7 @@ func TestUsage(t *testing.T) {
 		{"send x --prop nonsense", "--prop nonsense: want name=value"},
 		{"send x --ids nonsense", "--ids nonsense: want kind=value"},
 		{"send x --time yesterday", "--time: \"yesterday\" is not a time"},
-		{"send x --wait soon", "--wait soon: want processed or indexed"},
+		{"send x --wait soon", "--wait soon: want processed or flows or indexed"},
 		{"apply", "missing -f PATH"},
 		{"deadletters show x", "\"x\" is no number of a dead letter"},
 		{"profiles query --limit 0", "--limit 0: want at least 1"},
@@ -145,6 +147,68 @@ func TestSendAndProfiles(t *testing.T) {
 	fails(t, dir, exitFailed, "filter: line 1, column", "profiles", "query", "profile.counters.orders >")
 	fails(t, dir, exitFailed, "tributary: this condition cannot be searched by: line 1, column 6: the store keeps no figure of a window, which moves with time; "+
 		"count, first and last of all time can be searched by\n", "profiles", "count", `count("order-completed", "7d") > 1`)
+}
+
+func TestSendWaitsForFlows(t *testing.T) {
+	dir := t.TempDir()
+	run(t, dir)
+	must(t, dir, "apply", "-f", file(t, "flows.yaml", `
+kind: flow
+id: thank-you
+spec:
+  trigger: {event: order-completed}
+  nodes:
+    vip:   {action: profile/set, config: {set: {traits.vip: true}}}
+    reply: {action: core/result, config: {value: {order: '{{ event.properties.total }}', vip: '{{ profile.traits.vip }}'}}}
+  edges: [start -> vip, vip -> reply]
+---
+kind: flow
+id: hail
+spec:
+  trigger: {event: order-completed}
+  nodes: {reply: {action: core/result, config: {value: Hello}}}
+  edges: [start -> reply]
+---
+kind: flow
+id: breaks
+spec:
+  trigger: {event: order-completed}
+  nodes: {no: {action: core/fail, config: {message: no}}}
+  edges: [start -> no]
+`))
+	order := []string{"send", "order-completed", "--user", "17850", "--id", "1", "--prop", "total=139.10", "--wait", "flows"}
+	out := must(t, dir, order...)
+	contains(t, "send", out, "accepted  event 1\nprofile   ",
+		"\nflow      hail answered \"Hello\"\nflow      thank-you answered {\"order\":139.1,\"vip\":true}\n")
+	if strings.Contains(out, "breaks") {
+		t.Errorf("a flow that fails has an answer:\n%s", out)
+	}
+	contains(t, "the profile", must(t, dir, "profiles", "get", "user:17850"), "vip: true\n")
+	if out := must(t, dir, order...); !strings.HasPrefix(out, "duplicate  event 1\n") || strings.Contains(out, "flow") {
+		t.Errorf("flows are told of for a duplicate:\n%s", out)
+	}
+
+	order[5] = "2"
+	var reply struct {
+		Accepted int
+		Response struct{ Hail string }
+		Results  []struct {
+			ID, Profile string
+			Response    map[string]any
+		}
+	}
+	if err := json.Unmarshal([]byte(must(t, dir, append(order, "--json")...)), &reply, json.MatchCaseInsensitiveNames(true)); err != nil {
+		t.Fatal(err)
+	}
+	if reply.Accepted != 1 || reply.Response.Hail != "Hello" || len(reply.Results) != 1 || reply.Results[0].ID != "2" || reply.Results[0].Profile == "" ||
+		fmt.Sprint(reply.Results[0].Response) != "map[hail:Hello thank-you:map[order:139.1 vip:true]]" {
+		t.Errorf("as JSON: %+v", reply)
+	}
+
+	contains(t, "an event that no flow waits for", must(t, dir, "send", "view", "--user", "17850", "--wait", "flows"), "flows     none answered\n")
+	if out := must(t, dir, "send", "view", "--user", "17850", "--wait", "processed"); strings.Contains(out, "flow") {
+		t.Errorf("flows are told of where nobody waits for them:\n%s", out)
+	}
 }
 
 func TestTail(t *testing.T) {

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,9 +28,20 @@ func newSend(g *globals) *cobra.Command {
 		Long: `Send one event and print what became of it.
 
 A property's value is JSON where it reads as JSON (120, true, [1,2]) and text
-otherwise. A name with dots reaches into an object: --prop address.city=Rome.`,
+otherwise. A name with dots reaches into an object: --prop address.city=Rome.
+
+It returns when the event is stored. With --wait it returns when the event has
+come further, or after 30 s, and says so:
+
+  processed   its profile has changed
+  flows       its flows have ended too; what they answered is printed
+  indexed     queries find it
+
+What a flow answered is a line of JSON. A flow that failed has no answer; why it
+failed is in tributary deadletters list.`,
 		Example: `  tributary send page-view --user 17850 --prop url=/sale
   tributary send order-completed --user 17850 --prop total=139.12 --wait processed
+  tributary send order-completed --user 17850 --prop total=139.12 --wait flows
   tributary send signed-up --email ann@shop.example --trait firstName=Ann --key shop-key`,
 		Args: exactly("TYPE"),
 		RunE: func(c *cobra.Command, args []string) error { return send(c, g, args[0], &f) },
@@ -46,7 +59,7 @@ otherwise. A name with dots reaches into an object: --prop address.city=Rome.`,
 	flags.StringArrayVar(&f.properties, "prop", nil, "a property: `name=value`; may be given several times")
 	flags.StringArrayVar(&f.traits, "trait", nil, "a trait: `name=value`; may be given several times")
 	flags.BoolVar(&f.profileLess, "profile-less", false, "the event is about nobody")
-	flags.StringVar(&f.wait, "wait", "", "answer only after the event is processed, or indexed")
+	flags.StringVar(&f.wait, "wait", "", "wait for a `stage`: processed, flows or indexed")
 	outputFlag(c, &f.output, asTable, asJSON, asYAML)
 	return c
 }
@@ -58,10 +71,10 @@ func send(c *cobra.Command, g *globals, eventType string, f *sendFlags) error {
 	}
 	var options []client.SendOption
 	if f.wait != "" {
-		if err := choice("wait", f.wait, "processed", "indexed"); err != nil {
+		if err := choice("wait", f.wait, "processed", "flows", "indexed"); err != nil {
 			return err
 		}
-		options = append(options, client.Wait(f.wait))
+		options = append(options, client.Wait(client.Stage(f.wait)))
 	}
 	server, err := g.find()
 	if err != nil {
@@ -88,12 +101,16 @@ func send(c *cobra.Command, g *globals, eventType string, f *sendFlags) error {
 		return fmt.Errorf("the event is %s: %s", result.Status, result.Error.Message)
 	}
 	if f.output == string(asTable) {
-		printResult(c.OutOrStdout(), result, reply)
+		late := reply.Waited != nil && !*reply.Waited
+		printResult(c.OutOrStdout(), result, late)
+		if client.Stage(f.wait) == client.Flows {
+			printResponse(c.OutOrStdout(), result, late)
+		}
 	}
 	return nil
 }
 
-func printResult(w io.Writer, r *client.Result, reply *client.Reply) {
+func printResult(w io.Writer, r *client.Result, late bool) {
 	fmt.Fprintf(w, "%s  event %s\n", r.Status, r.ID)
 	if r.Profile != "" {
 		fmt.Fprintf(w, "profile   %s\n", r.Profile)
@@ -101,7 +118,7 @@ func printResult(w io.Writer, r *client.Result, reply *client.Reply) {
 	if r.Session != "" {
 		fmt.Fprintf(w, "session   %s\n", r.Session)
 	}
-	if reply.Waited != nil && !*reply.Waited {
+	if late {
 		fmt.Fprintln(w, "the server is still at work on it")
 	}
 	if r.Valid != nil && !*r.Valid {
@@ -109,6 +126,17 @@ func printResult(w io.Writer, r *client.Result, reply *client.Reply) {
 		for _, e := range r.Errors {
 			fmt.Fprintf(w, "  %s: %s\n", e.Path, e.Message)
 		}
+	}
+}
+
+// printResponse prints what flows answered, in the order of their ids. That none
+// did is only news where flows have run and ended: those of a valid new event.
+func printResponse(w io.Writer, r *client.Result, late bool) {
+	for _, flow := range slices.Sorted(maps.Keys(r.Response)) {
+		fmt.Fprintf(w, "flow      %s answered %s\n", flow, r.Response[flow])
+	}
+	if len(r.Response) == 0 && !late && r.Status == client.Accepted && r.Valid != nil && *r.Valid {
+		fmt.Fprintln(w, "flows     none answered")
 	}
 }
 

@@ -197,7 +197,7 @@ func TestNoPluginOutlivesItsHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"one", "two", "three"} {
-		if err := os.Symlink(crook, filepath.Join(dir, "plugins", name)); err != nil {
+		if err := os.Symlink(wreck, filepath.Join(dir, "plugins", name)); err != nil {
 			t.Fatal(err)
 		}
 	}

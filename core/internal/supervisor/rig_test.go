@@ -23,24 +23,24 @@ import (
 	"github.com/tributary-bus/tributary/sdk/client"
 )
 
-// crook is the binary of testdata/crook.
-var crook string
+// wreck is the binary of testdata/wreck.
+var wreck string
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(hostDir); dir != "" {
 		hostUntilKilled(dir)
 	}
 	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "crook")
+		dir, err := os.MkdirTemp("", "wreck")
 		if err != nil {
 			panic(err)
 		}
 		defer os.RemoveAll(dir)
-		crook = filepath.Join(dir, "crook")
-		build := exec.Command("go", "build", "-o", crook, "./testdata/crook")
+		wreck = filepath.Join(dir, "wreck")
+		build := exec.Command("go", "build", "-o", wreck, "./testdata/wreck")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
-			panic(fmt.Sprintf("build the crook: %v\n%s", err, out))
+			panic(fmt.Sprintf("build the wreck: %v\n%s", err, out))
 		}
 		return m.Run()
 	}())
@@ -144,7 +144,7 @@ func (b *natsBroker) left() int {
 	return len(b.users) - 1
 }
 
-// A rig is a supervisor over a directory of crooks.
+// A rig is a supervisor over a directory of wrecks.
 type rig struct {
 	t      *testing.T
 	dir    string
@@ -158,7 +158,7 @@ type rig struct {
 	ended []string
 }
 
-// start runs a supervisor with crooks by these file names.
+// start runs a supervisor with wrecks by these file names.
 func start(t *testing.T, change func(*Options), files ...string) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: t.TempDir(), log: &buffer{}}
@@ -186,7 +186,7 @@ func start(t *testing.T, change func(*Options), files ...string) *rig {
 	quick := hurry
 	o := Options{
 		Dir: filepath.Join(r.dir, "plugins"), Work: filepath.Join(r.dir, "work"), Memory: 512 << 20,
-		DrainWithin: 2 * time.Second, Broker: r.broker, pace: &quick, binary: crook,
+		DrainWithin: 2 * time.Second, Broker: r.broker, pace: &quick, binary: wreck,
 		Ended: func(name string) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -233,13 +233,13 @@ func start(t *testing.T, change func(*Options), files ...string) *rig {
 	return r
 }
 
-// link puts a crook into the directory of plugins.
+// link puts a wreck into the directory of plugins.
 func (r *rig) link(file string) {
 	r.t.Helper()
 	if err := os.MkdirAll(filepath.Join(r.dir, "plugins"), 0o700); err != nil {
 		r.t.Fatal(err)
 	}
-	if err := os.Symlink(crook, filepath.Join(r.dir, "plugins", file)); err != nil {
+	if err := os.Symlink(wreck, filepath.Join(r.dir, "plugins", file)); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -280,7 +280,7 @@ func is(want state) func(client.Plugin) bool {
 	return func(p client.Plugin) bool { return p.State == string(want) }
 }
 
-// told is what a crook tells of its process.
+// told is what a wreck tells of its process.
 type told struct {
 	PID int      `json:"pid"`
 	Env []string `json:"env"`

@@ -232,7 +232,7 @@ func TestAChangedBinaryIsRefusedUntilARestart(t *testing.T) {
 		if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		text, err := os.ReadFile(crook)
+		text, err := os.ReadFile(wreck)
 		if err != nil {
 			t.Fatal(err)
 		}

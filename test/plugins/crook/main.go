@@ -1,5 +1,8 @@
-// Command crook is a plugin without the SDK: it speaks the control service and
-// the wire by hand, and breaks their rules. Tests of the product start it.
+// Command crook is a plugin without the SDK, whose process is sound and whose
+// calls are not: it speaks the control service and the wire by hand, answers
+// against the rules of the wire, and reaches for subjects that are not its own.
+// Tests of the product start it. Processes that go wrong are those of the
+// supervisor's testdata/wreck, and of rascal, which is built with the SDK.
 package main
 
 import (

@@ -1,5 +1,7 @@
-// Command crook is a plugin that misbehaves as its file name says: NAME.MODE.
-// It speaks the control service by hand.
+// Command wreck is a plugin whose process goes wrong as its file name says,
+// NAME.MODE: it does not start, hangs, dies, floods its log. It speaks the control
+// service by hand, and the supervisor's tests start it. Plugins whose answers to
+// calls are wrong are in test/plugins.
 package main
 
 import (
@@ -37,7 +39,7 @@ func main() {
 	}
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig:  control.Handshake,
-		VersionedPlugins: map[int]plugin.PluginSet{control.ProtocolVersion: {control.Name: served{server: &crook{name: name, mode: mode}}}},
+		VersionedPlugins: map[int]plugin.PluginSet{control.ProtocolVersion: {control.Name: served{server: &wreck{name: name, mode: mode}}}},
 		GRPCServer:       plugin.DefaultGRPCServer,
 		Logger:           hclog.NewNullLogger(),
 	})
@@ -57,21 +59,21 @@ func (served) GRPCClient(context.Context, *plugin.GRPCBroker, *grpc.ClientConn) 
 	return nil, nil
 }
 
-type crook struct {
+type wreck struct {
 	control.UnimplementedPluginServer
 	name, mode string
 	conn       *nats.Conn
 	handled    atomic.Uint64
 }
 
-func (c *crook) Describe(ctx context.Context, _ *control.DescribeRequest) (*control.Manifest, error) {
+func (c *wreck) Describe(context.Context, *control.DescribeRequest) (*control.Manifest, error) {
 	m := &control.Manifest{
 		Name: c.name, Version: "1.0.0", Sdk: "none", Description: "Misbehaves.",
 		Actions: []*control.Action{{Name: "ask", Description: "Tells of its process.", Ports: []string{"told"}, ConfigSchema: []byte(`{"type":"object"}`)}},
 	}
 	switch c.mode {
 	case "hang":
-		<-ctx.Done()
+		select {} // an answer at the very end of the call could still be in time
 	case "name":
 		m.Name = "Bad_Name"
 	case "core":
@@ -84,11 +86,11 @@ func (c *crook) Describe(ctx context.Context, _ *control.DescribeRequest) (*cont
 	return m, nil
 }
 
-func (c *crook) Configure(context.Context, *control.ConfigureRequest) (*control.ConfigureResponse, error) {
+func (c *wreck) Configure(context.Context, *control.ConfigureRequest) (*control.ConfigureResponse, error) {
 	return &control.ConfigureResponse{}, nil
 }
 
-func (c *crook) Start(_ context.Context, r *control.StartRequest) (*control.StartResponse, error) {
+func (c *wreck) Start(_ context.Context, r *control.StartRequest) (*control.StartResponse, error) {
 	key, err := nkeys.FromSeed([]byte(r.Connection.Seed))
 	if err != nil {
 		return nil, err
@@ -112,7 +114,7 @@ func (c *crook) Start(_ context.Context, r *control.StartRequest) (*control.Star
 	return &control.StartResponse{}, nil
 }
 
-func (c *crook) misbehave() {
+func (c *wreck) misbehave() {
 	switch c.mode {
 	case "die":
 		go func() {
@@ -157,14 +159,14 @@ func (c *crook) misbehave() {
 	}
 }
 
-func (c *crook) answer(m *nats.Msg) {
+func (c *wreck) answer(m *nats.Msg) {
 	c.handled.Add(1)
 	dir, _ := os.Getwd()
 	text, _ := json.Marshal(map[string]any{"pid": os.Getpid(), "env": os.Environ(), "dir": dir})
 	_ = m.Respond(text)
 }
 
-func (c *crook) Health(r *control.HealthRequest, stream grpc.ServerStreamingServer[control.HealthReport]) error {
+func (c *wreck) Health(r *control.HealthRequest, stream grpc.ServerStreamingServer[control.HealthReport]) error {
 	if c.mode == "mute" {
 		<-stream.Context().Done()
 		return nil
@@ -181,7 +183,7 @@ func (c *crook) Health(r *control.HealthRequest, stream grpc.ServerStreamingServ
 	}
 }
 
-func (c *crook) Drain(context.Context, *control.DrainRequest) (*control.DrainResponse, error) {
+func (c *wreck) Drain(context.Context, *control.DrainRequest) (*control.DrainResponse, error) {
 	fmt.Fprintln(os.Stderr, "drain begins")
 	if c.conn != nil {
 		_ = c.conn.Drain()
@@ -192,7 +194,7 @@ func (c *crook) Drain(context.Context, *control.DrainRequest) (*control.DrainRes
 	return &control.DrainResponse{}, nil
 }
 
-func (c *crook) Stop(context.Context, *control.StopRequest) (*control.StopResponse, error) {
+func (c *wreck) Stop(context.Context, *control.StopRequest) (*control.StopResponse, error) {
 	fmt.Fprintln(os.Stderr, "stop")
 	time.Sleep(20 * time.Millisecond)
 	if c.mode == "stubborn" {
