@@ -98,6 +98,7 @@ func TestParseReplySaysWhatIsWrong(t *testing.T) {
 		`{"id":"1","port":"done","patches":{}}`:                                                         "want an array at /patches, got an object",
 		`{"id":"1","port":"done","patches":[1]}`:                                                        "want an object at /patches, got a number",
 		patch(`{"op":"grow","path":"traits.a"}`):                                                        `patch 0: there is no op "grow"`,
+		patch(`{"op":"set","path":"traits.a","value":{"a":1,"a":2}}`):                                   "duplicate",
 		patch(`{"op":"set","path":"traits.a"}`):                                                         "patch 0: set needs a value",
 		patch(`{"op":"set","value":1}`):                                                                 "patch 0: set needs a path",
 		patch(`{"op":"increment","path":"x","value":"1"}`):                                              "increment needs a number",

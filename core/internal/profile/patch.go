@@ -16,7 +16,8 @@ const MaxDepth = 64
 
 // Apply does one patch to a profile and tells whether that changed it. Now is
 // what `since` becomes of a segment that the profile enters. An error says what
-// the patch should have been, and leaves the profile as it was.
+// the patch should have been, and leaves the profile as it was. That the value is
+// valid JSON was checked where the patch came in.
 func Apply(p *sdk.Profile, patch wire.Patch, now time.Time) (changed bool, err error) {
 	path, err := sdk.ParsePath(patch.Path)
 	if err != nil {
@@ -39,8 +40,9 @@ func Apply(p *sdk.Profile, patch wire.Patch, now time.Time) (changed bool, err e
 	}
 	var operand any
 	if patch.Op != wire.OpDelete && len(patch.Value) > 0 {
-		if operand, err = sdk.ParseValue(patch.Value); err != nil {
-			return false, fmt.Errorf("%s %s: value: %w", patch.Op, patch.Path, err)
+		var ok bool
+		if operand, ok = sdk.RawView(patch.Value).Value(""); !ok {
+			return false, fmt.Errorf("%s %s: the value is no JSON", patch.Op, patch.Path)
 		}
 	}
 	if err := fits(path, operand); err != nil {

@@ -54,6 +54,7 @@ func TestParsePatchRefuses(t *testing.T) {
 	for _, text := range []string{
 		"", "null", "[]", `{"by":1}`, `{"to":"x"}`, `{"by":"a"}{}`, `{"by":"a","by":"b"}`, `{"patches":{}}`,
 		`{"patches":[{"op":"set","path":"traits.a","value":}]}`, `{"patches":[{"op":"set","from":"traits.a"}]}`, `{"patches":[1]}`,
+		`{"patches":[{"op":"set","path":"traits.a","value":{"a":1,"a":2}}]}`,
 		`{"events":[{"properties":[]}]}`, `{"events":[{"properties":{"a":1,"a":2}}]}`, `{"events":[{"time":"noon"}]}`,
 		`{"events":[{"tags":["a"]}]}`, goldenPatch[:len(goldenPatch)-1],
 	} {
