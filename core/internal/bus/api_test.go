@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -320,6 +322,30 @@ func TestResources(t *testing.T) {
 			t.Errorf("resources %v, want %s", got, want)
 		}
 	})
+}
+
+// A dead letter is on the disk before anything is done that relies on it.
+func TestADeadLetterIsDurable(t *testing.T) {
+	var mu sync.Mutex
+	synced := ""
+	b := open(t, Options{Synced: func(path string) {
+		if data, err := os.ReadFile(path); err == nil && strings.Contains(path, filepath.Join("streams", streamDeadLetters)) {
+			mu.Lock()
+			defer mu.Unlock()
+			synced += string(data)
+		}
+	}})
+	for i := range 3 {
+		reason := fmt.Sprintf("reason-%d", i)
+		if err := b.DeadLetter(t.Context(), DeadLetter{Origin: "flow", Reason: reason, Payload: []byte("x")}); err != nil {
+			t.Fatal(err)
+		}
+		mu.Lock()
+		if !strings.Contains(synced, reason) {
+			t.Errorf("no file that has dead letter %d was made durable", i)
+		}
+		mu.Unlock()
+	}
 }
 
 func TestDeadLetters(t *testing.T) {

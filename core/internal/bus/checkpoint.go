@@ -38,6 +38,7 @@ type durable struct {
 	commits  *shared
 	config   *shared
 	runs     *shared
+	dead     *shared
 	effects  []*syncer // what a checkpoint covers
 	syncers  []*syncer
 	fatal    sync.Once
@@ -54,6 +55,7 @@ func (b *Bus) openDurable(ctx context.Context) (*durable, error) {
 	d.commits = newShared(d.syncer(streamCommits).tail)
 	d.config = newShared(d.syncer(streamConfig).tail)
 	d.runs = newShared(d.syncer(streamFlows).tail)
+	d.dead = newShared(d.syncer(streamDeadLetters).tail)
 	for _, name := range []string{streamEvents, streamProfiles, streamIdentities, streamSeen, streamFlows, streamResources, streamJobState, streamDeadLetters, streamIngest} {
 		d.effects = append(d.effects, d.syncer(name))
 	}
@@ -88,6 +90,8 @@ func (d *durable) commit() error { return d.check(d.commits.do()) }
 func (d *durable) configure() error { return d.check(d.config.do()) }
 
 func (d *durable) flowRuns() error { return d.check(d.runs.do()) }
+
+func (d *durable) deadLetters() error { return d.check(d.dead.do()) }
 
 // check ends the process where a sync failed: what the system has not written
 // it may have forgotten, so trying again proves nothing.

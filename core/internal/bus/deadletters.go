@@ -24,7 +24,9 @@ type DeadLetter struct {
 const headerDeadLetter = "dead-letter"
 
 // DeadLetter stores a dead letter. It tries until it is acknowledged or the
-// context ends, so it may be stored twice.
+// context ends, so it may be stored twice. With durability fsync it returns after
+// an fsync, one for all that are stored meanwhile: what comes after it relies on
+// nothing having been lost.
 func (b *Bus) DeadLetter(ctx context.Context, d DeadLetter) error {
 	about := sdk.AppendValue(nil, map[string]any{
 		"origin": d.Origin, "reason": d.Reason, "attempts": int64(d.Attempts), "details": d.Details,
@@ -32,6 +34,11 @@ func (b *Bus) DeadLetter(ctx context.Context, d DeadLetter) error {
 	header := []field{{headerDeadLetter, string(about)}}
 	if _, err := b.store(ctx, b.effects, streamDeadLetters, subjectDeadLetter(d.Origin), header, d.Payload); err != nil {
 		return fmt.Errorf("store a dead letter of %s: %w", d.Origin, err)
+	}
+	if b.sync != nil {
+		if err := b.sync.deadLetters(); err != nil {
+			return fmt.Errorf("store a dead letter of %s: %w", d.Origin, err)
+		}
 	}
 	return nil
 }

@@ -478,6 +478,18 @@ func TestWhoMayConnect(t *testing.T) {
 	}
 }
 
+// A user of its own is all that a plugin's process gets: not the password that the
+// core may have in its URLs.
+func TestAPluginDoesNotGetTheCoresPassword(t *testing.T) {
+	s := startSecured(t)
+	b := open(t, Options{URLs: []string{strings.Replace(s.url(), "://", "://core:secret@", 1)}, Creds: s.creds, SigningKey: s.signingKey})
+	u := must(b.Grant(t.Context(), greeter()))
+	if len(u.URLs) != 1 || u.URLs[0] != s.url() {
+		t.Errorf("the process is told %v", u.URLs)
+	}
+	connectAs(t, u)
+}
+
 func TestExternalWithoutSigningKey(t *testing.T) {
 	s := startSecured(t)
 	options := Options{URLs: []string{s.url()}, Creds: s.creds}
