@@ -66,7 +66,7 @@ func (d duel) run(ctx context.Context, r *run) error {
 				t.product.perSecond(), t.ceiling.perSecond(), t.settled.Round(time.Millisecond))
 			all = append(all, *t)
 		}
-		if err := checkOrders(ctx, p, before, all); err != nil {
+		if _, err := checkOrders(ctx, p, before, all); err != nil {
 			return err
 		}
 		return d.report(r, p, all)
@@ -98,11 +98,12 @@ func (d duel) turn(ctx context.Context, r *run, c *ceilingProcess, p *product) (
 }
 
 // checkOrders holds what can be queried against what was answered: an event
-// that was refused may be there all the same, any other exactly once.
-func checkOrders(ctx context.Context, p *product, before int64, all []turn) error {
+// that was refused may be there all the same, any other exactly once. It returns
+// how many have come.
+func checkOrders(ctx context.Context, p *product, before int64, all []turn) (int64, error) {
 	now, err := p.orders(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	want, refused := before, int64(0)
 	for _, t := range all {
@@ -110,9 +111,9 @@ func checkOrders(ctx context.Context, p *product, before int64, all []turn) erro
 		refused += t.product.refused
 	}
 	if now < want || refused == 0 && now > want {
-		return fmt.Errorf("%d events were accepted, and %d can be queried", want, now)
+		return 0, fmt.Errorf("%d events were accepted, and %d can be queried", want, now)
 	}
-	return nil
+	return now - before, nil
 }
 
 func (d duel) report(r *run, p *product, all []turn) error {

@@ -26,16 +26,16 @@ const orderFlow = `{
 // withFlow is the pipeline with a flow for every event.
 func withFlow(ctx context.Context, r *run) error {
 	flow := client.Resource{Kind: "flow", ID: "orders", Spec: jsontext.Value(orderFlow)}
-	return sustain(ctx, r, 5000, "accepted, folded, run through the flow and indexed", []client.Resource{flow}, func(p *product, sent int64) error {
+	return sustain(ctx, r, 5000, "accepted, folded, run through the flow and indexed", []client.Resource{flow}, func(p *product, came int64) error {
 		for name, want := range map[string]int64{
-			"tributary_flow_runs_ended_total": sent, "tributary_flow_calls_total": 2 * sent, "tributary_flow_runs_failed_total": 0,
+			"tributary_flow_runs_ended_total": came, "tributary_flow_calls_total": 2 * came, "tributary_flow_runs_failed_total": 0,
 		} {
 			got, err := p.metric(ctx, name)
 			if err != nil {
 				return err
 			}
 			if int64(got) != want {
-				return fmt.Errorf("%s is %.0f after %d events, want %d", name, got, sent, want)
+				return fmt.Errorf("%s is %.0f after %d events, want %d", name, got, came, want)
 			}
 		}
 		return nil

@@ -37,7 +37,7 @@ func pipeline(ctx context.Context, r *run) error {
 // sustain sends a little more than so many events a second and watches whether the
 // product keeps up. The resources are applied before; check looks at what came of
 // the events, of which so many were sent.
-func sustain(ctx context.Context, r *run, target float64, name string, resources []client.Resource, check func(p *product, sent int64) error) error {
+func sustain(ctx context.Context, r *run, target float64, name string, resources []client.Resource, check func(p *product, came int64) error) error {
 	r.setting = "fsync"
 	return r.withProduct(ctx, r.setting, func(p *product) error {
 		if err := p.prepare(ctx, users); err != nil {
@@ -69,11 +69,12 @@ func sustain(ctx context.Context, r *run, target float64, name string, resources
 		if err != nil {
 			return err
 		}
-		if err := checkOrders(ctx, p, before, []turn{{product: result}}); err != nil {
+		came, err := checkOrders(ctx, p, before, []turn{{product: result}})
+		if err != nil {
 			return err
 		}
 		if check != nil {
-			if err := check(p, result.all); err != nil {
+			if err := check(p, came); err != nil {
 				return err
 			}
 		}
