@@ -23,6 +23,7 @@ type view struct {
 	revision uint64         // of the profile
 	history  history
 	now      time.Time
+	seen     condition.Vars // what vars returned last
 }
 
 // newView takes the document of the event's profile, or nothing for an event
@@ -64,23 +65,26 @@ func (v *view) apply(patches []wire.Patch) error {
 	if err != nil {
 		return fmt.Errorf("change the profile: %w", err)
 	}
-	v.profile = text
+	v.profile, v.seen.Profile = text, nil
 	return nil
 }
 
-// vars are what the conditions and templates of a node see.
+// vars are what the conditions and templates of a node see, until the next call.
 func (v *view) vars(payload value, flow condition.Fielder) *condition.Vars {
-	vars := &condition.Vars{Event: v.event.view, Payload: payload.view(), Now: v.now}
-	if len(v.event.session) > 0 {
-		vars.Session = sdk.RawView(v.event.session)
+	if v.seen.Event == nil {
+		v.seen.Event, v.seen.Now = v.event.view, v.now
+		if len(v.event.session) > 0 {
+			v.seen.Session = sdk.RawView(v.event.session)
+		}
 	}
+	if v.seen.Profile == nil && v.profile != nil {
+		v.seen.Profile, v.seen.History = sdk.RawView(v.profile), &v.history
+	}
+	v.seen.Payload, v.seen.Flow = payload.view(), nil
 	if flow != nil {
-		vars.Flow = flow
+		v.seen.Flow = flow
 	}
-	if v.profile != nil {
-		vars.Profile, vars.History = sdk.RawView(v.profile), &v.history
-	}
-	return vars
+	return &v.seen
 }
 
 // A history answers count, sum, first and last from a profile's document, which

@@ -47,10 +47,7 @@ func ApplyText(text jsontext.Value, patches []wire.Patch, now time.Time) (jsonte
 // decodeSection makes a section of the profile what its text has; false for a name
 // that is none.
 func decodeSection(p *sdk.Profile, name string, text jsontext.Value) bool {
-	section := map[string]*map[string]any{
-		"traits": &p.Traits, "data": &p.Data, "segments": &p.Segments,
-		"consents": &p.Consents, "interests": &p.Interests, "counters": &p.Counters,
-	}[name]
+	section := sectionOf(p, name)
 	if section == nil {
 		return false
 	}
@@ -59,4 +56,22 @@ func decodeSection(p *sdk.Profile, name string, text jsontext.Value) bool {
 		*section = map[string]any{}
 	}
 	return true
+}
+
+func sectionOf(p *sdk.Profile, name string) *map[string]any {
+	switch name {
+	case "traits":
+		return &p.Traits
+	case "data":
+		return &p.Data
+	case "segments":
+		return &p.Segments
+	case "consents":
+		return &p.Consents
+	case "interests":
+		return &p.Interests
+	case "counters":
+		return &p.Counters
+	}
+	return nil
 }
