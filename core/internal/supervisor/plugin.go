@@ -48,7 +48,8 @@ type plugin struct {
 	done    chan struct{} // closed when run has returned
 	leaving sync.WaitGroup
 
-	patience patience // of run
+	patience patience      // of run
+	drained  chan struct{} // of run: closed when the process that was replaced last is gone; nil: none was
 
 	mu         sync.Mutex
 	state      state
@@ -141,23 +142,38 @@ func (p *plugin) attend(ctx context.Context, r *process) error {
 // one that runs then: the new one answers before the old one is drained. Where
 // it does not come up, that is the error, and the old one goes on.
 func (p *plugin) replace(ctx context.Context, old *process, anew bool) (*process, error) {
-	p.leaving.Wait() // one at a time
+	if p.drained != nil {
+		select { // one at a time
+		case <-p.drained:
+		case <-ctx.Done():
+			return old, errors.New("the server stops")
+		}
+	}
 	r, err := p.start(ctx, anew)
 	if err != nil {
 		return old, fmt.Errorf("the new process did not come up, the old one goes on: %w", err)
 	}
 	p.patience.forget()
 	p.up(r)
-	p.leaving.Go(func() { p.retire(ctx, old) })
+	drained := make(chan struct{})
+	p.drained = drained
+	p.leaving.Go(func() {
+		defer close(drained)
+		p.retire(ctx, old)
+	})
 	return r, nil
 }
 
 // retire drains a process and stops it: within pace.drain while the server
-// runs, within DrainWithin from when it stops.
+// runs, and by the moment that all share when it stops.
 func (p *plugin) retire(ctx context.Context, r *process) {
-	draining, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.s.pace.drain)
+	by := time.Now().Add(p.s.pace.drain)
+	if ctx.Err() != nil {
+		by = p.s.drainBy()
+	}
+	draining, cancel := context.WithDeadline(context.WithoutCancel(ctx), by)
 	defer cancel()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(p.s.o.DrainWithin, cancel) })()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(time.Until(p.s.drainBy()), cancel) })()
 	clean := r.retire(draining)
 	p.left(r)
 	if !clean {

@@ -169,6 +169,35 @@ func TestDrainComesBeforeStop(t *testing.T) {
 	}
 }
 
+// However many processes of a plugin there are when the server stops, they have
+// the time of one.
+func TestAStopDuringARestartDrainsOnce(t *testing.T) {
+	r := start(t, nil, "good.busy")
+	r.registered()
+	if err := r.s.Restart(context.Background(), "good"); err != nil {
+		t.Fatal(err)
+	}
+	second := make(chan error, 1)
+	go func() { second <- r.s.Restart(context.Background(), "good") }()
+	eventually(t, 5*time.Second, "drains the first process", func() bool {
+		lines, err := r.s.Logs("good", 0, 100)
+		return err == nil && slices.ContainsFunc(lines, func(l client.LogLine) bool { return l.Message == "drain begins" })
+	})
+	time.Sleep(100 * time.Millisecond) // the second restart waits for that
+	begun := time.Now()
+	r.stop()
+	// Two seconds to drain, half a second to stop, and what a busy machine adds.
+	if took := time.Since(begun); took > 3800*time.Millisecond {
+		t.Errorf("the stop took %v", took)
+	}
+	if err := <-second; err == nil || !strings.Contains(err.Error(), "the server stops") {
+		t.Errorf("the second restart gives %v", err)
+	}
+	if p := r.info("good"); p.Restarts != 1 || p.State != "stopped" {
+		t.Errorf("it is %+v", p)
+	}
+}
+
 func TestRestartLeavesNoGap(t *testing.T) {
 	r := start(t, nil, "good")
 	r.registered()

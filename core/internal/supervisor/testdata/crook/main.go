@@ -181,8 +181,12 @@ func (c *crook) Health(r *control.HealthRequest, stream grpc.ServerStreamingServ
 	}
 }
 
-func (c *crook) Drain(context.Context, *control.DrainRequest) (*control.DrainResponse, error) {
+func (c *crook) Drain(ctx context.Context, _ *control.DrainRequest) (*control.DrainResponse, error) {
 	fmt.Fprintln(os.Stderr, "drain begins")
+	if c.mode == "busy" {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	if c.conn != nil {
 		_ = c.conn.Drain()
 	}
