@@ -49,6 +49,7 @@ type plugin struct {
 	leaving sync.WaitGroup
 
 	patience patience      // of run
+	accepted string        // of run: SHA-256 of a binary that is to be registered once it runs
 	drained  chan struct{} // of run: closed when the process that was replaced last is gone; nil: none was
 
 	mu         sync.Mutex
@@ -151,6 +152,7 @@ func (p *plugin) replace(ctx context.Context, old *process, anew bool) (*process
 	}
 	r, err := p.start(ctx, anew)
 	if err != nil {
+		p.accepted = "" // nobody tries it again
 		return old, fmt.Errorf("the new process did not come up, the old one goes on: %w", err)
 	}
 	p.patience.forget()

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/tributary-bus/tributary/core/internal/config"
 	"github.com/tributary-bus/tributary/sdk/control"
 )
 
@@ -26,9 +27,9 @@ func (p *plugin) start(ctx context.Context, anew bool) (*process, error) {
 	}
 	r, m, sum, err := p.meet(ctx, anew)
 	p.queue(ctx)
+	var specs []config.ActionSpec
 	if err == nil {
-		err = p.admit(m, sum)
-		if err != nil {
+		if specs, err = p.admit(m, sum); err != nil {
 			r.close()
 			err = refusal{err}
 		}
@@ -37,12 +38,17 @@ func (p *plugin) start(ctx context.Context, anew bool) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !p.known() {
+		// Flows may name what has never run yet, as they may what is away.
+		p.register(m, specs, sum)
+	}
 	if err := p.connect(ctx, r, m); err != nil {
 		r.close()
 		p.left(r)
 		p.tellEnded() // it may have taken calls already
 		return nil, err
 	}
+	p.register(m, specs, sum)
 	r.watch(ctx, p.s.o.Memory)
 	return r, nil
 }
@@ -96,7 +102,7 @@ func (p *plugin) unmet(ctx context.Context, err error) error {
 }
 
 // verify returns the SHA-256 of the binary, in hexadecimal, which must be the
-// registered one unless that is to be replaced.
+// registered one or, from when somebody asked for a start of what it is now, that.
 func (p *plugin) verify(anew bool) (string, error) {
 	if p.builtin {
 		// Our own cannot change: it runs.
@@ -109,7 +115,10 @@ func (p *plugin) verify(anew bool) (string, error) {
 	if err != nil {
 		return "", refusal{fmt.Errorf("read its binary: %w", err)}
 	}
-	if known != "" && !anew && sum != known {
+	if anew {
+		p.accepted = sum
+	}
+	if known != "" && sum != known && sum != p.accepted {
 		return "", refusal{fmt.Errorf(
 			"its binary has changed: registered with sha256 %s, now %s; `tributary plugin restart %s` takes the new one",
 			known, sum, p.name())}
@@ -140,34 +149,47 @@ func sumOf(path string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// admit registers what a process says of itself, where it is new.
-func (p *plugin) admit(m *control.Manifest, sum string) error {
+// admit checks what a process says of itself, and gives the plugin its name.
+func (p *plugin) admit(m *control.Manifest, sum string) ([]config.ActionSpec, error) {
 	specs, err := actionsOf(m)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p.mu.Lock()
 	before, known := p.manifest, p.sum
 	p.mu.Unlock()
 	if before != nil && before.GetName() != m.GetName() {
-		return fmt.Errorf("it was registered as %s and calls itself %s now", before.GetName(), m.GetName())
+		return nil, fmt.Errorf("it was registered as %s and calls itself %s now", before.GetName(), m.GetName())
 	}
 	if before != nil && known == sum && before.GetVersion() != m.GetVersion() {
-		return fmt.Errorf("it was registered with version %s and has version %s now, though its binary is the same", before.GetVersion(), m.GetVersion())
+		return nil, fmt.Errorf("it was registered with version %s and has version %s now, though its binary is the same", before.GetVersion(), m.GetVersion())
 	}
 	if err := p.s.claim(p, m); err != nil {
-		return err
+		return nil, err
 	}
+	return specs, nil
+}
+
+// known tells whether the plugin is registered.
+func (p *plugin) known() bool {
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.manifest != nil
+}
+
+// register makes what was admitted what the plugin is, and offers.
+func (p *plugin) register(m *control.Manifest, specs []config.ActionSpec, sum string) {
+	p.accepted = ""
+	p.mu.Lock()
+	known := p.manifest != nil && p.sum == sum
 	p.manifest, p.specs, p.sum = m, specs, sum
 	p.mu.Unlock()
 	p.s.catalogue.put(m.GetName(), specs)
-	if before == nil || known != sum {
+	if !known {
 		log := p.s.o.Log.With("plugin", m.GetName())
 		p.journal.named(log)
 		log.Info("plugin registered", "version", m.GetVersion(), "actions", len(specs), "path", p.shown(), "sha256", sum)
 	}
-	return nil
 }
 
 // connect makes a user of NATS for a process and has it answer calls.

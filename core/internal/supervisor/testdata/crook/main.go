@@ -1,10 +1,13 @@
-// Command crook is a plugin that misbehaves as its file name says: NAME.MODE.
-// It speaks the control service by hand.
+// Command crook is a plugin that misbehaves as its file name says, NAME.MODE, or
+// what was appended to its file: a line "crook:MODE". It speaks the control service
+// by hand.
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -27,6 +30,9 @@ func main() {
 	if len(os.Args) > 1 {
 		name, mode = os.Args[len(os.Args)-1], "" // plugin serve NAME
 	}
+	if appended := appendix(); appended != "" {
+		mode = appended
+	}
 	switch mode {
 	case "exit":
 		fmt.Fprintln(os.Stderr, "no, thanks")
@@ -41,6 +47,20 @@ func main() {
 		GRPCServer:       plugin.DefaultGRPCServer,
 		Logger:           hclog.NewNullLogger(),
 	})
+}
+
+// appendix is the mode that was appended to the file of this process.
+func appendix() string {
+	text, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		return ""
+	}
+	last := text[bytes.LastIndexByte(bytes.TrimSuffix(text, []byte("\n")), '\n')+1:]
+	mode, ok := strings.CutPrefix(strings.TrimSpace(string(last)), "crook:")
+	if !ok {
+		return ""
+	}
+	return mode
 }
 
 type served struct {
@@ -78,6 +98,9 @@ func (c *crook) Describe(ctx context.Context, _ *control.DescribeRequest) (*cont
 		m.Name = "core"
 	case "twin":
 		m.Name = "good"
+	case "newer", "broken":
+		m.Version = "2.0.0"
+		m.Actions = append(m.Actions, &control.Action{Name: "more"})
 	case "schema":
 		m.Actions[0].ConfigSchema = []byte(`{"type":"nonsense"}`)
 	}
@@ -89,6 +112,9 @@ func (c *crook) Configure(context.Context, *control.ConfigureRequest) (*control.
 }
 
 func (c *crook) Start(_ context.Context, r *control.StartRequest) (*control.StartResponse, error) {
+	if c.mode == "broken" {
+		return nil, errors.New("it is broken")
+	}
 	key, err := nkeys.FromSeed([]byte(r.Connection.Seed))
 	if err != nil {
 		return nil, err
