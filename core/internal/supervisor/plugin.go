@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"time"
 
@@ -49,6 +50,7 @@ type plugin struct {
 	leaving sync.WaitGroup
 
 	patience patience      // of run
+	looked   os.FileInfo   // of run: the file, as it was started last; nil: there was none
 	accepted string        // of run: SHA-256 of a binary that is to be registered once it runs
 	drained  chan struct{} // of run: closed when the process that was replaced last is gone; nil: none was
 
@@ -66,11 +68,6 @@ type plugin struct {
 
 // An ask wants a new process.
 type ask struct{ answer chan error }
-
-// A refusal is a failure that a repetition would not mend.
-type refusal struct{ error }
-
-func (r refusal) Unwrap() error { return r.error }
 
 func (s *Supervisor) newPlugin(label, path string, args []string) *plugin {
 	return &plugin{
@@ -218,7 +215,7 @@ func (p *plugin) rest(ctx context.Context, err error, ran time.Duration) *ask {
 	if errors.As(err, &refusal) {
 		p.s.o.Log.Warn("plugin refused", "plugin", p.name(), "path", p.shown(), "reason", reason)
 		p.set(refused, reason)
-		return p.await(ctx, nil)
+		return p.awaitChange(ctx)
 	}
 	p.note(err)
 	wait, giveUp := p.patience.ended(time.Now(), ran, toBlame(err))

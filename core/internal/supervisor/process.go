@@ -66,6 +66,9 @@ func (p *plugin) launch(ctx context.Context) (*process, error) {
 	r.client = goplugin.NewClient(r.settings())
 	stop := context.AfterFunc(ctx, func() { r.child.kill("the server stops") })
 	defer stop()
+	if _, err := r.client.Start(); err != nil {
+		return nil, r.unstarted(err)
+	}
 	protocol, err := r.client.Client()
 	if err == nil {
 		var raw any
@@ -206,6 +209,7 @@ func removeAll(dir string) error {
 type failure struct {
 	during string // the question that it did not answer; empty: the handshake
 	ended  bool   // the process has ended, or was killed for what it did
+	alien  bool   // it is no plugin: it would fail so again
 	reason string
 	output []string
 	err    error
@@ -213,6 +217,25 @@ type failure struct {
 
 func (f *failure) Error() string { return f.reason }
 func (f *failure) Unwrap() error { return f.err }
+
+// unstarted says why a process has not shaken hands, and ends it.
+func (r *process) unstarted(err error) error {
+	switch {
+	case r.child.pid() == 0:
+		r.close()
+		if !noProgram(err) {
+			return err // of this machine: the plugin is not to blame
+		}
+		return &failure{alien: true, reason: oneLine(err), err: err}
+	case r.child.spoke():
+		// Whether it has ended since or not, this is not what a plugin says.
+		said := r.journal.redact(oneLine(err))
+		r.close()
+		_, output := r.child.explain()
+		return &failure{alien: true, reason: said, output: output, err: err}
+	}
+	return r.failed("", err)
+}
 
 // failed ends the process and says why: where it has ended by itself, that is
 // the reason, whatever it looked like from here.
@@ -227,18 +250,19 @@ func (r *process) failed(during string, err error) error {
 	said, answer := r.journal.redact(oneLine(err)), r.journal.redact(oneLine(errors.New(status.Convert(err).Message())))
 	r.close()
 	reason, output := r.child.explain()
-	ended := reason != ""
-	if !ended {
-		reason = said
+	f := &failure{during: during, ended: reason != "", reason: reason, output: output, err: err}
+	if !f.ended {
+		f.alien = alien(during, err)
 		switch {
 		case during == "":
+			f.reason = said
 		case status.Code(err) == codes.DeadlineExceeded:
-			reason = fmt.Sprintf("%s was not answered within %v", during, r.pace.answer)
+			f.reason = fmt.Sprintf("%s was not answered within %v", during, r.pace.answer)
 		default:
-			reason = during + " was answered: " + answer
+			f.reason = during + " was answered: " + answer
 		}
 	}
-	return &failure{during, ended, reason, output, err}
+	return f
 }
 
 func oneLine(err error) string {

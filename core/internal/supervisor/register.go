@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"syscall"
 	"time"
@@ -89,18 +90,6 @@ func (p *plugin) meet(ctx context.Context, anew bool) (*process, *control.Manife
 	return r, m, sum, nil
 }
 
-// unmet makes a refusal of the failure of a process that was never registered:
-// whatever the file is, it is no plugin. That of a registered or a built-in one
-// is an end like any other.
-func (p *plugin) unmet(ctx context.Context, err error) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.manifest == nil && !p.builtin && ctx.Err() == nil {
-		return refusal{err}
-	}
-	return err
-}
-
 // verify returns the SHA-256 of the binary, in hexadecimal, which must be the
 // registered one or, from when somebody asked for a start of what it is now, that.
 func (p *plugin) verify(anew bool) (string, error) {
@@ -111,9 +100,14 @@ func (p *plugin) verify(anew bool) (string, error) {
 	p.mu.Lock()
 	known := p.sum
 	p.mu.Unlock()
+	p.looked = lookAt(p.path)
 	sum, err := sumOf(p.path)
 	if err != nil {
-		return "", refusal{fmt.Errorf("read its binary: %w", err)}
+		err = fmt.Errorf("read its binary: %w", err)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, errNoBinary) {
+			err = refusal{err}
+		}
+		return "", err
 	}
 	if anew {
 		p.accepted = sum
@@ -129,6 +123,8 @@ func (p *plugin) verify(anew bool) (string, error) {
 // maxBinary bounds what is hashed before a start, in bytes.
 const maxBinary = 1 << 30
 
+var errNoBinary = fmt.Errorf("want a regular file of at most %d bytes", maxBinary)
+
 func sumOf(path string) (string, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe would wait for a writer
 	if err != nil {
@@ -137,7 +133,7 @@ func sumOf(path string) (string, error) {
 	defer f.Close()
 	info, err := f.Stat()
 	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxBinary) {
-		err = fmt.Errorf("want a regular file of at most %d bytes, it is %s of %d", maxBinary, info.Mode(), info.Size())
+		err = fmt.Errorf("%w: it is %s of %d", errNoBinary, info.Mode(), info.Size())
 	}
 	if err != nil {
 		return "", err

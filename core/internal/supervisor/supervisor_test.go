@@ -50,22 +50,22 @@ func TestRefusals(t *testing.T) {
 		"a.name":    `its name is "Bad_Name"`,
 		"b.core":    "its name, core, is reserved",
 		"c.schema":  "schema of its config: not a JSON Schema",
-		"d.exit":    "ended by itself: exit status 3",
 		"e.version": "ncompatible API version",
-		"f.hang":    "Describe was not answered within 1s",
+		"f.no":      "Describe was answered: not here",
+		"junk":      "exec format error",
 		"segment":   "its name, segment, is reserved",
 		"text":      "it does not speak the plugin protocol",
 		"z.twin":    "its name, good, is that of ",
 	}
 	files := []string{"good"}
 	for file := range reasons {
-		if file != "text" {
+		if file != "text" && file != "junk" {
 			files = append(files, file)
 		}
 	}
 	r := start(t, func(o *Options) {
-		o.pace.answer = time.Second
 		write(t, filepath.Join(o.Dir, "text"), "#!/bin/sh\necho hello\nsleep 100\n", 0o755)
+		write(t, filepath.Join(o.Dir, "junk"), "\x00\x01\x02", 0o755)
 		write(t, filepath.Join(o.Dir, "README"), "no program", 0o644)
 		if err := os.Mkdir(filepath.Join(o.Dir, "old"), 0o755); err != nil {
 			t.Fatal(err)
@@ -84,8 +84,8 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%d lines of the log tell of %s", n, file)
 		}
 	}
-	if got := r.s.List(); len(got) != len(files)+1 {
-		t.Errorf("%d plugins are listed, want %d", len(got), len(files)+1)
+	if got := r.s.List(); len(got) != len(files)+2 {
+		t.Errorf("%d plugins are listed, want %d", len(got), len(files)+2)
 	}
 	if ids := r.s.Catalogue().ActionIDs(); strings.Join(ids, " ") != "good/ask" {
 		t.Errorf("the catalogue has %v", ids)

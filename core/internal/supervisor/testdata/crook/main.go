@@ -21,6 +21,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/tributary-bus/tributary/sdk/control"
 )
@@ -37,6 +39,15 @@ func main() {
 	case "exit":
 		fmt.Fprintln(os.Stderr, "no, thanks")
 		os.Exit(3)
+	case "late":
+		if first() {
+			time.Sleep(time.Minute)
+		}
+	case "fickle":
+		if first() {
+			fmt.Fprintln(os.Stderr, "not now")
+			os.Exit(3)
+		}
 	case "version":
 		fmt.Println("1|9|unix|/nowhere|grpc")
 		time.Sleep(time.Minute)
@@ -61,6 +72,16 @@ func appendix() string {
 		return ""
 	}
 	return mode
+}
+
+// first tells whether this is the first process of the file.
+func first() bool {
+	f, err := os.OpenFile(os.Args[0]+".tried", os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return true
 }
 
 type served struct {
@@ -92,6 +113,8 @@ func (c *crook) Describe(ctx context.Context, _ *control.DescribeRequest) (*cont
 	switch c.mode {
 	case "hang":
 		<-ctx.Done()
+	case "no":
+		return nil, status.Error(codes.Unimplemented, "not here")
 	case "name":
 		m.Name = "Bad_Name"
 	case "core":
