@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,6 +42,9 @@ type process struct {
 	journal  *journal
 	child    *child
 	client   *goplugin.Client
+	address  net.Addr        // where it listens
+	line     context.Context // of the connections to it
+	hangUp   func()          // ends line; nothing waits for the process then
 	api      control.PluginClient
 	started  time.Time
 	revoke   func()    // its user of NATS; nil: it has none yet
@@ -58,17 +62,23 @@ type process struct {
 func (p *plugin) launch(ctx context.Context) (*process, error) {
 	s := p.s
 	r := &process{pace: s.pace, instance: uuid.NewString(), journal: p.journal, started: time.Now()}
+	r.line, r.hangUp = context.WithCancel(context.WithoutCancel(ctx))
 	r.work = filepath.Join(s.o.Work, p.label+"-"+r.instance[:8])
 	if err := os.Mkdir(r.work, 0o700); err != nil {
 		return nil, fmt.Errorf("make a working directory: %w", err)
 	}
 	r.child = newChild(p.path, p.args, environment(s.o.host, r.work, s.o.Memory), r.work, s.forker, p.journal)
 	r.client = goplugin.NewClient(r.settings())
-	stop := context.AfterFunc(ctx, func() { r.child.kill("the server stops") })
-	defer stop()
-	if _, err := r.client.Start(); err != nil {
+	defer context.AfterFunc(ctx, func() { r.end("the server stops") })()
+	late := time.AfterFunc(r.pace.handshake, func() {
+		r.end(fmt.Sprintf("killed: it has not come up within %v", r.pace.handshake))
+	})
+	defer late.Stop()
+	var err error
+	if r.address, err = r.client.Start(); err != nil {
 		return nil, r.unstarted(err)
 	}
+	// It asks for a stream already: whoever listens there may leave it at that.
 	protocol, err := r.client.Client()
 	if err == nil {
 		var raw any
@@ -78,6 +88,27 @@ func (p *plugin) launch(ctx context.Context) (*process, error) {
 		}
 	}
 	return nil, r.failed("", err)
+}
+
+// end kills the process with what it has started, and has nobody wait for its
+// answer. The first reason is kept.
+func (r *process) end(reason string) {
+	r.child.kill(reason)
+	r.hangUp()
+}
+
+// dial connects to the process, in the place of go-plugin's own dialer, which
+// nothing ends but the system's patience of minutes.
+func (r *process) dial(ctx context.Context, _ string) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.line, cancel)() //nolint:contextcheck // either ends it
+	conn, err := (&net.Dialer{}).DialContext(ctx, r.address.Network(), r.address.String())
+	if err != nil {
+		return nil, fmt.Errorf("connect to the plugin: %w", err)
+	}
+	context.AfterFunc(r.line, func() { conn.Close() }) //nolint:contextcheck // gRPC's ends with the dialling
+	return conn, nil
 }
 
 // settings are how go-plugin runs the process.
@@ -98,9 +129,9 @@ func (r *process) settings() *goplugin.ClientConfig {
 		},
 		SkipHostEnv: true, AutoMTLS: true,
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
-		GRPCDialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(
+		GRPCDialOptions: []grpc.DialOption{grpc.WithContextDialer(r.dial), grpc.WithDefaultCallOptions(
 			grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage))},
-		StartTimeout: r.pace.handshake,
+		StartTimeout: 2 * r.pace.handshake, // ours comes first
 		SyncStdout:   out, SyncStderr: problems,
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: sockets},
 		// All that there is to say we say ourselves.
@@ -163,7 +194,7 @@ func (r *process) begin(ctx context.Context, c *Credentials) error {
 func (r *process) retire(ctx context.Context) (clean bool) {
 	answer, err := r.api.Drain(ctx, &control.DrainRequest{})
 	clean = err == nil && answer.GetUnfinished() == 0
-	late := time.AfterFunc(r.pace.stop, func() { r.child.kill("it did not end when it was asked to") })
+	late := time.AfterFunc(r.pace.stop, func() { r.end("it did not end when it was asked to") })
 	defer late.Stop()
 	// Its answer changes nothing; where none comes, the process is killed.
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.pace.stop)
@@ -176,7 +207,7 @@ func (r *process) retire(ctx context.Context) (clean bool) {
 
 // close ends the process, if it has not ended, and removes what is left of it.
 func (r *process) close() {
-	r.child.kill("")
+	r.end("")
 	r.client.Kill()
 	r.watching.Wait()
 	r.journal.hide(r.instance, "")

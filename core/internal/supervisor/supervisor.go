@@ -102,7 +102,7 @@ type Supervisor struct {
 
 // pace is how fast things go; tests are in a hurry.
 type pace struct {
-	handshake   time.Duration // from the start of a process to its handshake
+	handshake   time.Duration // from the start of a process until it can be asked
 	answer      time.Duration // to one question of the control service
 	health      time.Duration // between two reports
 	silence     time.Duration // without a report, until a process counts as hung

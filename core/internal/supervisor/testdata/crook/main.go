@@ -9,11 +9,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -48,6 +50,10 @@ func main() {
 			fmt.Fprintln(os.Stderr, "not now")
 			os.Exit(3)
 		}
+	case "deaf":
+		deaf("unix", filepath.Join(os.Getenv("PLUGIN_UNIX_SOCKET_DIR"), "deaf"))
+	case "full":
+		deaf("tcp", "127.0.0.1:0")
 	case "version":
 		fmt.Println("1|9|unix|/nowhere|grpc")
 		time.Sleep(time.Minute)
@@ -72,6 +78,31 @@ func appendix() string {
 		return ""
 	}
 	return mode
+}
+
+// deaf announces a listener that takes no connection: on TCP those who want one
+// wait for a place in its queue, on a Unix socket for an answer.
+func deaf(network, address string) {
+	l, err := net.Listen(network, address)
+	if err != nil {
+		panic(err)
+	}
+	if tcp, ok := l.(*net.TCPListener); ok {
+		raw, err := tcp.SyscallConn()
+		if err != nil {
+			panic(err)
+		}
+		if err := raw.Control(func(fd uintptr) { _ = syscall.Listen(int(fd), 0) }); err != nil {
+			panic(err)
+		}
+		for range 4 { // more than have a place
+			go func() { _, _ = net.Dial(network, l.Addr().String()) }()
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	fmt.Fprintf(os.Stderr, `{"level":"INFO","msg":"deaf","pid":%d}`+"\n", os.Getpid())
+	fmt.Printf("1|%d|%s|%s|grpc\n", control.ProtocolVersion, network, l.Addr())
+	time.Sleep(time.Minute)
 }
 
 // first tells whether this is the first process of the file.
