@@ -39,6 +39,7 @@ type process struct {
 	pace     pace
 	instance string // its name among all processes
 	work     string // its directory, removed at its end
+	binary   binary // what it executes, removed at its end
 	journal  *journal
 	child    *child
 	client   *goplugin.Client
@@ -59,15 +60,20 @@ type process struct {
 
 // launch starts a process and shakes hands with it. Where that fails, nothing
 // is left of it.
-func (p *plugin) launch(ctx context.Context) (*process, error) {
+func (p *plugin) launch(ctx context.Context, b binary) (*process, error) {
 	s := p.s
-	r := &process{pace: s.pace, instance: uuid.NewString(), journal: p.journal, started: time.Now()}
+	r := &process{pace: s.pace, instance: uuid.NewString(), binary: b, journal: p.journal, started: time.Now()}
 	r.line, r.hangUp = context.WithCancel(context.WithoutCancel(ctx))
 	r.work = filepath.Join(s.o.Work, p.label+"-"+r.instance[:8])
 	if err := os.Mkdir(r.work, 0o700); err != nil {
+		b.remove()
 		return nil, fmt.Errorf("make a working directory: %w", err)
 	}
-	r.child = newChild(p.path, p.args, environment(s.o.host, r.work, s.o.Memory), r.work, s.forker, p.journal)
+	env := environment(s.o.host, r.work, s.o.Memory)
+	if !p.builtin {
+		env = append(env, fileVariable+"="+p.path)
+	}
+	r.child = newChild(b.path, p.args, env, r.work, s.forker, p.journal)
 	r.client = goplugin.NewClient(r.settings())
 	defer context.AfterFunc(ctx, func() { r.end("the server stops") })()
 	late := time.AfterFunc(r.pace.handshake, func() {
@@ -213,6 +219,7 @@ func (r *process) close() {
 	r.journal.hide(r.instance, "")
 	// What cannot be removed now is tried again at the next start.
 	_ = removeAll(r.work)
+	r.binary.remove()
 }
 
 // removeAll removes a directory that a plugin has worked in, also where the plugin
@@ -257,7 +264,11 @@ func (r *process) unstarted(err error) error {
 		if !noProgram(err) {
 			return err // of this machine: the plugin is not to blame
 		}
-		return &failure{alien: true, reason: oneLine(err), err: err}
+		reason := oneLine(err)
+		if errors.Is(err, fs.ErrPermission) {
+			reason += "; plugins run as copies in the data directory: the file system there has to allow that (noexec)"
+		}
+		return &failure{alien: true, reason: reason, err: err}
 	case r.child.spoke():
 		// Whether it has ended since or not, this is not what a plugin says.
 		said := r.journal.redact(oneLine(err))

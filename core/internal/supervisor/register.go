@@ -2,14 +2,8 @@ package supervisor
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"syscall"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -66,7 +60,7 @@ func (p *plugin) queue(ctx context.Context) {
 	}
 }
 
-// meet checks the binary, starts it and asks it what it offers.
+// meet takes the binary, starts it and asks it what it offers.
 func (p *plugin) meet(ctx context.Context, anew bool) (*process, *control.Manifest, string, error) {
 	// Others start meanwhile, but not all of them.
 	select {
@@ -75,11 +69,11 @@ func (p *plugin) meet(ctx context.Context, anew bool) (*process, *control.Manife
 	case <-ctx.Done():
 		return nil, nil, "", ctx.Err()
 	}
-	sum, err := p.verify(anew)
+	binary, sum, err := p.take(anew)
 	if err != nil {
 		return nil, nil, "", err
 	}
-	r, err := p.launch(ctx)
+	r, err := p.launch(ctx, binary)
 	if err != nil {
 		return nil, nil, "", p.unmet(ctx, err)
 	}
@@ -88,61 +82,6 @@ func (p *plugin) meet(ctx context.Context, anew bool) (*process, *control.Manife
 		return nil, nil, "", p.unmet(ctx, err)
 	}
 	return r, m, sum, nil
-}
-
-// verify returns the SHA-256 of the binary, in hexadecimal, which must be the
-// registered one or, from when somebody asked for a start of what it is now, that.
-func (p *plugin) verify(anew bool) (string, error) {
-	if p.builtin {
-		// Our own cannot change: it runs.
-		return p.s.own()
-	}
-	p.mu.Lock()
-	known := p.sum
-	p.mu.Unlock()
-	p.looked = lookAt(p.path)
-	sum, err := sumOf(p.path)
-	if err != nil {
-		err = fmt.Errorf("read its binary: %w", err)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, errNoBinary) {
-			err = refusal{err}
-		}
-		return "", err
-	}
-	if anew {
-		p.accepted = sum
-	}
-	if known != "" && sum != known && sum != p.accepted {
-		return "", refusal{fmt.Errorf(
-			"its binary has changed: registered with sha256 %s, now %s; `tributary plugin restart %s` takes the new one",
-			known, sum, p.name())}
-	}
-	return sum, nil
-}
-
-// maxBinary bounds what is hashed before a start, in bytes.
-const maxBinary = 1 << 30
-
-var errNoBinary = fmt.Errorf("want a regular file of at most %d bytes", maxBinary)
-
-func sumOf(path string) (string, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe would wait for a writer
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxBinary) {
-		err = fmt.Errorf("%w: it is %s of %d", errNoBinary, info.Mode(), info.Size())
-	}
-	if err != nil {
-		return "", err
-	}
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // admit checks what a process says of itself, and gives the plugin its name.

@@ -123,7 +123,7 @@ func TestTheEnvironmentIsClean(t *testing.T) {
 		}
 	}
 	slices.Sort(names)
-	want := "GOMEMLIMIT HOME PATH PLUGIN_CLIENT_CERT PLUGIN_MAX_PORT PLUGIN_MIN_PORT PLUGIN_PROTOCOL_VERSIONS " +
+	want := "GOMEMLIMIT HOME PATH PLUGIN_CLIENT_CERT PLUGIN_FILE PLUGIN_MAX_PORT PLUGIN_MIN_PORT PLUGIN_PROTOCOL_VERSIONS " +
 		"PLUGIN_UNIX_SOCKET_DIR TMPDIR TRIBUTARY_PLUGIN TZ"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("the plugin sees\n%s, want\n%s", got, want)
