@@ -50,6 +50,7 @@ type child struct {
 	cmd             *exec.Cmd
 	killed, started bool
 	reaped, alone   bool     // alone: it ended before anybody killed it
+	said            bool     // it has written to its standard output
 	reason          string   // why we killed it
 	panicked        bool     // last begins with why it died
 	last            []string // of the standard error
@@ -139,6 +140,14 @@ func (c *child) explain() (reason string, output []string) {
 	return reason, slices.Clone(c.last)
 }
 
+// spoke tells whether the process has announced itself, or written something else,
+// before anybody had a reason to kill it.
+func (c *child) spoke() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.said && c.reason == ""
+}
+
 // pid is the number of the process, which is that of its group; 0: none was
 // started.
 func (c *child) pid() int {
@@ -226,7 +235,11 @@ func (c *child) wait() {
 func (c *child) pumpOut() {
 	r := bufio.NewReaderSize(c.stdout, maxHandshake)
 	first, err := r.ReadSlice('\n')
-	if len(first) == 0 {
+	if len(first) > 0 {
+		c.mu.Lock()
+		c.said = true
+		c.mu.Unlock()
+	} else {
 		// It is said to have ended by itself rather than to be no plugin.
 		select {
 		case <-c.exited:

@@ -9,6 +9,10 @@ import (
 // and how people here write times. Everything else may hold a secret.
 var inherited = []string{"PATH", "TZ", "LANG", "LC_ALL"}
 
+// fileVariable tells the plugin of a third party where its file is: what runs is
+// a copy, and a script has no other way to know.
+const fileVariable = "PLUGIN_FILE"
+
 // environment is what a plugin's process finds in its environment, besides what
 // the handshake adds. The limit is that of its resident memory, in bytes: its
 // runtime begins to work for it at three quarters.

@@ -95,19 +95,50 @@ func TestMemoryIsLimited(t *testing.T) {
 func TestGrandchildrenGoWithThePlugin(t *testing.T) {
 	r := start(t, nil, "bad.forks")
 	r.until("bad", "ended", func(p client.Plugin) bool { return p.LastEnd != nil })
-	lines, err := r.s.Logs("bad", 0, 1000)
+	pid := r.toldPID("bad", "forked")
+	eventually(t, 2*time.Second, "is the grandchild gone", func() bool { return !alive(pid) })
+}
+
+// toldPID is the number of a process that a plugin's log tells of.
+func (r *rig) toldPID(name, message string) int {
+	r.t.Helper()
+	lines, err := r.s.Logs(name, 0, 1000)
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
-	i := slices.IndexFunc(lines, func(l client.LogLine) bool { return l.Message == "forked" })
+	i := slices.IndexFunc(lines, func(l client.LogLine) bool { return l.Message == message })
 	if i < 0 {
-		t.Fatalf("no grandchild in %v", lines)
+		r.t.Fatalf("no line says %s in %v", message, lines)
 	}
 	pid, err := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(string(lines[i].Fields), `{"pid":`), "}"))
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
-	eventually(t, 2*time.Second, "is the grandchild gone", func() bool { return !alive(pid) })
+	return pid
+}
+
+// Who announces a listener and does not answer there holds nobody up.
+func TestADeafPluginIsKilled(t *testing.T) {
+	r := start(t, func(o *Options) { o.pace.handshake = 3 * time.Second }, "a.deaf", "b.full", "good")
+	begun := time.Now()
+	for _, name := range []string{"a.deaf", "b.full"} {
+		p := r.until(name, "killed", func(p client.Plugin) bool { return p.LastEnd != nil })
+		if took := time.Since(begun); took > 10*time.Second {
+			t.Errorf("%s held us up for %v", name, took)
+		}
+		if p.LastEnd.Reason != "killed: it has not come up within 3s" {
+			t.Errorf("%s has ended because %s", name, p.LastEnd.Reason)
+		}
+		if pid := r.toldPID(name, "deaf"); alive(pid) {
+			t.Errorf("%s lives on", name)
+		}
+	}
+	r.until("good", "running", is(running))
+	begun = time.Now()
+	r.stop() // while they try again
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("the stop took %v", took)
+	}
 }
 
 func TestAFloodCostsNothing(t *testing.T) {

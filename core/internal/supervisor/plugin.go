@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"time"
 
@@ -48,7 +49,10 @@ type plugin struct {
 	done    chan struct{} // closed when run has returned
 	leaving sync.WaitGroup
 
-	patience patience // of run
+	patience patience      // of run
+	looked   os.FileInfo   // of run: the file, as it was started last; nil: there was none
+	accepted string        // of run: SHA-256 of a binary that is to be registered once it runs
+	drained  chan struct{} // of run: closed when the process that was replaced last is gone; nil: none was
 
 	mu         sync.Mutex
 	state      state
@@ -64,11 +68,6 @@ type plugin struct {
 
 // An ask wants a new process.
 type ask struct{ answer chan error }
-
-// A refusal is a failure that a repetition would not mend.
-type refusal struct{ error }
-
-func (r refusal) Unwrap() error { return r.error }
 
 func (s *Supervisor) newPlugin(label, path string, args []string) *plugin {
 	return &plugin{
@@ -141,23 +140,39 @@ func (p *plugin) attend(ctx context.Context, r *process) error {
 // one that runs then: the new one answers before the old one is drained. Where
 // it does not come up, that is the error, and the old one goes on.
 func (p *plugin) replace(ctx context.Context, old *process, anew bool) (*process, error) {
-	p.leaving.Wait() // one at a time
+	if p.drained != nil {
+		select { // one at a time
+		case <-p.drained:
+		case <-ctx.Done():
+			return old, errors.New("the server stops")
+		}
+	}
 	r, err := p.start(ctx, anew)
 	if err != nil {
+		p.accepted = "" // nobody tries it again
 		return old, fmt.Errorf("the new process did not come up, the old one goes on: %w", err)
 	}
 	p.patience.forget()
 	p.up(r)
-	p.leaving.Go(func() { p.retire(ctx, old) })
+	drained := make(chan struct{})
+	p.drained = drained
+	p.leaving.Go(func() {
+		defer close(drained)
+		p.retire(ctx, old)
+	})
 	return r, nil
 }
 
 // retire drains a process and stops it: within pace.drain while the server
-// runs, within DrainWithin from when it stops.
+// runs, and by the moment that all share when it stops.
 func (p *plugin) retire(ctx context.Context, r *process) {
-	draining, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.s.pace.drain)
+	by := time.Now().Add(p.s.pace.drain)
+	if ctx.Err() != nil {
+		by = p.s.drainBy()
+	}
+	draining, cancel := context.WithDeadline(context.WithoutCancel(ctx), by)
 	defer cancel()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(p.s.o.DrainWithin, cancel) })()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(time.Until(p.s.drainBy()), cancel) })()
 	clean := r.retire(draining)
 	p.left(r)
 	if !clean {
@@ -200,7 +215,7 @@ func (p *plugin) rest(ctx context.Context, err error, ran time.Duration) *ask {
 	if errors.As(err, &refusal) {
 		p.s.o.Log.Warn("plugin refused", "plugin", p.name(), "path", p.shown(), "reason", reason)
 		p.set(refused, reason)
-		return p.await(ctx, nil)
+		return p.awaitChange(ctx)
 	}
 	p.note(err)
 	wait, giveUp := p.patience.ended(time.Now(), ran, toBlame(err))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,9 +39,13 @@ type process struct {
 	pace     pace
 	instance string // its name among all processes
 	work     string // its directory, removed at its end
+	binary   binary // what it executes, removed at its end
 	journal  *journal
 	child    *child
 	client   *goplugin.Client
+	address  net.Addr        // where it listens
+	line     context.Context // of the connections to it
+	hangUp   func()          // ends line; nothing waits for the process then
 	api      control.PluginClient
 	started  time.Time
 	revoke   func()    // its user of NATS; nil: it has none yet
@@ -55,17 +60,31 @@ type process struct {
 
 // launch starts a process and shakes hands with it. Where that fails, nothing
 // is left of it.
-func (p *plugin) launch(ctx context.Context) (*process, error) {
+func (p *plugin) launch(ctx context.Context, b binary) (*process, error) {
 	s := p.s
-	r := &process{pace: s.pace, instance: uuid.NewString(), journal: p.journal, started: time.Now()}
+	r := &process{pace: s.pace, instance: uuid.NewString(), binary: b, journal: p.journal, started: time.Now()}
+	r.line, r.hangUp = context.WithCancel(context.WithoutCancel(ctx))
 	r.work = filepath.Join(s.o.Work, p.label+"-"+r.instance[:8])
 	if err := os.Mkdir(r.work, 0o700); err != nil {
+		b.remove()
 		return nil, fmt.Errorf("make a working directory: %w", err)
 	}
-	r.child = newChild(p.path, p.args, environment(s.o.host, r.work, s.o.Memory), r.work, s.forker, p.journal)
+	env := environment(s.o.host, r.work, s.o.Memory)
+	if !p.builtin {
+		env = append(env, fileVariable+"="+p.path)
+	}
+	r.child = newChild(b.path, p.args, env, r.work, s.forker, p.journal)
 	r.client = goplugin.NewClient(r.settings())
-	stop := context.AfterFunc(ctx, func() { r.child.kill("the server stops") })
-	defer stop()
+	defer context.AfterFunc(ctx, func() { r.end("the server stops") })()
+	late := time.AfterFunc(r.pace.handshake, func() {
+		r.end(fmt.Sprintf("killed: it has not come up within %v", r.pace.handshake))
+	})
+	defer late.Stop()
+	var err error
+	if r.address, err = r.client.Start(); err != nil {
+		return nil, r.unstarted(err)
+	}
+	// It asks for a stream already: whoever listens there may leave it at that.
 	protocol, err := r.client.Client()
 	if err == nil {
 		var raw any
@@ -75,6 +94,27 @@ func (p *plugin) launch(ctx context.Context) (*process, error) {
 		}
 	}
 	return nil, r.failed("", err)
+}
+
+// end kills the process with what it has started, and has nobody wait for its
+// answer. The first reason is kept.
+func (r *process) end(reason string) {
+	r.child.kill(reason)
+	r.hangUp()
+}
+
+// dial connects to the process, in the place of go-plugin's own dialer, which
+// nothing ends but the system's patience of minutes.
+func (r *process) dial(ctx context.Context, _ string) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.line, cancel)() //nolint:contextcheck // either ends it
+	conn, err := (&net.Dialer{}).DialContext(ctx, r.address.Network(), r.address.String())
+	if err != nil {
+		return nil, fmt.Errorf("connect to the plugin: %w", err)
+	}
+	context.AfterFunc(r.line, func() { conn.Close() }) //nolint:contextcheck // gRPC's ends with the dialling
+	return conn, nil
 }
 
 // settings are how go-plugin runs the process.
@@ -95,9 +135,9 @@ func (r *process) settings() *goplugin.ClientConfig {
 		},
 		SkipHostEnv: true, AutoMTLS: true,
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
-		GRPCDialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(
+		GRPCDialOptions: []grpc.DialOption{grpc.WithContextDialer(r.dial), grpc.WithDefaultCallOptions(
 			grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage))},
-		StartTimeout: r.pace.handshake,
+		StartTimeout: 2 * r.pace.handshake, // ours comes first
 		SyncStdout:   out, SyncStderr: problems,
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: sockets},
 		// All that there is to say we say ourselves.
@@ -160,7 +200,7 @@ func (r *process) begin(ctx context.Context, c *Credentials) error {
 func (r *process) retire(ctx context.Context) (clean bool) {
 	answer, err := r.api.Drain(ctx, &control.DrainRequest{})
 	clean = err == nil && answer.GetUnfinished() == 0
-	late := time.AfterFunc(r.pace.stop, func() { r.child.kill("it did not end when it was asked to") })
+	late := time.AfterFunc(r.pace.stop, func() { r.end("it did not end when it was asked to") })
 	defer late.Stop()
 	// Its answer changes nothing; where none comes, the process is killed.
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.pace.stop)
@@ -173,12 +213,13 @@ func (r *process) retire(ctx context.Context) (clean bool) {
 
 // close ends the process, if it has not ended, and removes what is left of it.
 func (r *process) close() {
-	r.child.kill("")
+	r.end("")
 	r.client.Kill()
 	r.watching.Wait()
 	r.journal.hide(r.instance, "")
 	// What cannot be removed now is tried again at the next start.
 	_ = removeAll(r.work)
+	r.binary.remove()
 }
 
 // removeAll removes a directory that a plugin has worked in, also where the plugin
@@ -206,6 +247,7 @@ func removeAll(dir string) error {
 type failure struct {
 	during string // the question that it did not answer; empty: the handshake
 	ended  bool   // the process has ended, or was killed for what it did
+	alien  bool   // it is no plugin: it would fail so again
 	reason string
 	output []string
 	err    error
@@ -213,6 +255,29 @@ type failure struct {
 
 func (f *failure) Error() string { return f.reason }
 func (f *failure) Unwrap() error { return f.err }
+
+// unstarted says why a process has not shaken hands, and ends it.
+func (r *process) unstarted(err error) error {
+	switch {
+	case r.child.pid() == 0:
+		r.close()
+		if !noProgram(err) {
+			return err // of this machine: the plugin is not to blame
+		}
+		reason := oneLine(err)
+		if errors.Is(err, fs.ErrPermission) {
+			reason += "; plugins run as copies in the data directory: the file system there has to allow that (noexec)"
+		}
+		return &failure{alien: true, reason: reason, err: err}
+	case r.child.spoke():
+		// Whether it has ended since or not, this is not what a plugin says.
+		said := r.journal.redact(oneLine(err))
+		r.close()
+		_, output := r.child.explain()
+		return &failure{alien: true, reason: said, output: output, err: err}
+	}
+	return r.failed("", err)
+}
 
 // failed ends the process and says why: where it has ended by itself, that is
 // the reason, whatever it looked like from here.
@@ -227,18 +292,19 @@ func (r *process) failed(during string, err error) error {
 	said, answer := r.journal.redact(oneLine(err)), r.journal.redact(oneLine(errors.New(status.Convert(err).Message())))
 	r.close()
 	reason, output := r.child.explain()
-	ended := reason != ""
-	if !ended {
-		reason = said
+	f := &failure{during: during, ended: reason != "", reason: reason, output: output, err: err}
+	if !f.ended {
+		f.alien = alien(during, err)
 		switch {
 		case during == "":
+			f.reason = said
 		case status.Code(err) == codes.DeadlineExceeded:
-			reason = fmt.Sprintf("%s was not answered within %v", during, r.pace.answer)
+			f.reason = fmt.Sprintf("%s was not answered within %v", during, r.pace.answer)
 		default:
-			reason = during + " was answered: " + answer
+			f.reason = during + " was answered: " + answer
 		}
 	}
-	return &failure{during, ended, reason, output, err}
+	return f
 }
 
 func oneLine(err error) string {

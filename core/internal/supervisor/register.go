@@ -2,18 +2,14 @@ package supervisor
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"syscall"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/tributary-bus/tributary/core/internal/config"
 	"github.com/tributary-bus/tributary/sdk/control"
 )
 
@@ -26,9 +22,9 @@ func (p *plugin) start(ctx context.Context, anew bool) (*process, error) {
 	}
 	r, m, sum, err := p.meet(ctx, anew)
 	p.queue(ctx)
+	var specs []config.ActionSpec
 	if err == nil {
-		err = p.admit(m, sum)
-		if err != nil {
+		if specs, err = p.admit(m, sum); err != nil {
 			r.close()
 			err = refusal{err}
 		}
@@ -37,12 +33,17 @@ func (p *plugin) start(ctx context.Context, anew bool) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !p.known() {
+		// Flows may name what has never run yet, as they may what is away.
+		p.register(m, specs, sum)
+	}
 	if err := p.connect(ctx, r, m); err != nil {
 		r.close()
 		p.left(r)
 		p.tellEnded() // it may have taken calls already
 		return nil, err
 	}
+	p.register(m, specs, sum)
 	r.watch(ctx, p.s.o.Memory)
 	return r, nil
 }
@@ -59,7 +60,7 @@ func (p *plugin) queue(ctx context.Context) {
 	}
 }
 
-// meet checks the binary, starts it and asks it what it offers.
+// meet takes the binary, starts it and asks it what it offers.
 func (p *plugin) meet(ctx context.Context, anew bool) (*process, *control.Manifest, string, error) {
 	// Others start meanwhile, but not all of them.
 	select {
@@ -68,11 +69,11 @@ func (p *plugin) meet(ctx context.Context, anew bool) (*process, *control.Manife
 	case <-ctx.Done():
 		return nil, nil, "", ctx.Err()
 	}
-	sum, err := p.verify(anew)
+	binary, sum, err := p.take(anew)
 	if err != nil {
 		return nil, nil, "", err
 	}
-	r, err := p.launch(ctx)
+	r, err := p.launch(ctx, binary)
 	if err != nil {
 		return nil, nil, "", p.unmet(ctx, err)
 	}
@@ -83,91 +84,47 @@ func (p *plugin) meet(ctx context.Context, anew bool) (*process, *control.Manife
 	return r, m, sum, nil
 }
 
-// unmet makes a refusal of the failure of a process that was never registered:
-// whatever the file is, it is no plugin. That of a registered or a built-in one
-// is an end like any other.
-func (p *plugin) unmet(ctx context.Context, err error) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.manifest == nil && !p.builtin && ctx.Err() == nil {
-		return refusal{err}
-	}
-	return err
-}
-
-// verify returns the SHA-256 of the binary, in hexadecimal, which must be the
-// registered one unless that is to be replaced.
-func (p *plugin) verify(anew bool) (string, error) {
-	if p.builtin {
-		// Our own cannot change: it runs.
-		return p.s.own()
-	}
-	p.mu.Lock()
-	known := p.sum
-	p.mu.Unlock()
-	sum, err := sumOf(p.path)
-	if err != nil {
-		return "", refusal{fmt.Errorf("read its binary: %w", err)}
-	}
-	if known != "" && !anew && sum != known {
-		return "", refusal{fmt.Errorf(
-			"its binary has changed: registered with sha256 %s, now %s; `tributary plugin restart %s` takes the new one",
-			known, sum, p.name())}
-	}
-	return sum, nil
-}
-
-// maxBinary bounds what is hashed before a start, in bytes.
-const maxBinary = 1 << 30
-
-func sumOf(path string) (string, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe would wait for a writer
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxBinary) {
-		err = fmt.Errorf("want a regular file of at most %d bytes, it is %s of %d", maxBinary, info.Mode(), info.Size())
-	}
-	if err != nil {
-		return "", err
-	}
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// admit registers what a process says of itself, where it is new.
-func (p *plugin) admit(m *control.Manifest, sum string) error {
+// admit checks what a process says of itself, and gives the plugin its name.
+func (p *plugin) admit(m *control.Manifest, sum string) ([]config.ActionSpec, error) {
 	specs, err := actionsOf(m)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p.mu.Lock()
 	before, known := p.manifest, p.sum
 	p.mu.Unlock()
 	if before != nil && before.GetName() != m.GetName() {
-		return fmt.Errorf("it was registered as %s and calls itself %s now", before.GetName(), m.GetName())
+		return nil, fmt.Errorf("it was registered as %s and calls itself %s now", before.GetName(), m.GetName())
 	}
 	if before != nil && known == sum && before.GetVersion() != m.GetVersion() {
-		return fmt.Errorf("it was registered with version %s and has version %s now, though its binary is the same", before.GetVersion(), m.GetVersion())
+		return nil, fmt.Errorf("it was registered with version %s and has version %s now, though its binary is the same", before.GetVersion(), m.GetVersion())
 	}
 	if err := p.s.claim(p, m); err != nil {
-		return err
+		return nil, err
 	}
+	return specs, nil
+}
+
+// known tells whether the plugin is registered.
+func (p *plugin) known() bool {
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.manifest != nil
+}
+
+// register makes what was admitted what the plugin is, and offers.
+func (p *plugin) register(m *control.Manifest, specs []config.ActionSpec, sum string) {
+	p.accepted = ""
+	p.mu.Lock()
+	known := p.manifest != nil && p.sum == sum
 	p.manifest, p.specs, p.sum = m, specs, sum
 	p.mu.Unlock()
 	p.s.catalogue.put(m.GetName(), specs)
-	if before == nil || known != sum {
+	if !known {
 		log := p.s.o.Log.With("plugin", m.GetName())
 		p.journal.named(log)
 		log.Info("plugin registered", "version", m.GetVersion(), "actions", len(specs), "path", p.shown(), "sha256", sum)
 	}
-	return nil
 }
 
 // connect makes a user of NATS for a process and has it answer calls.

@@ -93,6 +93,7 @@ type Supervisor struct {
 	starting   chan struct{} // a place for each process that may start at a time
 	forker     *forker
 	own        func() (string, error) // SHA-256 of the binary of built-in plugins
+	drainBy    func() time.Time       // when all must have drained: DrainWithin from its first call, at the stop
 
 	mu      sync.Mutex
 	plugins []*plugin
@@ -101,7 +102,7 @@ type Supervisor struct {
 
 // pace is how fast things go; tests are in a hurry.
 type pace struct {
-	handshake   time.Duration // from the start of a process to its handshake
+	handshake   time.Duration // from the start of a process until it can be asked
 	answer      time.Duration // to one question of the control service
 	health      time.Duration // between two reports
 	silence     time.Duration // without a report, until a process counts as hung
@@ -142,6 +143,7 @@ func New(o Options) *Supervisor {
 		s.o.host = os.Environ()
 	}
 	s.own = sync.OnceValues(func() (string, error) { return sumOf(s.o.binary) })
+	s.drainBy = sync.OnceValue(func() time.Time { return time.Now().Add(s.o.DrainWithin) })
 	return s
 }
 
@@ -154,6 +156,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	defer os.RemoveAll(s.o.Work)
 	s.forker = newForker()
 	defer s.forker.close()
+	defer context.AfterFunc(ctx, func() { s.drainBy() })()
 	var running sync.WaitGroup
 	for _, p := range s.plugins {
 		running.Go(func() { p.run(ctx) })

@@ -50,22 +50,22 @@ func TestRefusals(t *testing.T) {
 		"a.name":    `its name is "Bad_Name"`,
 		"b.core":    "its name, core, is reserved",
 		"c.schema":  "schema of its config: not a JSON Schema",
-		"d.exit":    "ended by itself: exit status 3",
 		"e.version": "ncompatible API version",
-		"f.hang":    "Describe was not answered within 1s",
+		"f.no":      "Describe was answered: not here",
+		"junk":      "exec format error",
 		"segment":   "its name, segment, is reserved",
 		"text":      "it does not speak the plugin protocol",
 		"z.twin":    "its name, good, is that of ",
 	}
 	files := []string{"good"}
 	for file := range reasons {
-		if file != "text" {
+		if file != "text" && file != "junk" {
 			files = append(files, file)
 		}
 	}
 	r := start(t, func(o *Options) {
-		o.pace.answer = time.Second
 		write(t, filepath.Join(o.Dir, "text"), "#!/bin/sh\necho hello\nsleep 100\n", 0o755)
+		write(t, filepath.Join(o.Dir, "junk"), "\x00\x01\x02", 0o755)
 		write(t, filepath.Join(o.Dir, "README"), "no program", 0o644)
 		if err := os.Mkdir(filepath.Join(o.Dir, "old"), 0o755); err != nil {
 			t.Fatal(err)
@@ -84,8 +84,8 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%d lines of the log tell of %s", n, file)
 		}
 	}
-	if got := r.s.List(); len(got) != len(files)+1 {
-		t.Errorf("%d plugins are listed, want %d", len(got), len(files)+1)
+	if got := r.s.List(); len(got) != len(files)+2 {
+		t.Errorf("%d plugins are listed, want %d", len(got), len(files)+2)
 	}
 	if ids := r.s.Catalogue().ActionIDs(); strings.Join(ids, " ") != "good/ask" {
 		t.Errorf("the catalogue has %v", ids)
@@ -123,7 +123,7 @@ func TestTheEnvironmentIsClean(t *testing.T) {
 		}
 	}
 	slices.Sort(names)
-	want := "GOMEMLIMIT HOME PATH PLUGIN_CLIENT_CERT PLUGIN_MAX_PORT PLUGIN_MIN_PORT PLUGIN_PROTOCOL_VERSIONS " +
+	want := "GOMEMLIMIT HOME PATH PLUGIN_CLIENT_CERT PLUGIN_FILE PLUGIN_MAX_PORT PLUGIN_MIN_PORT PLUGIN_PROTOCOL_VERSIONS " +
 		"PLUGIN_UNIX_SOCKET_DIR TMPDIR TRIBUTARY_PLUGIN TZ"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("the plugin sees\n%s, want\n%s", got, want)
@@ -166,6 +166,35 @@ func TestDrainComesBeforeStop(t *testing.T) {
 	defer r.mu.Unlock()
 	if len(r.ended) != 0 {
 		t.Errorf("calls of %v are given up, though all were answered", r.ended)
+	}
+}
+
+// However many processes of a plugin there are when the server stops, they have
+// the time of one.
+func TestAStopDuringARestartDrainsOnce(t *testing.T) {
+	r := start(t, nil, "good.busy")
+	r.registered()
+	if err := r.s.Restart(context.Background(), "good"); err != nil {
+		t.Fatal(err)
+	}
+	second := make(chan error, 1)
+	go func() { second <- r.s.Restart(context.Background(), "good") }()
+	eventually(t, 5*time.Second, "drains the first process", func() bool {
+		lines, err := r.s.Logs("good", 0, 100)
+		return err == nil && slices.ContainsFunc(lines, func(l client.LogLine) bool { return l.Message == "drain begins" })
+	})
+	time.Sleep(100 * time.Millisecond) // the second restart waits for that
+	begun := time.Now()
+	r.stop()
+	// Two seconds to drain, half a second to stop, and what a busy machine adds.
+	if took := time.Since(begun); took > 3800*time.Millisecond {
+		t.Errorf("the stop took %v", took)
+	}
+	if err := <-second; err == nil || !strings.Contains(err.Error(), "the server stops") {
+		t.Errorf("the second restart gives %v", err)
+	}
+	if p := r.info("good"); p.Restarts != 1 || p.State != "stopped" {
+		t.Errorf("it is %+v", p)
 	}
 }
 

@@ -6,11 +6,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tributary-bus/tributary/sdk/control"
 )
 
 // The test's binary is also the host and the plugin that it starts.
@@ -19,7 +22,9 @@ const role = "PROCESS_TEST_ROLE"
 func TestMain(m *testing.M) {
 	switch os.Getenv(role) {
 	case "host":
-		beHost()
+		beHost(0)
+	case "killing host":
+		beHost(syscall.SIGKILL)
 	case "plugin":
 		bePlugin()
 	}
@@ -27,11 +32,13 @@ func TestMain(m *testing.M) {
 }
 
 // beHost starts the plugin in a group of its own, with pipes that only this
-// process reads, passes on its first line and waits to be killed.
-func beHost() {
+// process reads, passes on its first line and waits to be killed. The plugin gets
+// the signal then, if it is not 0.
+func beHost(signal syscall.Signal) {
+	runtime.LockOSThread() // the signal comes when the thread ends
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), role+"=plugin")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Env = append(os.Environ(), role+"=plugin", control.Handshake.MagicCookieKey+"="+control.Handshake.MagicCookieValue)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: signal}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		os.Exit(1)
@@ -62,10 +69,18 @@ func bePlugin() {
 	os.Exit(1)
 }
 
-// What a plugin has started goes with it when the host is gone.
+// What a plugin has started goes with it when the host is gone, whether the host
+// has the system tell it or not, and also when somebody has stopped the plugin.
 func TestNothingOutlivesTheHost(t *testing.T) {
+	for _, as := range []string{"host", "killing host"} {
+		t.Run(as, func(t *testing.T) { testNothingOutlives(t, as, false) })
+		t.Run(as+" of a stopped one", func(t *testing.T) { testNothingOutlives(t, as, true) })
+	}
+}
+
+func testNothingOutlives(t *testing.T, as string, stopped bool) {
 	host := exec.Command(os.Args[0])
-	host.Env = append(os.Environ(), role+"=host")
+	host.Env = append(os.Environ(), role+"="+as)
 	out, err := host.StdoutPipe()
 	if err == nil {
 		err = host.Start()
@@ -88,6 +103,14 @@ func TestNothingOutlivesTheHost(t *testing.T) {
 	if len(pids) != 2 {
 		t.Fatalf("the host says %q", lines.Text())
 	}
+	if stopped {
+		if err := syscall.Kill(pids[0], syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		for !in(pids[0], "T") {
+			time.Sleep(time.Millisecond)
+		}
+	}
 	if err := host.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +127,13 @@ func TestNothingOutlivesTheHost(t *testing.T) {
 }
 
 // gone tells whether a process has ended, waited for or not.
-func gone(pid int) bool {
+func gone(pid int) bool { return in(pid, "") || in(pid, "Z") }
+
+// in tells whether a process is in a state; the empty one is of none.
+func in(pid int, state string) bool {
 	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-	return err != nil || strings.Contains(string(text), ") Z ")
+	if err != nil {
+		return state == ""
+	}
+	return state != "" && strings.Contains(string(text), ") "+state+" ")
 }

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/tributary-bus/tributary/sdk"
+	"github.com/tributary-bus/tributary/sdk/control"
 )
 
 // A note is where an action leaves word of its calls: a file, a line a call.
@@ -21,6 +23,10 @@ type note struct {
 }
 
 func main() {
+	if os.Getenv(control.Handshake.MagicCookieKey) != "" {
+		// A process of its own, which ends with its group only.
+		_ = exec.Command("sleep", "600").Start() //nolint:noctx // nothing else is to end it
+	}
 	sdk.Serve(sdk.Plugin{
 		Name: "rascal", Version: "1.0.0", Description: "Misbehaves.",
 		Actions: []sdk.Action{

@@ -1,18 +1,23 @@
 // Command wreck is a plugin whose process goes wrong as its file name says,
-// NAME.MODE: it does not start, hangs, dies, floods its log. It speaks the control
-// service by hand, and the supervisor's tests start it. Plugins whose answers to
-// calls are wrong are in test/plugins.
+// NAME.MODE, or what was appended to its file, a line "wreck:MODE": it does not
+// start, hangs, dies, floods its log. It speaks the control service by hand, and the
+// supervisor's tests start it. Plugins whose answers to calls are wrong are in
+// test/plugins.
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -20,6 +25,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/tributary-bus/tributary/sdk/control"
 )
@@ -29,10 +36,26 @@ func main() {
 	if len(os.Args) > 1 {
 		name, mode = os.Args[len(os.Args)-1], "" // plugin serve NAME
 	}
+	if appended := appendix(); appended != "" {
+		mode = appended
+	}
 	switch mode {
 	case "exit":
 		fmt.Fprintln(os.Stderr, "no, thanks")
 		os.Exit(3)
+	case "late":
+		if first() {
+			time.Sleep(time.Minute)
+		}
+	case "fickle":
+		if first() {
+			fmt.Fprintln(os.Stderr, "not now")
+			os.Exit(3)
+		}
+	case "deaf":
+		deaf("unix", filepath.Join(os.Getenv("PLUGIN_UNIX_SOCKET_DIR"), "deaf"))
+	case "full":
+		deaf("tcp", "127.0.0.1:0")
 	case "version":
 		fmt.Println("1|9|unix|/nowhere|grpc")
 		time.Sleep(time.Minute)
@@ -43,6 +66,55 @@ func main() {
 		GRPCServer:       plugin.DefaultGRPCServer,
 		Logger:           hclog.NewNullLogger(),
 	})
+}
+
+// appendix is the mode that was appended to the file of this process.
+func appendix() string {
+	text, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		return ""
+	}
+	last := text[bytes.LastIndexByte(bytes.TrimSuffix(text, []byte("\n")), '\n')+1:]
+	mode, ok := strings.CutPrefix(strings.TrimSpace(string(last)), "wreck:")
+	if !ok {
+		return ""
+	}
+	return mode
+}
+
+// deaf announces a listener that takes no connection: on TCP those who want one
+// wait for a place in its queue, on a Unix socket for an answer.
+func deaf(network, address string) {
+	l, err := net.Listen(network, address)
+	if err != nil {
+		panic(err)
+	}
+	if tcp, ok := l.(*net.TCPListener); ok {
+		raw, err := tcp.SyscallConn()
+		if err != nil {
+			panic(err)
+		}
+		if err := raw.Control(func(fd uintptr) { _ = syscall.Listen(int(fd), 0) }); err != nil {
+			panic(err)
+		}
+		for range 4 { // more than have a place
+			go func() { _, _ = net.Dial(network, l.Addr().String()) }()
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	fmt.Fprintf(os.Stderr, `{"level":"INFO","msg":"deaf","pid":%d}`+"\n", os.Getpid())
+	fmt.Printf("1|%d|%s|%s|grpc\n", control.ProtocolVersion, network, l.Addr())
+	time.Sleep(time.Minute)
+}
+
+// first tells whether this is the first process of the file.
+func first() bool {
+	f, err := os.OpenFile(os.Args[0]+".tried", os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return true
 }
 
 type served struct {
@@ -74,12 +146,17 @@ func (c *wreck) Describe(context.Context, *control.DescribeRequest) (*control.Ma
 	switch c.mode {
 	case "hang":
 		select {} // an answer at the very end of the call could still be in time
+	case "no":
+		return nil, status.Error(codes.Unimplemented, "not here")
 	case "name":
 		m.Name = "Bad_Name"
 	case "core":
 		m.Name = "core"
 	case "twin":
 		m.Name = "good"
+	case "newer", "broken":
+		m.Version = "2.0.0"
+		m.Actions = append(m.Actions, &control.Action{Name: "more"})
 	case "schema":
 		m.Actions[0].ConfigSchema = []byte(`{"type":"nonsense"}`)
 	}
@@ -91,6 +168,9 @@ func (c *wreck) Configure(context.Context, *control.ConfigureRequest) (*control.
 }
 
 func (c *wreck) Start(_ context.Context, r *control.StartRequest) (*control.StartResponse, error) {
+	if c.mode == "broken" {
+		return nil, errors.New("it is broken")
+	}
 	key, err := nkeys.FromSeed([]byte(r.Connection.Seed))
 	if err != nil {
 		return nil, err
@@ -183,8 +263,12 @@ func (c *wreck) Health(r *control.HealthRequest, stream grpc.ServerStreamingServ
 	}
 }
 
-func (c *wreck) Drain(context.Context, *control.DrainRequest) (*control.DrainResponse, error) {
+func (c *wreck) Drain(ctx context.Context, _ *control.DrainRequest) (*control.DrainResponse, error) {
 	fmt.Fprintln(os.Stderr, "drain begins")
+	if c.mode == "busy" {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	if c.conn != nil {
 		_ = c.conn.Drain()
 	}

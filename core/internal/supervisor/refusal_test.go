@@ -1,0 +1,74 @@
+package supervisor
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tributary-bus/tributary/sdk/client"
+)
+
+// A first start that fails is no verdict: the machine may have been busy, or what
+// the plugin needs away.
+func TestAFirstStartIsTriedAgain(t *testing.T) {
+	r := start(t, func(o *Options) { o.pace.handshake, o.pace.ends = 3*time.Second, 10 }, "slow.late", "moody.fickle")
+	r.registered()
+	for _, file := range []string{"slow", "moody"} {
+		p := r.until(file, "running", is(running))
+		if p.LastEnd == nil || p.Restarts != 0 {
+			t.Errorf("%s is %+v", file, p)
+		}
+		if _, err := r.ask(file); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+	if text := r.log.String(); strings.Contains(text, "plugin refused") {
+		t.Error("something was refused")
+	}
+}
+
+// One that never starts is given up, as any other that ends again and again.
+func TestAFileThatNeverStartsIsQuarantined(t *testing.T) {
+	r := start(t, func(o *Options) { o.pace.answer = time.Second }, "d.exit", "f.hang")
+	r.registered()
+	for file, reason := range map[string]string{
+		"d.exit": "ended by itself: exit status 3",
+		"f.hang": "Describe was not answered within 1s",
+	} {
+		p := r.until(file, "quarantined", is(quarantined))
+		if !strings.Contains(p.Reason, reason) || p.LastEnd == nil || p.PID != 0 || p.Version != "" {
+			t.Errorf("%s is %+v", file, p)
+		}
+	}
+}
+
+func TestARefusedFileIsTriedWhenItHasChanged(t *testing.T) {
+	r := start(t, func(o *Options) {
+		write(t, filepath.Join(o.Dir, "text"), "#!/bin/sh\necho hello\nsleep 100\n", 0o755)
+		put(t, filepath.Join(o.Dir, "good"), "")
+	})
+	r.registered()
+	r.until("text", "refused", is(refused))
+	good := r.info("good")
+	put(t, good.Path, "newer")
+	kill(t, good.PID)
+	r.until("good", "refused", is(refused))
+	time.Sleep(5 * r.s.pace.look)
+	for _, name := range []string{"text", "good"} {
+		if n := strings.Count(r.log.String(), "msg=\"plugin refused\" plugin="+name); n != 1 {
+			t.Errorf("%d lines of the log tell of %s, which has not changed since", n, name)
+		}
+	}
+	put(t, filepath.Join(r.dir, "plugins", "text"), "")
+	r.until("text", "running", is(running))
+	// What is registered runs again by itself only as it was.
+	put(t, good.Path, "broken")
+	r.until("good", "refused again", func(client.Plugin) bool {
+		return strings.Count(r.log.String(), "msg=\"plugin refused\" plugin=good") == 2
+	})
+	put(t, good.Path, "")
+	if p := r.until("good", "running", is(running)); p.SHA256 != good.SHA256 {
+		t.Errorf("it is %+v", p)
+	}
+}
