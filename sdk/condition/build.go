@@ -77,6 +77,8 @@ type builder struct {
 	loops      []loop
 	aggregates []Aggregate
 	reads      []string // variables, but for now
+	lookups    int      // how often they are read, as written
+	again      bool     // one is read in the body of a loop
 }
 
 func (b *builder) fail(pos int, wayOut, format string, args ...any) *Error {
@@ -85,6 +87,8 @@ func (b *builder) fail(pos int, wayOut, format string, args ...any) *Error {
 
 // read notes that the condition reads a variable.
 func (b *builder) read(variable string) {
+	b.lookups++
+	b.again = b.again || len(b.loops) > 0
 	if !slices.Contains(b.reads, variable) {
 		b.reads = append(b.reads, variable)
 	}

@@ -79,7 +79,10 @@ func compile(src string, scope Scope) (*Program, *Error) {
 			"this could take %.0f steps, more than %d", root.cost, maxCost)
 	}
 	slices.Sort(b.reads)
-	return &Program{source: src, scope: scope, root: root, aggregates: b.aggregates, variables: b.reads}, nil
+	return &Program{
+		source: src, scope: scope, root: root, aggregates: b.aggregates, variables: b.reads,
+		decodes: b.again || b.lookups > fewLookups,
+	}, nil
 }
 
 // The macros of CEL are plain calls to the parser; build gives them their

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/tributary-bus/tributary/sdk"
 )
 
 // A Program is a compiled condition. It is safe for concurrent use, as long as
@@ -15,7 +17,14 @@ type Program struct {
 	root       *node
 	aggregates []Aggregate
 	variables  []string
+	// decodes is true where documents that are text are decoded before anything is
+	// read of them: looking something up goes through the text each time, which a
+	// loop would do for each of its elements.
+	decodes bool
 }
+
+// fewLookups in a text cost less than decoding it.
+const fewLookups = 8
 
 // Source is the text that was compiled.
 func (p *Program) Source() string { return p.source }
@@ -66,6 +75,17 @@ func (p *Program) run(v *Vars) any {
 	}
 	f := frames.Get().(*frame)
 	f.vars, f.left = v, maxSteps
+	if p.decodes {
+		f.room = *v
+		f.vars = &f.room
+		for _, name := range p.variables {
+			if at := f.room.place(name); at != nil {
+				if text, is := (*at).(sdk.View); is {
+					*at = normal(text)
+				}
+			}
+		}
+	}
 	r := p.root.eval(f)
 	if f.left < 0 {
 		r = tooMuch
@@ -81,6 +101,7 @@ type frame struct {
 	now    any // vars.Now, once it was read
 	left   int // steps that may still be taken; below 0 the evaluation failed
 	locals [maxLoops]any
+	room   Vars // for vars where they had to be decoded
 }
 
 var frames = sync.Pool{New: func() any { return new(frame) }}

@@ -42,23 +42,31 @@ type History interface {
 }
 
 func (v *Vars) variable(name string) any {
+	if at := v.place(name); at != nil {
+		return *at
+	}
+	return nil
+}
+
+// place is where a variable is kept; nil where there is no such variable.
+func (v *Vars) place(name string) *any {
 	switch name {
 	case varEvent:
-		return v.Event
+		return &v.Event
 	case varProfile:
-		return v.Profile
+		return &v.Profile
 	case varSession:
-		return v.Session
+		return &v.Session
 	case varPayload:
-		return v.Payload
+		return &v.Payload
 	case varFlow:
-		return v.Flow
+		return &v.Flow
 	case varMessage:
-		return v.Message
+		return &v.Message
 	case varMeta:
-		return v.Meta
+		return &v.Meta
 	case varRow:
-		return v.Row
+		return &v.Row
 	}
 	return nil
 }
