@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -188,25 +187,14 @@ func (b *Bus) InstallationKey() []byte { return b.key }
 // NodeID names this node, also after a restart.
 func (b *Bus) NodeID() string { return b.node }
 
-// URL is where the server listens; Credentials is the file to log in with:
-// of the embedded server a seed, for `nats --nkey`, else that of the options.
+// URL is where the server listens, without a user and his password; Credentials
+// is the file to log in with: of the embedded server a seed, for `nats --nkey`,
+// else that of the options.
 func (b *Bus) URL() string {
 	if b.server != nil {
 		return b.server.url()
 	}
-	return strings.Join(b.options.URLs, ",")
-}
-
-// redacted are URLs without the passwords that they hold.
-func redacted(urls []string) string {
-	list := make([]string, len(urls))
-	for i, text := range urls {
-		list[i] = "(not a URL)"
-		if u, err := url.Parse(text); err == nil {
-			list[i] = u.Redacted()
-		}
-	}
-	return strings.Join(list, ",")
+	return strings.Join(withoutUsers(b.options.URLs), ",")
 }
 
 // Credentials is the path of the file that URL is used with, or empty.
@@ -233,6 +221,10 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if len(o.URLs) == 0 && o.Replicas != 1 {
 		return o, fmt.Errorf("%d replicas: the embedded server keeps 1; name a cluster with bus.urls", o.Replicas)
+	}
+	var err error
+	if o.URLs, err = serverURLs(o.URLs); err != nil {
+		return o, err
 	}
 	if o.EventsMaxAge == 0 {
 		o.EventsMaxAge = 30 * 24 * time.Hour
@@ -273,7 +265,7 @@ func (b *Bus) open(ctx context.Context) (err error) {
 		if err := b.openMint(); err != nil {
 			return err
 		}
-		b.log.Info("how durable an acknowledgement is depends on the external NATS: its replicas and its sync_interval", "urls", redacted(b.options.URLs))
+		b.log.Info("how durable an acknowledgement is depends on the external NATS: its replicas and its sync_interval", "urls", b.URL())
 	}
 	if err := b.connect(); err != nil {
 		return err

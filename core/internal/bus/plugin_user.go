@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"time"
 
@@ -111,9 +110,7 @@ func (b *Bus) identifyUser(user *PluginUser, g PluginGrant) error {
 	}
 	user.Seed = string(seed)
 	if b.server == nil {
-		for i, server := range user.URLs {
-			user.URLs[i] = withoutUser(server)
-		}
+		user.URLs = withoutUsers(user.URLs)
 		user.Expires = time.Now().Add(userLasts).Truncate(time.Second)
 		user.JWT, err = b.mint.user(key, "plugin "+g.Plugin, g.permissions(user.Inbox), user.Expires)
 		return err
@@ -122,17 +119,6 @@ func (b *Bus) identifyUser(user *PluginUser, g PluginGrant) error {
 	b.server.gate.admit(key, g.Plugin, g.permissions(user.Inbox))
 	user.revoke = func() { b.server.gate.expel(key) }
 	return nil
-}
-
-// withoutUser is the URL of a server without a user and his password: a process
-// that has a user of its own has no use for the core's.
-func withoutUser(server string) string {
-	u, err := url.Parse(server)
-	if err != nil || u.User == nil {
-		return server
-	}
-	u.User = nil
-	return u.String()
 }
 
 // check refuses what would be another subject than it looks like.
