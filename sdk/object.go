@@ -79,7 +79,7 @@ func (o *Object) UnmarshalJSON(text []byte) error {
 		return errors.New("want a JSON object")
 	}
 	raw := v.Clone()
-	if err := raw.Compact(); err != nil {
+	if err := raw.Compact(jsontext.AllowDuplicateNames(false), jsontext.AllowInvalidUTF8(false)); err != nil {
 		return err
 	}
 	if k := raw.Kind(); k == 'n' {

@@ -36,9 +36,9 @@ var ErrNoResponse = errors.New("no response")
 
 // A Response is what flows answered: by the flow's id the value of its
 // core/result, of which the last one counts that a run reaches. A value is
-// JSON of any type, digit for digit as the flow gave it:
+// JSON of any type; integers beyond 2^53 stay exact:
 //
-//	Response{"thank-you": `{"thanks":"Ann","vip":true}`, "price": `12.50`}
+//	Response{"thank-you": `{"thanks":"Ann","vip":true}`, "price": `12.5`}
 //
 // A flow that gave no answer is not in it.
 type Response map[string]jsontext.Value

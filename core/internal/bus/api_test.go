@@ -324,7 +324,7 @@ func TestResources(t *testing.T) {
 	})
 }
 
-// A dead letter is on the disk before anything is done that relies on it.
+// A dead letter is on the disk before what relies on it is.
 func TestADeadLetterIsDurable(t *testing.T) {
 	var mu sync.Mutex
 	synced := ""
@@ -335,9 +335,17 @@ func TestADeadLetterIsDurable(t *testing.T) {
 			synced += string(data)
 		}
 	}})
-	for i := range 3 {
+	commits := uint64(0)
+	for i, rely := range []func() error{
+		func() (err error) { commits, err = b.Commit(t.Context(), 0, []byte("a"), commits); return err },
+		func() error { return b.SyncRuns(t.Context()) },
+		func() error { return b.Checkpoint(t.Context()) },
+	} {
 		reason := fmt.Sprintf("reason-%d", i)
 		if err := b.DeadLetter(t.Context(), DeadLetter{Origin: "flow", Reason: reason, Payload: []byte("x")}); err != nil {
+			t.Fatal(err)
+		}
+		if err := rely(); err != nil {
 			t.Fatal(err)
 		}
 		mu.Lock()

@@ -109,6 +109,7 @@ type Bus struct {
 	newChanges *tail[StoredDocument]
 	lastCommit []atomic.Uint64 // by partition, 0: unknown
 	runs       *runRoom
+	dead       deadCount
 
 	closing  sync.Once
 	closeErr error

@@ -56,7 +56,8 @@ func (b *Bus) openDurable(ctx context.Context) (*durable, error) {
 	d.config = newShared(d.syncer(streamConfig).tail)
 	d.runs = newShared(d.syncer(streamFlows).tail)
 	d.dead = newShared(d.syncer(streamDeadLetters).tail)
-	for _, name := range []string{streamEvents, streamProfiles, streamIdentities, streamSeen, streamFlows, streamResources, streamJobState, streamDeadLetters, streamIngest} {
+	// Dead letters first: what the others have relies on them.
+	for _, name := range []string{streamDeadLetters, streamEvents, streamProfiles, streamIdentities, streamSeen, streamFlows, streamResources, streamJobState, streamIngest} {
 		d.effects = append(d.effects, d.syncer(name))
 	}
 	// The directories and the configurations of the streams, and whatever a

@@ -35,10 +35,14 @@ func (b *Bus) Commits(ctx context.Context, partition int, each func(data []byte,
 // the given sequence (0: there is none), else returns ErrNotOwner; ErrTooLarge
 // where the server takes no message of that size. With
 // durability fsync it returns after an fsync that began later, one for all
-// partitions that commit meanwhile. Where no answer comes it finds out what
+// partitions that commit meanwhile; the dead letters that were stored before are
+// durable before the commit is. Where no answer comes it finds out what
 // became of the commit, and tries until the context ends; then it may be stored
 // or not.
 func (b *Bus) Commit(ctx context.Context, partition int, data []byte, previous uint64) (seq uint64, err error) {
+	if err := b.syncDeadLetters(); err != nil {
+		return 0, fmt.Errorf("commit of partition %d: %w", partition, err)
+	}
 	seq, err = b.conditional(ctx, b.commits, streamCommits, subjectCommit(partition), data, previous)
 	switch {
 	case errors.Is(err, ErrConflict):

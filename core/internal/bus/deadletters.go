@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/tributary-bus/tributary/sdk"
@@ -24,9 +25,9 @@ type DeadLetter struct {
 const headerDeadLetter = "dead-letter"
 
 // DeadLetter stores a dead letter. It tries until it is acknowledged or the
-// context ends, so it may be stored twice. With durability fsync it returns after
-// an fsync, one for all that are stored meanwhile: what comes after it relies on
-// nothing having been lost.
+// context ends, so it may be stored twice. With durability fsync it is durable
+// before any later commit, before what SyncRuns or Checkpoint make durable next:
+// what relies on it is not there without it.
 func (b *Bus) DeadLetter(ctx context.Context, d DeadLetter) error {
 	about := sdk.AppendValue(nil, map[string]any{
 		"origin": d.Origin, "reason": d.Reason, "attempts": int64(d.Attempts), "details": d.Details,
@@ -35,12 +36,33 @@ func (b *Bus) DeadLetter(ctx context.Context, d DeadLetter) error {
 	if _, err := b.store(ctx, b.effects, streamDeadLetters, subjectDeadLetter(d.Origin), header, d.Payload); err != nil {
 		return fmt.Errorf("store a dead letter of %s: %w", d.Origin, err)
 	}
-	if b.sync != nil {
-		if err := b.sync.deadLetters(); err != nil {
-			return fmt.Errorf("store a dead letter of %s: %w", d.Origin, err)
+	b.dead.stored.Add(1)
+	return nil
+}
+
+// deadCount is how many dead letters this node has stored, and how many of them
+// are known to be durable.
+type deadCount struct{ stored, synced atomic.Uint64 }
+
+// syncDeadLetters makes those durable that were stored before: an fsync for all
+// who ask meanwhile, and none where there is nothing new.
+func (b *Bus) syncDeadLetters() error {
+	if b.sync == nil {
+		return nil
+	}
+	stored := b.dead.stored.Load()
+	if stored <= b.dead.synced.Load() {
+		return nil
+	}
+	if err := b.sync.deadLetters(); err != nil {
+		return fmt.Errorf("make the dead letters durable: %w", err)
+	}
+	for {
+		synced := b.dead.synced.Load()
+		if stored <= synced || b.dead.synced.CompareAndSwap(synced, stored) {
+			return nil
 		}
 	}
-	return nil
 }
 
 // DeadLetters returns the dead letters of an origin, or of all where it is

@@ -88,8 +88,8 @@ func (b *Bus) Runs(ctx context.Context, each func(run string, data []byte, revis
 	return nil
 }
 
-// SyncRuns makes durable what PutRun and DeleteRun have done before, one fsync
-// for all who ask meanwhile, and none where nothing was done. It has nothing to
+// SyncRuns makes durable what PutRun and DeleteRun have done before, and before
+// that the dead letters that were stored by then: one fsync for all who ask meanwhile, and none where nothing was done. It has nothing to
 // do where the server is external or the durability is process.
 func (b *Bus) SyncRuns(ctx context.Context) error {
 	if b.sync == nil {
@@ -99,6 +99,9 @@ func (b *Bus) SyncRuns(ctx context.Context) error {
 		return fmt.Errorf("make the flow runs durable: %w", context.Cause(ctx))
 	}
 	changes := b.runs.changes.Load()
+	if err := b.syncDeadLetters(); err != nil {
+		return err
+	}
 	if changes <= b.runs.synced.Load() {
 		return nil
 	}

@@ -97,9 +97,9 @@ func (k *keeper) run(ctx context.Context) {
 	}
 }
 
-// keep writes the positions that have changed. What was journalled before they
-// were taken is made durable first: with the position the event's run would be
-// forgotten. A failure is tried again at the next turn.
+// keep writes the positions that have changed. What was journalled, or became a
+// dead letter, before they were taken is made durable first: with the position the
+// event's run would be forgotten. A failure is tried again at the next turn.
 func (k *keeper) keep(ctx context.Context) {
 	s := k.session
 	due := k.due()

@@ -64,7 +64,9 @@ func (r *run) execute(ctx context.Context) {
 		r.lane.tell("a run failed; what it was for is a dead letter", "run", r.id, "node", f.Node, "reason", f.Message, "attempts", f.Attempts)
 		err = nil
 		if !f.kept {
-			err = r.bury(ctx, f)
+			if err = r.bury(ctx, f); err == nil {
+				r.lane.session.unsynced.Store(true)
+			}
 		}
 	}
 	if ctx.Err() != nil {
@@ -78,6 +80,12 @@ func (r *run) execute(ctx context.Context) {
 	revision := r.revision
 	r.mu.Unlock()
 	if revision > 0 {
+		if r.progress.failure != nil {
+			// Without its entry in the journal the dead letter is all that is left of it.
+			if err := e.bus.SyncRuns(ctx); err != nil && ctx.Err() == nil {
+				e.log.Warn("the dead letter of a run cannot be made durable", "flow", r.flow.ID, "run", r.id, "error", err)
+			}
+		}
 		err := e.bus.DeleteRun(ctx, r.id, revision)
 		if errors.Is(err, bus.ErrConflict) {
 			// Another node wrote it as it let the partition go: the run is over all the same.
@@ -139,6 +147,9 @@ func (r *run) trigger(v *view) error {
 	if t := &r.flow.Trigger; t.Condition != nil && !t.OfEvent {
 		// One that fails on what it sees does not hold.
 		holds, _ = t.Condition.Bool(v.vars(value{}, nil))
+		if err := v.unread(); err != nil {
+			return err
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -298,6 +309,9 @@ func (r *run) own(ctx context.Context, n int, v *view) result {
 	node := &r.flow.Nodes[n]
 	payload := r.progress.payload(n)
 	res := own(ctx, r.log, node, payload, v.vars(payload, r.variables(node)))
+	if err := v.unread(); err != nil {
+		res = result{err: err, attempts: 1}
+	}
 	res.node = n
 	return res
 }
@@ -352,6 +366,9 @@ func (r *run) newCall(n int, v *view) (*wire.Call, error) {
 		vars = v.vars(payload, r.variables(node))
 	}
 	rendered, err := node.Config.AppendJSON(nil, vars)
+	if err == nil {
+		err = v.unread()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}

@@ -38,8 +38,8 @@ type session struct {
 	resumed map[string]struct{}  // runs taken up from the journal, also those that have ended
 	answers map[eventKey]*answer // the engine's
 	started bool
-	// unsynced is true where the journal was written since it was last made
-	// durable.
+	// unsynced is true where the journal was written, or a dead letter, since
+	// they were last made durable.
 	unsynced atomic.Bool
 }
 

@@ -87,12 +87,23 @@ func (v *view) vars(payload value, flow condition.Fielder) *condition.Vars {
 	return &v.seen
 }
 
+// unread is why what was asked of the profile's history has no true answer; nil
+// where it has.
+func (v *view) unread() error {
+	if v.history.err == nil {
+		return nil
+	}
+	return fmt.Errorf("the history of profile %s: %w", v.event.profile, v.history.err)
+}
+
 // A history answers count, sum, first and last from a profile's document, which
-// it decodes when it is first asked: nodes change nothing of what it has.
+// it decodes when it is first asked: nodes change nothing of what it has. Where
+// it cannot be decoded, err says so, and the answers mean nothing.
 type history struct {
 	profile, windows jsontext.Value
 	now              time.Time
 	decoded          *profile.History
+	err              error // why the document cannot be decoded
 }
 
 var _ condition.History = (*history)(nil)
@@ -101,12 +112,10 @@ func (h *history) decode() *profile.History {
 	if h.decoded == nil {
 		h.decoded = &profile.History{Now: h.now}
 		doc := &record.Document{State: record.StateLive}
-		var err error
-		if doc.Profile, err = sdk.ProfileOf(sdk.RawObject(h.profile)); err == nil && len(h.windows) > 0 {
-			doc.Windows, err = record.ParseWindows(h.windows)
+		if doc.Profile, h.err = sdk.ProfileOf(sdk.RawObject(h.profile)); h.err == nil && len(h.windows) > 0 {
+			doc.Windows, h.err = record.ParseWindows(h.windows)
 		}
-		// The processor wrote the document; of one that cannot be read nothing is known.
-		if err == nil {
+		if h.err == nil {
 			h.decoded.Doc = doc
 		}
 	}

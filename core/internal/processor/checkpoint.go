@@ -89,18 +89,28 @@ func (n *Processor) checkpoint(ctx context.Context) error {
 // where it ends. What this node's partitions did is stored by then, events and
 // profiles too; of another node's, what they have committed counts.
 func (n *Processor) Processed(ctx context.Context) (done, end uint64, err error) {
-	return n.upTo(ctx, n.completed)
+	if done, end, err = n.committedBy(ctx); err != nil {
+		return 0, 0, err
+	}
+	for number := range n.standing {
+		// The effects of the last commit may be under way, whether the log still
+		// has its commands or not.
+		if s := n.at(number); s.owned && s.completed != s.committed {
+			done = min(done, upTo(s.completed))
+		}
+	}
+	return done, end, nil
 }
 
-// upTo is up to where in the log every partition has come, and where the log
-// ends.
-func (n *Processor) upTo(ctx context.Context, at func(context.Context, int) (record.Position, error)) (done, end uint64, err error) {
+// committedBy is up to where every partition has committed the log, and where
+// the log ends.
+func (n *Processor) committedBy(ctx context.Context) (done, end uint64, err error) {
 	if end, err = n.bus.IngestLast(ctx); err != nil {
 		return 0, 0, fmt.Errorf("read the end of the log: %w", err)
 	}
 	done = end
 	for number := range n.standing {
-		position, err := at(ctx, number)
+		position, err := n.committed(ctx, number)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -109,16 +119,19 @@ func (n *Processor) upTo(ctx context.Context, at func(context.Context, int) (rec
 			return 0, 0, fmt.Errorf("read the end of partition %d: %w", number, err)
 		}
 		// A partition with nothing unread stands at the log's end.
-		switch {
-		case last > position.Seq && position.Done == record.AllDone:
-			done = min(done, position.Seq)
-		case last >= position.Seq && position.Done != record.AllDone && position.Seq > 0:
-			done = min(done, position.Seq-1)
-		case last > position.Seq:
-			done = 0
+		if last > position.Seq || last == position.Seq && last > 0 && position.Done != record.AllDone {
+			done = min(done, upTo(position))
 		}
 	}
 	return done, end, nil
+}
+
+// upTo is the last message that is done with at a position.
+func upTo(at record.Position) uint64 {
+	if at.Seq > 0 && at.Done != record.AllDone {
+		return at.Seq - 1
+	}
+	return at.Seq
 }
 
 // purgeIngest cuts the log below the first message that some partition has not
@@ -161,7 +174,7 @@ func (n *Processor) purgeDone(ctx context.Context) error {
 	if end == purged {
 		return nil
 	}
-	done, _, err := n.upTo(ctx, n.committed)
+	done, _, err := n.committedBy(ctx)
 	if err != nil || done <= purged {
 		return err
 	}
@@ -172,15 +185,6 @@ func (n *Processor) purgeDone(ctx context.Context) error {
 	defer n.mu.Unlock()
 	n.purged = done
 	return nil
-}
-
-// completed is how far a partition has come with the effects of its commits,
-// where this node owns it; else how far it has committed.
-func (n *Processor) completed(ctx context.Context, number int) (record.Position, error) {
-	if s := n.at(number); s.owned {
-		return s.completed, nil
-	}
-	return n.committed(ctx, number)
 }
 
 // committed is how far a partition has come, whoever owns it.

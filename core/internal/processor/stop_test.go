@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/record"
 )
 
 // A stop ends with a checkpoint: each partition keeps its last commit, which
@@ -47,5 +48,33 @@ func TestProcessedMeansStored(t *testing.T) {
 		if err != nil || last != uint64(round) {
 			t.Fatalf("after %d events EVENTS ends at %d: %v", round, last, err)
 		}
+	}
+}
+
+// A commit whose effects are under way is not done with, also where the log has
+// been purged of its commands.
+func TestProcessedWaitsForEffectsOfWhatIsPurged(t *testing.T) {
+	n := start(t, t.TempDir())
+	for i := range 5 {
+		n.send(n.adds(fmt.Sprint("e-", i), "u", 1, ""))
+	}
+	processed := func() (done, end uint64) {
+		t.Helper()
+		done, end, err := n.p.Processed(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return done, end
+	}
+	eventually(t, "all to be processed", func() bool { done, end := processed(); return end == 5 && done == end })
+	if err := n.bus.PurgeIngest(t.Context(), 6); err != nil {
+		t.Fatal(err)
+	}
+	number := n.bus.Partition(n.adds("x", "u", 1, "").Profile)
+	n.p.mu.Lock()
+	n.p.standing[number].completed = record.Position{Seq: 3, Done: record.AllDone}
+	n.p.mu.Unlock()
+	if done, end := processed(); done != 3 || end != 5 {
+		t.Errorf("processed up to %d of %d, want 3 of 5", done, end)
 	}
 }

@@ -106,7 +106,7 @@ func ParseOutcome(text []byte) (Outcome, error) {
 	object := sdk.RawObject(text)
 	m := object.View()
 	if len(m) == 0 {
-		return Outcome{}, fmt.Errorf("%w: outcome", ErrMalformed)
+		return Outcome{}, fmt.Errorf("%w: outcome: want an object with a status", ErrMalformed)
 	}
 	o := Outcome{}
 	o.Status, _ = m["status"].(string)
