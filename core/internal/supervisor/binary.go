@@ -18,7 +18,7 @@ const maxBinary = 1 << 30
 var errNoBinary = fmt.Errorf("want a regular file of at most %d bytes that may be executed", maxBinary)
 
 // A binary is what a process executes. That of a third party is a copy of its
-// file, in a directory of its own that nobody else may enter: what was hashed is
+// file, in a directory of its own that no other user may enter: what was hashed is
 // what runs, whatever becomes of the file meanwhile. Executing the open file would
 // not do: its inode can still be written to, a script cannot be run so, and the
 // process would be called by the number of a descriptor.
