@@ -1,6 +1,8 @@
 package supervisor
 
 import (
+	"context"
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -71,4 +73,25 @@ func TestARefusedFileIsTriedWhenItHasChanged(t *testing.T) {
 	if p := r.until("good", "running", is(running)); p.SHA256 != good.SHA256 {
 		t.Errorf("it is %+v", p)
 	}
+}
+
+// A built-in plugin that was refused is not started again by itself: its file is ours.
+func TestARefusedBuiltInPluginWaitsForAnAsk(t *testing.T) {
+	r := start(t, func(o *Options) { o.Builtin, o.Broker = []string{"profile"}, closed{} })
+	r.registered()
+	r.until("profile", "refused", is(refused))
+	time.Sleep(10 * r.s.pace.look)
+	if n := strings.Count(r.log.String(), `msg="plugin refused" plugin=profile`); n != 1 {
+		t.Errorf("it was refused %d times", n)
+	}
+	if err := r.s.Restart(context.Background(), "profile"); !errors.Is(err, ErrNotAllowed) {
+		t.Errorf("the restart gives %v", err)
+	}
+}
+
+// A closed broker makes users for nobody.
+type closed struct{}
+
+func (closed) Grant(context.Context, string, bool, []string) (Credentials, error) {
+	return Credentials{}, ErrNotAllowed
 }
