@@ -113,8 +113,21 @@ func (r *process) dial(ctx context.Context, _ string) (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to the plugin: %w", err)
 	}
-	context.AfterFunc(r.line, func() { conn.Close() }) //nolint:contextcheck // gRPC's ends with the dialling
-	return conn, nil
+	stop := context.AfterFunc(r.line, func() { conn.Close() }) //nolint:contextcheck // gRPC's ends with the dialling
+	return &lineConn{Conn: conn, stop: stop}, nil
+}
+
+// A lineConn is a connection to a process. Closed, it leaves nothing behind: gRPC
+// may connect again as often as it likes while the process runs.
+type lineConn struct {
+	net.Conn
+	stop func() bool // what would close it with the line
+}
+
+// Close implements net.Conn.
+func (c *lineConn) Close() error {
+	c.stop()
+	return c.Conn.Close()
 }
 
 // settings are how go-plugin runs the process.
