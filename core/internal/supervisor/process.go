@@ -283,10 +283,14 @@ func (r *process) unstarted(err error) error {
 		}
 		return &failure{alien: true, reason: reason, err: err}
 	case r.child.spoke():
-		// Whether it has ended since or not, this is not what a plugin says.
 		said := r.journal.redact(oneLine(err))
 		r.close()
-		_, output := r.child.explain()
+		failed := r.child.failed()
+		reason, output := r.child.explain()
+		if failed {
+			// A plugin may say so when it lacks what it needs.
+			return &failure{ended: true, reason: reason, output: output, err: err}
+		}
 		return &failure{alien: true, reason: said, output: output, err: err}
 	}
 	return r.failed("", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,9 +15,9 @@ import (
 // A first start that fails is no verdict: the machine may have been busy, or what
 // the plugin needs away.
 func TestAFirstStartIsTriedAgain(t *testing.T) {
-	r := start(t, func(o *Options) { o.pace.handshake, o.pace.ends = 3*time.Second, 10 }, "slow.late", "moody.fickle")
+	r := start(t, func(o *Options) { o.pace.handshake, o.pace.ends = 3*time.Second, 10 }, "slow.late", "moody.fickle", "frank.talks")
 	r.registered()
-	for _, file := range []string{"slow", "moody"} {
+	for _, file := range []string{"slow", "moody", "frank"} {
 		p := r.until(file, "running", is(running))
 		if p.LastEnd == nil || p.Restarts != 0 {
 			t.Errorf("%s is %+v", file, p)
@@ -24,6 +25,9 @@ func TestAFirstStartIsTriedAgain(t *testing.T) {
 		if _, err := r.ask(file); err != nil {
 			t.Errorf("%s: %v", file, err)
 		}
+	}
+	if end := r.info("frank").LastEnd; end == nil || end.Reason != "ended by itself: exit status 1" || !slices.Equal(end.Output, []string{"the database is away"}) {
+		t.Errorf("what is known of the end is %+v", end)
 	}
 	if text := r.log.String(); strings.Contains(text, "plugin refused") {
 		t.Error("something was refused")
