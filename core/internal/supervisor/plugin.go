@@ -51,6 +51,7 @@ type plugin struct {
 
 	patience patience      // of run
 	looked   os.FileInfo   // of run: the file, as it was started last; nil: there was none
+	copied   *binary       // of run: what is executed next, while the file looks as it does; nil: there is none
 	accepted string        // of run: SHA-256 of a binary that is to be registered once it runs
 	drained  chan struct{} // of run: closed when the process that was replaced last is gone; nil: none was
 	pending  *ask          // of run: came when the process was to be replaced that has ended instead; nil: none
@@ -88,6 +89,7 @@ func (s *Supervisor) newPlugin(label, path string, args []string) *plugin {
 func (p *plugin) run(ctx context.Context) {
 	defer close(p.done)
 	defer p.leaving.Wait()
+	defer p.letGo()
 	defer p.settle.Do(func() { close(p.settled) })
 	defer p.claims.Do(func() { close(p.claimed) })
 	var asked *ask
@@ -233,6 +235,7 @@ func (p *plugin) rest(ctx context.Context, err error, ran time.Duration) *ask {
 	var refusal refusal
 	if errors.As(err, &refusal) {
 		p.s.o.Log.Warn("plugin refused", "plugin", p.name(), "path", p.shown(), "reason", reason)
+		p.letGo()
 		p.set(refused, reason)
 		return p.awaitChange(ctx)
 	}
@@ -241,6 +244,7 @@ func (p *plugin) rest(ctx context.Context, err error, ran time.Duration) *ask {
 	if giveUp {
 		p.s.o.Log.Error("plugin quarantined: it has ended too often; `tributary plugin restart` tries again",
 			"plugin", p.name(), "ends", p.s.pace.ends, "within", p.s.pace.span, "reason", reason)
+		p.letGo()
 		p.set(quarantined, fmt.Sprintf("it has ended %d times within %v: %s", p.s.pace.ends, p.s.pace.span, reason))
 		return p.await(ctx, nil)
 	}
