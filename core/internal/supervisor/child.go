@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,9 @@ const (
 	// drainPipes is how long what an ended process has written is still read.
 	// Somebody whom it started may hold its pipes open for ever.
 	drainPipes = 500 * time.Millisecond
+	// lastWords is how long a process that go-plugin has no use for may take to
+	// end by itself, which says more of it than that we killed it.
+	lastWords = 500 * time.Millisecond
 	// maxHandshake bounds the line by which a plugin says where it listens.
 	// go-plugin reads twice as much.
 	maxHandshake = 32 << 10
@@ -50,7 +54,7 @@ type child struct {
 	cmd             *exec.Cmd
 	killed, started bool
 	reaped, alone   bool     // alone: it ended before anybody killed it
-	said            bool     // it has written to its standard output
+	said            []byte   // the first line of its standard output; nil: none yet
 	reason          string   // why we killed it
 	panicked        bool     // last begins with why it died
 	last            []string // of the standard error
@@ -111,6 +115,12 @@ func (c *child) Wait(context.Context) error {
 
 // Kill implements runner.Runner.
 func (c *child) Kill(context.Context) error {
+	if c.pid() != 0 {
+		select {
+		case <-c.exited:
+		case <-time.After(lastWords):
+		}
+	}
 	c.kill("")
 	return nil
 }
@@ -145,7 +155,20 @@ func (c *child) explain() (reason string, output []string) {
 func (c *child) spoke() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.said && c.reason == ""
+	return c.said != nil && c.reason == ""
+}
+
+// failed tells whether the process has ended by itself, and says that it could not
+// go on: it has an exit status other than 0, or died of a signal. What it wrote
+// first is among its last lines then: it was no announcement.
+func (c *child) failed() bool {
+	c.mu.Lock()
+	failed, said := c.alone && !c.cmd.ProcessState.Success(), c.said
+	c.mu.Unlock()
+	if failed {
+		c.pump(bytes.NewReader(said), func(text []byte) { c.remember(c.journal.write(text)) })
+	}
+	return failed
 }
 
 // pid is the number of the process, which is that of its group; 0: none was
@@ -235,9 +258,10 @@ func (c *child) wait() {
 func (c *child) pumpOut() {
 	r := bufio.NewReaderSize(c.stdout, maxHandshake)
 	first, err := r.ReadSlice('\n')
+	first = slices.Clone(first)
 	if len(first) > 0 {
 		c.mu.Lock()
-		c.said = true
+		c.said = first
 		c.mu.Unlock()
 	} else {
 		// It is said to have ended by itself rather than to be no plugin.
@@ -246,12 +270,12 @@ func (c *child) pumpOut() {
 		case <-time.After(drainPipes):
 		}
 	}
-	go func(first []byte) { // ends when the line is read, or the reader closed
+	go func() { // ends when the line is read, or the reader closed
 		if len(first) > 0 {
 			_, _ = c.announce.Write(first)
 		}
 		c.announce.Close()
-	}(slices.Clone(first))
+	}()
 	if err == nil || errors.Is(err, bufio.ErrBufferFull) {
 		c.pump(r, func(text []byte) { c.journal.write(text) })
 	}

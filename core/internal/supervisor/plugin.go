@@ -51,8 +51,10 @@ type plugin struct {
 
 	patience patience      // of run
 	looked   os.FileInfo   // of run: the file, as it was started last; nil: there was none
+	copied   *binary       // of run: what is executed next, while the file looks as it does; nil: there is none
 	accepted string        // of run: SHA-256 of a binary that is to be registered once it runs
 	drained  chan struct{} // of run: closed when the process that was replaced last is gone; nil: none was
+	pending  *ask          // of run: came when the process was to be replaced that has ended instead; nil: none
 
 	mu         sync.Mutex
 	state      state
@@ -69,6 +71,11 @@ type plugin struct {
 // An ask wants a new process.
 type ask struct{ answer chan error }
 
+var (
+	errStops = errors.New("the server stops")
+	errGone  = errors.New("the process that was to be replaced has ended")
+)
+
 func (s *Supervisor) newPlugin(label, path string, args []string) *plugin {
 	return &plugin{
 		s: s, label: label, path: path, args: args, state: starting,
@@ -82,6 +89,7 @@ func (s *Supervisor) newPlugin(label, path string, args []string) *plugin {
 func (p *plugin) run(ctx context.Context) {
 	defer close(p.done)
 	defer p.leaving.Wait()
+	defer p.letGo()
 	defer p.settle.Do(func() { close(p.settled) })
 	defer p.claims.Do(func() { close(p.claimed) })
 	var asked *ask
@@ -103,6 +111,11 @@ func (p *plugin) run(ctx context.Context) {
 			asked = p.rest(ctx, err, time.Since(begun))
 		}
 	}
+	for _, a := range []*ask{asked, p.pending} {
+		if a != nil {
+			a.answer <- errStops
+		}
+	}
 	p.set(stopped, "the server stops")
 }
 
@@ -116,12 +129,17 @@ func (p *plugin) attend(ctx context.Context, r *process) error {
 			stop()
 			return p.gone(r)
 		case a := <-p.asks:
-			var err error
-			r, err = p.replace(ctx, r, true)
+			next, err := p.replace(ctx, r, true)
+			if errors.Is(err, errGone) {
+				stop()
+				p.pending = a // the next start is the one that it wants
+				return p.gone(r)
+			}
+			r = next
 			a.answer <- err
 		case <-renew:
 			next, err := p.replace(ctx, r, false)
-			if err != nil {
+			if err != nil && !errors.Is(err, errGone) {
 				r.renew = time.Now().Add(p.s.pace.most)
 				p.s.o.Log.Warn("a plugin's user of NATS expires soon", "plugin", p.name(), "reason", err)
 			}
@@ -138,13 +156,16 @@ func (p *plugin) attend(ctx context.Context, r *process) error {
 
 // replace puts a new process into the place of a running one, and returns the
 // one that runs then: the new one answers before the old one is drained. Where
-// it does not come up, that is the error, and the old one goes on.
+// it does not come up, that is the error, and the old one goes on. The error is
+// errGone where the old one ends before there is a new one to be started.
 func (p *plugin) replace(ctx context.Context, old *process, anew bool) (*process, error) {
 	if p.drained != nil {
 		select { // one at a time
 		case <-p.drained:
+		case <-old.child.exited:
+			return old, errGone
 		case <-ctx.Done():
-			return old, errors.New("the server stops")
+			return old, errStops
 		}
 	}
 	r, err := p.start(ctx, anew)
@@ -214,6 +235,7 @@ func (p *plugin) rest(ctx context.Context, err error, ran time.Duration) *ask {
 	var refusal refusal
 	if errors.As(err, &refusal) {
 		p.s.o.Log.Warn("plugin refused", "plugin", p.name(), "path", p.shown(), "reason", reason)
+		p.letGo()
 		p.set(refused, reason)
 		return p.awaitChange(ctx)
 	}
@@ -222,6 +244,7 @@ func (p *plugin) rest(ctx context.Context, err error, ran time.Duration) *ask {
 	if giveUp {
 		p.s.o.Log.Error("plugin quarantined: it has ended too often; `tributary plugin restart` tries again",
 			"plugin", p.name(), "ends", p.s.pace.ends, "within", p.s.pace.span, "reason", reason)
+		p.letGo()
 		p.set(quarantined, fmt.Sprintf("it has ended %d times within %v: %s", p.s.pace.ends, p.s.pace.span, reason))
 		return p.await(ctx, nil)
 	}
@@ -238,6 +261,11 @@ func (p *plugin) rest(ctx context.Context, err error, ran time.Duration) *ask {
 // asks for a new process.
 func (p *plugin) await(ctx context.Context, timer <-chan time.Time) *ask {
 	p.settle.Do(func() { close(p.settled) })
+	if a := p.pending; a != nil {
+		p.pending = nil
+		p.patience.forget()
+		return a
+	}
 	select {
 	case a := <-p.asks:
 		p.patience.forget()
@@ -260,7 +288,7 @@ func (p *plugin) restart(ctx context.Context) error {
 	select {
 	case p.asks <- a:
 	case <-p.done:
-		return errors.New("the server stops")
+		return errStops
 	case <-ctx.Done():
 		return fmt.Errorf("the plugin %s is busy starting or stopping: %w", p.name(), ctx.Err())
 	}

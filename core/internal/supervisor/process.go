@@ -39,7 +39,7 @@ type process struct {
 	pace     pace
 	instance string // its name among all processes
 	work     string // its directory, removed at its end
-	binary   binary // what it executes, removed at its end
+	release  func() // what it executes, at its end; once
 	journal  *journal
 	child    *child
 	client   *goplugin.Client
@@ -59,14 +59,14 @@ type process struct {
 }
 
 // launch starts a process and shakes hands with it. Where that fails, nothing
-// is left of it.
-func (p *plugin) launch(ctx context.Context, b binary) (*process, error) {
+// is left of it, and the binary is released.
+func (p *plugin) launch(ctx context.Context, b *binary) (*process, error) {
 	s := p.s
-	r := &process{pace: s.pace, instance: uuid.NewString(), binary: b, journal: p.journal, started: time.Now()}
+	r := &process{pace: s.pace, instance: uuid.NewString(), release: sync.OnceFunc(b.release), journal: p.journal, started: time.Now()}
 	r.line, r.hangUp = context.WithCancel(context.WithoutCancel(ctx))
 	r.work = filepath.Join(s.o.Work, p.label+"-"+r.instance[:8])
 	if err := os.Mkdir(r.work, 0o700); err != nil {
-		b.remove()
+		r.release()
 		return nil, fmt.Errorf("make a working directory: %w", err)
 	}
 	env := environment(s.o.host, r.work, s.o.Memory)
@@ -113,8 +113,21 @@ func (r *process) dial(ctx context.Context, _ string) (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to the plugin: %w", err)
 	}
-	context.AfterFunc(r.line, func() { conn.Close() }) //nolint:contextcheck // gRPC's ends with the dialling
-	return conn, nil
+	stop := context.AfterFunc(r.line, func() { conn.Close() }) //nolint:contextcheck // gRPC's ends with the dialling
+	return &lineConn{Conn: conn, stop: stop}, nil
+}
+
+// A lineConn is a connection to a process. Closed, it leaves nothing behind: gRPC
+// may connect again as often as it likes while the process runs.
+type lineConn struct {
+	net.Conn
+	stop func() bool // what would close it with the line
+}
+
+// Close implements net.Conn.
+func (c *lineConn) Close() error {
+	c.stop()
+	return c.Conn.Close()
 }
 
 // settings are how go-plugin runs the process.
@@ -219,7 +232,7 @@ func (r *process) close() {
 	r.journal.hide(r.instance, "")
 	// What cannot be removed now is tried again at the next start.
 	_ = removeAll(r.work)
-	r.binary.remove()
+	r.release()
 }
 
 // removeAll removes a directory that a plugin has worked in, also where the plugin
@@ -270,10 +283,14 @@ func (r *process) unstarted(err error) error {
 		}
 		return &failure{alien: true, reason: reason, err: err}
 	case r.child.spoke():
-		// Whether it has ended since or not, this is not what a plugin says.
 		said := r.journal.redact(oneLine(err))
 		r.close()
-		_, output := r.child.explain()
+		failed := r.child.failed()
+		reason, output := r.child.explain()
+		if failed {
+			// A plugin may say so when it lacks what it needs.
+			return &failure{ended: true, reason: reason, output: output, err: err}
+		}
 		return &failure{alien: true, reason: said, output: output, err: err}
 	}
 	return r.failed("", err)

@@ -42,8 +42,12 @@ func (p *plugin) unmet(ctx context.Context, err error) error {
 }
 
 // awaitChange returns when the file has become another one than that which was
-// refused and is not being written any more, or ctx ends, or somebody asks.
+// refused and is not being written any more, or ctx ends, or somebody asks. Our own
+// file does not change: a built-in plugin waits for an ask.
 func (p *plugin) awaitChange(ctx context.Context) *ask {
+	if p.builtin {
+		return p.await(ctx, nil)
+	}
 	for last := p.looked; ; {
 		if a := p.await(ctx, time.After(p.s.pace.look)); a != nil || ctx.Err() != nil {
 			return a

@@ -1,7 +1,10 @@
 package supervisor
 
 import (
+	"context"
+	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,9 +15,9 @@ import (
 // A first start that fails is no verdict: the machine may have been busy, or what
 // the plugin needs away.
 func TestAFirstStartIsTriedAgain(t *testing.T) {
-	r := start(t, func(o *Options) { o.pace.handshake, o.pace.ends = 3*time.Second, 10 }, "slow.late", "moody.fickle")
+	r := start(t, func(o *Options) { o.pace.handshake, o.pace.ends = 3*time.Second, 10 }, "slow.late", "moody.fickle", "frank.talks")
 	r.registered()
-	for _, file := range []string{"slow", "moody"} {
+	for _, file := range []string{"slow", "moody", "frank"} {
 		p := r.until(file, "running", is(running))
 		if p.LastEnd == nil || p.Restarts != 0 {
 			t.Errorf("%s is %+v", file, p)
@@ -22,6 +25,9 @@ func TestAFirstStartIsTriedAgain(t *testing.T) {
 		if _, err := r.ask(file); err != nil {
 			t.Errorf("%s: %v", file, err)
 		}
+	}
+	if end := r.info("frank").LastEnd; end == nil || end.Reason != "ended by itself: exit status 1" || !slices.Equal(end.Output, []string{"the database is away"}) {
+		t.Errorf("what is known of the end is %+v", end)
 	}
 	if text := r.log.String(); strings.Contains(text, "plugin refused") {
 		t.Error("something was refused")
@@ -71,4 +77,25 @@ func TestARefusedFileIsTriedWhenItHasChanged(t *testing.T) {
 	if p := r.until("good", "running", is(running)); p.SHA256 != good.SHA256 {
 		t.Errorf("it is %+v", p)
 	}
+}
+
+// A built-in plugin that was refused is not started again by itself: its file is ours.
+func TestARefusedBuiltInPluginWaitsForAnAsk(t *testing.T) {
+	r := start(t, func(o *Options) { o.Builtin, o.Broker = []string{"profile"}, closed{} })
+	r.registered()
+	r.until("profile", "refused", is(refused))
+	time.Sleep(10 * r.s.pace.look)
+	if n := strings.Count(r.log.String(), `msg="plugin refused" plugin=profile`); n != 1 {
+		t.Errorf("it was refused %d times", n)
+	}
+	if err := r.s.Restart(context.Background(), "profile"); !errors.Is(err, ErrNotAllowed) {
+		t.Errorf("the restart gives %v", err)
+	}
+}
+
+// A closed broker makes users for nobody.
+type closed struct{}
+
+func (closed) Grant(context.Context, string, bool, []string) (Credentials, error) {
+	return Credentials{}, ErrNotAllowed
 }

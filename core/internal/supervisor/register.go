@@ -69,7 +69,7 @@ func (p *plugin) meet(ctx context.Context, anew bool) (*process, *control.Manife
 	case <-ctx.Done():
 		return nil, nil, "", ctx.Err()
 	}
-	binary, sum, err := p.take(anew)
+	binary, err := p.take(anew)
 	if err != nil {
 		return nil, nil, "", err
 	}
@@ -81,7 +81,7 @@ func (p *plugin) meet(ctx context.Context, anew bool) (*process, *control.Manife
 	if err != nil {
 		return nil, nil, "", p.unmet(ctx, err)
 	}
-	return r, m, sum, nil
+	return r, m, binary.sum, nil
 }
 
 // admit checks what a process says of itself, and gives the plugin its name.

@@ -52,6 +52,7 @@ func TestRefusals(t *testing.T) {
 		"c.schema":  "schema of its config: not a JSON Schema",
 		"e.version": "ncompatible API version",
 		"f.no":      "Describe was answered: not here",
+		"greets":    "it does not speak the plugin protocol",
 		"junk":      "exec format error",
 		"segment":   "its name, segment, is reserved",
 		"text":      "it does not speak the plugin protocol",
@@ -59,12 +60,13 @@ func TestRefusals(t *testing.T) {
 	}
 	files := []string{"good"}
 	for file := range reasons {
-		if file != "text" && file != "junk" {
+		if file != "text" && file != "greets" && file != "junk" {
 			files = append(files, file)
 		}
 	}
 	r := start(t, func(o *Options) {
 		write(t, filepath.Join(o.Dir, "text"), "#!/bin/sh\necho hello\nsleep 100\n", 0o755)
+		write(t, filepath.Join(o.Dir, "greets"), "#!/bin/sh\necho hello\n", 0o755)
 		write(t, filepath.Join(o.Dir, "junk"), "\x00\x01\x02", 0o755)
 		write(t, filepath.Join(o.Dir, "README"), "no program", 0o644)
 		if err := os.Mkdir(filepath.Join(o.Dir, "old"), 0o755); err != nil {
@@ -84,8 +86,8 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%d lines of the log tell of %s", n, file)
 		}
 	}
-	if got := r.s.List(); len(got) != len(files)+2 {
-		t.Errorf("%d plugins are listed, want %d", len(got), len(files)+2)
+	if got := r.s.List(); len(got) != len(files)+3 {
+		t.Errorf("%d plugins are listed, want %d", len(got), len(files)+3)
 	}
 	if ids := r.s.Catalogue().ActionIDs(); strings.Join(ids, " ") != "good/ask" {
 		t.Errorf("the catalogue has %v", ids)

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/tributary-bus/tributary/sdk/client"
 )
@@ -100,5 +102,39 @@ func TestAnUpgradeWaitsForWhatItNeeds(t *testing.T) {
 	broker.away.Store(false)
 	if p := r.until("good", "running", is(running)); p.Version != "2.0.0" || p.SHA256 == before.SHA256 {
 		t.Errorf("it is %+v", p)
+	}
+}
+
+// A process that ends while it waits to be replaced has ended: nobody waits for the
+// one before it to drain, and whoever asked for another process has it.
+func TestACrashIsNoticedWhileARestartWaits(t *testing.T) {
+	r := start(t, func(o *Options) {
+		o.pace.drain = time.Minute
+		put(t, filepath.Join(o.Dir, "good"), "busy")
+	})
+	r.registered()
+	if err := r.s.Restart(context.Background(), "good"); err != nil {
+		t.Fatal(err)
+	}
+	crashed := r.info("good")
+	put(t, crashed.Path, "newer")
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	second := make(chan error, 1)
+	go func() { second <- r.s.Restart(ctx, "good") }()
+	time.Sleep(200 * time.Millisecond) // it waits for the drain of the first
+	kill(t, crashed.PID)
+	if err := <-second; err != nil {
+		t.Errorf("the second restart gives %v", err)
+	}
+	p := r.info("good")
+	if p.State != "running" || p.PID == crashed.PID || p.Version != "2.0.0" || p.Restarts != 2 ||
+		p.LastEnd == nil || p.LastEnd.Reason != "ended by itself: signal: killed" {
+		t.Errorf("it is %+v, %+v", p, p.LastEnd)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !slices.Equal(r.ended, []string{"good"}) {
+		t.Errorf("ends told: %v", r.ended)
 	}
 }

@@ -52,6 +52,11 @@ func main() {
 			fmt.Fprintln(os.Stderr, "not now")
 			os.Exit(3)
 		}
+	case "talks":
+		if first() {
+			fmt.Println("the database is away")
+			os.Exit(1)
+		}
 	case "deaf":
 		deaf("unix", filepath.Join(os.Getenv("PLUGIN_UNIX_SOCKET_DIR"), "deaf"))
 	case "full":
