@@ -64,10 +64,11 @@ type batch struct {
 	commit commit
 	// keep is true where the bus may still read what it was given, so that
 	// the room is not used again.
-	keep   bool
-	body   []byte // room for the request's body, which the events point into
-	out    []byte // room for the answer
-	parser parser
+	keep    bool
+	body    []byte // room for the request's body, which the events point into
+	request request
+	out     []byte // room for the answer
+	parser  parser
 	// renewals are identifiers that the router looks up again.
 	renewals []renewal
 }
@@ -92,7 +93,7 @@ func (b *batch) release() {
 	}
 	clear(b.events[:cap(b.events)])
 	b.events, b.arena, b.body, b.out = b.events[:0], b.arena[:0], b.body[:0], b.out[:0]
-	b.key, b.async, b.shared = "", false, 0
+	b.key, b.async, b.shared, b.request = "", false, 0, request{}
 	clear(b.renewals)
 	b.renewals = b.renewals[:0]
 	b.commit.reset()

@@ -2,14 +2,12 @@ package gateway
 
 import (
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 	"unicode"
 
 	"golang.org/x/text/unicode/norm"
 
-	"github.com/tributary-bus/tributary/core/internal/config"
 	"github.com/tributary-bus/tributary/core/internal/record"
 	"github.com/tributary-bus/tributary/sdk"
 )
@@ -18,9 +16,15 @@ import (
 // Its clients look at the status alone, and some retry whatever is not 2xx, so
 // events that can never be accepted are answered like the others; they are
 // counted and logged.
-type segmentDialect struct{}
+type segmentDialect struct {
+	keyed
+	unwaited
+}
 
-func (segmentDialect) parse(b *batch, body []byte, rules *rules, limits *Limits, _ url.Values) *refusal {
+func init() { handle(http.MethodPost, "/v1/batch", ingest(segmentDialect{})) }
+
+func (segmentDialect) parse(b *batch, r *request, rules *rules, limits *Limits) *refusal {
+	body := r.body
 	envelope := newEnvelope(body, limits, &b.arena)
 	var shared, events []byte
 	var sent time.Time
@@ -204,24 +208,15 @@ func typeName(name string) string {
 	return b.String()
 }
 
-func (segmentDialect) source(rules *rules, header, body string) (*config.Source, *refusal) {
-	if header != "" {
-		return rules.sourceOf(header)
-	}
-	return rules.sourceOf(body)
-}
-
-func (segmentDialect) until(*batch, url.Values) (stage, *refusal) { return stored, nil }
-
 var segmentSuccess = []byte(`{"success":true}`)
 
 // reply tells the client to come back where any event was not stored: those
 // that were are known by their messageId.
-func (segmentDialect) reply(g *Gateway, w http.ResponseWriter, r *http.Request, b *batch, _ replyForm) {
+func (segmentDialect) reply(g *Gateway, w http.ResponseWriter, r *request, b *batch, _ replyForm) {
 	if count(b.events, retry) > 0 {
 		nothingStored.write(w)
 		return
 	}
-	g.reportInvalid(r.URL.Path, b)
+	g.reportInvalid(r.Pattern, b)
 	writeJSON(w, http.StatusOK, segmentSuccess)
 }

@@ -71,7 +71,7 @@ func TestSegmentRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBatch(testNow, &testLimits)
 			body := `{"batch":[{"type":"page","userId":"1","messageId":"before"},` + c.event + `,{"type":"page","userId":"1","messageId":"after"}]}`
-			if refused := (segmentDialect{}).parse(b, []byte(body), newRules(testSet(t)), &testLimits, nil); refused != nil {
+			if refused := (segmentDialect{}).parse(b, bodyOf(body), newRules(testSet(t)), &testLimits); refused != nil {
 				t.Fatal(refused.message)
 			}
 			if len(b.events) != 3 || b.events[0].problem != nil || b.events[2].problem != nil || b.events[2].ID != "after" {
@@ -191,7 +191,7 @@ func TestSharedContext(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBatch(testNow, &testLimits)
-			if refused := c.d.parse(b, []byte(c.body), newRules(testSet(t)), &testLimits, nil); refused != nil {
+			if refused := c.d.parse(b, bodyOf(c.body), newRules(testSet(t)), &testLimits); refused != nil {
 				t.Fatal(refused.message)
 			}
 			total := 0
@@ -204,7 +204,7 @@ func TestSharedContext(t *testing.T) {
 			limits := testLimits
 			limits.Event = 20 << 10
 			b = newBatch(testNow, &limits)
-			if refused := c.d.parse(b, []byte(c.body), newRules(testSet(t)), &limits, nil); refused != nil {
+			if refused := c.d.parse(b, bodyOf(c.body), newRules(testSet(t)), &limits); refused != nil {
 				t.Fatal(refused.message)
 			}
 			if p := b.events[0].problem; p == nil || p.code != codeTooLarge {

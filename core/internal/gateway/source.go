@@ -82,10 +82,15 @@ func cors(h http.Header, origin string) {
 
 // preflight answers the question whether a page may send. Which source it is
 // for is not known yet: the request itself is held to the source's origins.
-func preflight(w http.ResponseWriter, methods string) {
+func preflight(w http.ResponseWriter, r *http.Request, methods string) {
 	h := w.Header()
-	h.Set("Access-Control-Allow-Methods", methods)
-	h.Set("Access-Control-Allow-Headers", allowedHeaders)
-	h.Set("Access-Control-Max-Age", preflightAge)
+	if r.Header.Get("Access-Control-Request-Method") != "" {
+		h.Set("Access-Control-Allow-Methods", methods)
+		h.Set("Access-Control-Allow-Headers", allowedHeaders)
+		h.Set("Access-Control-Max-Age", preflightAge)
+		if r.Header.Get("Access-Control-Request-Private-Network") == "true" {
+			h.Set("Access-Control-Allow-Private-Network", "true")
+		}
+	}
 	w.WriteHeader(http.StatusNoContent)
 }

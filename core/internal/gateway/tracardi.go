@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -16,11 +15,14 @@ import (
 // has to adopt the profile of the answer.
 type tracardiDialect struct{}
 
-func (tracardiDialect) parse(b *batch, body []byte, rules *rules, limits *Limits, query url.Values) *refusal {
+func init() { handle(http.MethodPost, "/track", ingest(tracardiDialect{})) }
+
+func (tracardiDialect) parse(b *batch, r *request, rules *rules, limits *Limits) *refusal {
+	body := r.body
 	envelope := newEnvelope(body, limits, &b.arena)
 	var session, profile string
 	var shared, request, properties, events []byte
-	profileLess := isTrue(query.Get("profile_less"))
+	profileLess := isTrue(r.query.Get("profile_less"))
 	fault := envelope.open(body, func(name []byte) (err error) {
 		switch string(name) {
 		case `"source"`:
@@ -166,20 +168,18 @@ func (p *parser) tracardiTime(e *event) (inserted, created time.Time, err error)
 	return inserted, created, err
 }
 
-// source takes a header that is no write key for nothing: Tracardi's clients
+// announced takes a header that is no write key for nothing: Tracardi's clients
 // may send tokens of their own there.
-func (tracardiDialect) source(rules *rules, header, body string) (*config.Source, *refusal) {
-	if body != "" {
-		return rules.keylessSource(body)
-	}
-	source, refused := rules.sourceOf(header)
-	if refused != nil && header != "" {
-		return nil, nil
-	}
-	return source, refused
+func (tracardiDialect) announced(r *request, rules *rules) (*config.Source, *refusal) {
+	source, _ := rules.sourceOf(headerKey(r.Header))
+	return source, nil
 }
 
-func (tracardiDialect) until(b *batch, _ url.Values) (stage, *refusal) {
+func (tracardiDialect) named(_ *request, rules *rules, key string) (*config.Source, *refusal) {
+	return rules.keylessSource(key)
+}
+
+func (tracardiDialect) until(b *batch, _ *request) (stage, *refusal) {
 	if b.async {
 		return stored, nil
 	}
@@ -192,7 +192,7 @@ func (tracardiDialect) until(b *batch, _ url.Values) (stage, *refusal) {
 //
 // with status 226 where there are errors, and null where there were no events.
 // The response is what the flows answered, merged.
-func (tracardiDialect) reply(g *Gateway, w http.ResponseWriter, _ *http.Request, b *batch, form replyForm) {
+func (tracardiDialect) reply(g *Gateway, w http.ResponseWriter, _ *request, b *batch, form replyForm) {
 	w.Header().Set("X-Process-Time", strconv.FormatFloat(g.now().Sub(b.received).Seconds(), 'f', 4, 64))
 	if len(b.events) == 0 {
 		writeJSON(w, http.StatusOK, []byte("null"))
