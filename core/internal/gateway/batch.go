@@ -20,6 +20,9 @@ type event struct {
 	// bySession is true where a known session decides whose the event is,
 	// before anything else does.
 	bySession bool
+	// othersTraits is true where the traits are not those of whom the event is
+	// about, but those of a group: nobody is identified by what they say.
+	othersTraits bool
 	// profile is whom the event is routed to; empty for an event about nobody.
 	profile   string
 	partition int

@@ -29,7 +29,18 @@ func FuzzSegment(f *testing.F) {
 		`{"messageId":"m","sentAt":"2026-01-01T00:00:00Z","context":{"library":{"name":"analytics-go"}},"batch":[{"type":"track","event":"Été  à Paris","userId":"1","timestamp":"2026-01-01T00:00:00.123Z"}]}`,
 		`{"batch":[{"type":"page","anonymousId":"a","context":{"segment":1,"se\u0067ment":2},"originalTimestamp":"0001-01-01T00:00:00Z"}],"sentAt":"9999-12-31T23:59:59Z"}`,
 		`{"batch":[{"type":"page","anonymousId":"a","timestamp":"2526-03-01T11:59:59.000Z"}],"sentAt":"2026-03-01T12:00:00.000Z"}`)
-	f.Fuzz(func(t *testing.T, body []byte) { checkDialect(t, segmentDialect{}, bodyOf(string(body))) })
+	f.Fuzz(func(t *testing.T, body []byte) { checkDialect(t, segmentBatch{}, bodyOf(string(body))) })
+}
+
+func FuzzSegmentSingle(f *testing.F) {
+	seed(f, `{"timestamp":"2026-03-01T11:59:58.000Z","integrations":{},"userId":"u-1","anonymousId":"a-1","event":"Song Played","type":"track","properties":{"n":1},"context":{"page":{"path":"/"},"library":{"name":"analytics.js","version":"npm:next-1.84.0"}},"messageId":"ajs-next-1","writeKey":"shop-key","sentAt":"2026-03-01T11:59:59.000Z","_metadata":{"bundled":["Segment.io"],"unbundled":[],"bundledIds":[]}}`,
+		`{"type":"group","groupId":"g","userId":"u-1","traits":{"email":"info@acme.example"},"properties":{"groupId":1}}`,
+		`{"type":"alias","previousId":"a-1","userId":"u-1"} `)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, call := range []string{"", "track", "group", "alias"} {
+			checkDialect(t, segmentSingle{call: call}, bodyOf(string(body)))
+		}
+	})
 }
 
 func FuzzCommand(f *testing.F) {
