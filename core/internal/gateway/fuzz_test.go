@@ -43,6 +43,11 @@ func FuzzSegmentSingle(f *testing.F) {
 	})
 }
 
+func FuzzJitsu(f *testing.F) {
+	seed(f, `{"type":"track","event":"x","userId":"u","anonymousId":"a","traits":null,"groupId":null,"properties":{},"writeKey":"***","context":{}}`)
+	f.Fuzz(func(t *testing.T, body []byte) { checkDialect(t, jitsuDialect{}, bodyOf(string(body))) })
+}
+
 func FuzzCommand(f *testing.F) {
 	seed(f, `{"id":1,"connect":{"key":"shop-key","token":"t","session":"s"}}`, `{"id":2,"track":{"events":[{"type":"x"}],"wait":"processed"}}`,
 		`{"id":3,"subscribe":{"channel":"events","filter":"event.type == \"x\"","recover":{"epoch":"e","offset":12}}}`, `{"pong":{}}`, `{"id":4,"unsubscribe":{"channel":"events"}}`)
