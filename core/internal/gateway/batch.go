@@ -20,6 +20,9 @@ type event struct {
 	// bySession is true where a known session decides whose the event is,
 	// before anything else does.
 	bySession bool
+	// orNobody is true where the event is about nobody, unless it names somebody
+	// or has a session.
+	orNobody bool
 	// othersTraits is true where the traits are not those of whom the event is
 	// about, but those of a group: nobody is identified by what they say.
 	othersTraits bool

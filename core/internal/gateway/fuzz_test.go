@@ -48,6 +48,18 @@ func FuzzJitsu(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) { checkDialect(t, jitsuDialect{}, bodyOf(string(body))) })
 }
 
+func FuzzCloudEvents(f *testing.F) {
+	seed(f, cloudOrder, "["+cloudOrder+"]", `{"specversion":"1.0","id":"1","source":"s","type":"t","data_base64":"eyJhIjogMX0K","writeKey":"k","session":"x"}`, `[1, {"a":"\u0000"}]`, "\xff\x00")
+	f.Fuzz(func(t *testing.T, body []byte) {
+		checkDialect(t, cloudEvents{}, bodyOf(string(body)))
+		r := bodyOf(string(body))
+		for name, value := range map[string]string{"Ce-Specversion": "1.0", "Ce-Id": "1", "Ce-Source": "/s", "Ce-Type": "t"} {
+			r.Header.Set(name, value)
+		}
+		checkDialect(t, cloudEvents{}, r)
+	})
+}
+
 func FuzzCommand(f *testing.F) {
 	seed(f, `{"id":1,"connect":{"key":"shop-key","token":"t","session":"s"}}`, `{"id":2,"track":{"events":[{"type":"x"}],"wait":"processed"}}`,
 		`{"id":3,"subscribe":{"channel":"events","filter":"event.type == \"x\"","recover":{"epoch":"e","offset":12}}}`, `{"pong":{}}`, `{"id":4,"unsubscribe":{"channel":"events"}}`)

@@ -91,20 +91,9 @@ func (d segmentSingle) parse(b *batch, r *request, rules *rules, limits *Limits)
 // parseSegmentSingle reads the one event of a body. Where the call is empty the
 // event names it.
 func (b *batch) parseSegmentSingle(body []byte, call string, rules *rules, limits *Limits) *refusal {
-	at := spaces(body, 0)
-	if at == len(body) {
-		return refuse(http.StatusBadRequest, codeMalformed, "the body is empty: want an event")
-	}
-	s := b.stream(body, at, limits, func(e *event, text []byte) (int, error) {
+	return b.single(body, limits, func(e *event, text []byte) (int, error) {
 		return b.segmentEvent(e, rules, text, segmentCall{call: call, fixed: call != ""})
 	})
-	n, ok := s.event()
-	if end := spaces(body, at+n); ok && end < len(body) {
-		s.at = end
-		s.fail("the body goes on after its event")
-		return &refusal{status: http.StatusBadRequest, problem: *s.broken}
-	}
-	return s.refusal()
 }
 
 var segmentSuccess = []byte(`{"success":true}`)
