@@ -45,15 +45,7 @@ func (cloudEvents) parse(b *batch, r *request, rules *rules, limits *Limits) *re
 func (cloudEvents) until(_ *batch, r *request) (stage, *refusal) { return waitQuery(r.query) }
 
 func (cloudEvents) reply(g *Gateway, w http.ResponseWriter, _ *request, b *batch, form replyForm) {
-	if n := count(b.events, invalid); n == 0 || n < len(b.events) {
-		g.writeReply(w, b, form)
-		return
-	}
-	b.out = append(b.out[:0], `{"error":`...)
-	b.out = b.events[0].problem.appendJSON(b.out)
-	b.out = append(b.out, `,"accepted":0,"results":`...)
-	b.out = appendResults(b.out, b.events, form)
-	writeJSON(w, http.StatusBadRequest, append(b.out, '}'))
+	g.writeStrictReply(w, b, form)
 }
 
 // allowWebhooks answers a sender that asks, by the specification "HTTP 1.1 Web

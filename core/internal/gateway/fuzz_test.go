@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"net/url"
 	"reflect"
 	"strings"
 	"testing"
@@ -57,6 +58,27 @@ func FuzzCloudEvents(f *testing.F) {
 			r.Header.Set(name, value)
 		}
 		checkDialect(t, cloudEvents{}, r)
+	})
+}
+
+func FuzzWebhook(f *testing.F) {
+	seed(f, `{"order":{"id":1}}`, `[1]`, "a.b=1&a[c][]=2&=&a=%ff", "--x\r\nContent-Disposition: form-data; name=\"a.b\"\r\n\r\n1\r\n--x--\r\n", "\xff")
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, media := range []string{"application/x-www-form-urlencoded", "multipart/form-data; boundary=x"} {
+			r := bodyOf(string(body))
+			r.SetPathValue("type", "paid")
+			r.Header.Set("Content-Type", media)
+			checkDialect(t, webhook{}, r)
+		}
+	})
+}
+
+func FuzzPixel(f *testing.F) {
+	seed(f, "writeKey=k&type=x&ids.user=1&tags=a&properties.a=1&b[c]=2", "ids[user][x]=1&time=x&%ff=1")
+	f.Fuzz(func(t *testing.T, body []byte) {
+		r := bodyOf("")
+		r.query, _ = url.ParseQuery(string(body))
+		checkDialect(t, pixel{}, r)
 	})
 }
 

@@ -35,6 +35,12 @@ type dialect interface {
 	reply(g *Gateway, w http.ResponseWriter, r *request, b *batch, form replyForm)
 }
 
+// A forgiving dialect answers in its own way what is not taken in: somebody is
+// to see something else than an error.
+type forgiving interface {
+	refused(g *Gateway, w http.ResponseWriter, r *request, refused *refusal)
+}
+
 // keyed finds sources by their write keys: one in the headers, or else one in
 // the body.
 type keyed struct{}
@@ -57,25 +63,36 @@ func (unwaited) until(*batch, *request) (stage, *refusal) { return stored, nil }
 
 // ingest serves a dialect.
 func ingest(d dialect) handler {
+	answer, forgives := d.(forgiving)
 	return func(g *Gateway, w http.ResponseWriter, r *http.Request) {
-		if !g.gate.enter() {
-			w.Header().Set("Connection", "close")
-			unavailable("the gateway is shutting down").write(w)
-			return
-		}
-		defer g.gate.leave()
 		began := g.now()
 		b := newBatch(began, &g.limits)
 		defer b.release()
-		lease := lease{budget: &g.bodies}
-		defer lease.end()
 		b.request.Request = r
-		if refused := g.ingest(d, w, &b.request, b, &lease); refused != nil {
+		refused := g.takeIn(d, w, &b.request, b)
+		switch {
+		case refused == nil:
+		case forgives:
+			g.metrics.refused.Inc()
+			answer.refused(g, w, &b.request, refused)
+		default:
 			g.metrics.refused.Inc()
 			refused.write(w)
 		}
 		g.metrics.served(r.Pattern, began)
 	}
+}
+
+// takeIn serves a request as long as the gateway takes any.
+func (g *Gateway) takeIn(d dialect, w http.ResponseWriter, r *request, b *batch) *refusal {
+	if !g.gate.enter() {
+		w.Header().Set("Connection", "close")
+		return unavailable("the gateway is shutting down")
+	}
+	defer g.gate.leave()
+	lease := lease{budget: &g.bodies}
+	defer lease.end()
+	return g.ingest(d, w, r, b, &lease)
 }
 
 func (g *Gateway) ingest(d dialect, w http.ResponseWriter, r *request, b *batch, l *lease) *refusal {
