@@ -58,3 +58,34 @@ func TestPeopleOfOneProcessStayApart(t *testing.T) {
 		t.Errorf("%d profiles, want %d", len(ids), people)
 	}
 }
+
+// What a payload does not want to be kept takes its effect on the profile, and is
+// not found afterwards.
+func TestEventsThatAreNotKept(t *testing.T) {
+	t.Parallel()
+	p := launch(t)
+	p.apply(countsOrders)
+	body := `{"source":{"id":"dev"},"session":{"id":"s-1"},"events":[
+		{"id":"kept","type":"order-completed"},{"id":"gone","type":"order-completed","options":{"save":false}}]}`
+	a, err := p.request(http.MethodPost, "/track", body)
+	if err != nil || a.status != http.StatusOK {
+		t.Fatalf("%d %s, %v", a.status, a.body, err)
+	}
+	who, _ := at(a.value, "profile", "id").(string)
+	if orders := at(p.profile(who), "counters", "orders"); orders != float64(2) {
+		t.Errorf("%v orders, want 2", orders)
+	}
+	body = `{"source":{"id":"dev"},"session":{"id":"s-2"},"events":[{"id":"also","type":"order-completed"}],"options":{"saveEvents":false,"saveSession":false}}`
+	if a, err = p.request(http.MethodPost, "/track", body); err != nil || a.status != http.StatusOK {
+		t.Fatalf("%d %s, %v", a.status, a.body, err)
+	}
+	other, _ := at(a.value, "profile", "id").(string)
+	for _, event := range []string{`{"type":"x","session":"s-1"}`, `{"type":"x","profile":"` + other + `"}`} { // all before is indexed then
+		if a, err = p.post("/v1/events?wait=indexed", event); err != nil || a.status != http.StatusOK {
+			t.Fatalf("%d %s, %v", a.status, a.body, err)
+		}
+	}
+	p.counts("events", `event.type == "order-completed"`, 1)
+	p.counts("sessions", `session.id == "s-2"`, 0)
+	p.counts("sessions", `session.id == "s-1"`, 1)
+}

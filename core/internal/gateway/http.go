@@ -146,7 +146,7 @@ func (g *Gateway) ingest(d dialect, w http.ResponseWriter, r *request, b *batch,
 		return refused
 	}
 	form.late = !g.await(r.Context(), b, waiter, until)
-	if full {
+	if full || b.whole && source.Trusted {
 		form.profile = g.documents(r.Context(), b)
 	}
 	d.reply(g, w, r, b, form)
