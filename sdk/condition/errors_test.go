@@ -166,6 +166,19 @@ func TestStepsAreBounded(t *testing.T) {
 	}
 }
 
+func TestTemplateAsText(t *testing.T) {
+	template, err := condition.CompileTemplate(`https://x/{{ payload.a }}?b={{ payload.b }}`, condition.NewScope("payload"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	vars := &condition.Vars{Payload: map[string]any{"a": now, "b": []any{int64(1)}}}
+	got, err := template.Text(vars, func(before, value string) string { return "<" + before + "|" + value + ">" })
+	want := `https://x/<https://x/|2026-03-10T12:30:15.250Z>?b=<https://x/<https://x/|2026-03-10T12:30:15.250Z>?b=|[1]>`
+	if got != want || err != nil || template.Prefix() != "https://x/" {
+		t.Errorf("%s, %v, want %s", got, err, want)
+	}
+}
+
 func TestTemplate(t *testing.T) {
 	for _, c := range []struct {
 		source string

@@ -89,6 +89,33 @@ func (t *Template) Aggregates() []Aggregate {
 	return all
 }
 
+// Prefix is the literal text before the first expression.
+func (t *Template) Prefix() string {
+	if len(t.parts) == 0 || t.parts[0].program != nil {
+		return ""
+	}
+	return t.parts[0].text
+}
+
+// Text renders the template as a text, as [Template.Value] does, with the text of
+// each expression's value as escape returns it. before is what was rendered before
+// the value.
+func (t *Template) Text(v *Vars, escape func(before, value string) string) (string, error) {
+	var text []byte
+	for _, p := range t.parts {
+		if p.program == nil {
+			text = append(text, p.text...)
+			continue
+		}
+		value, err := p.program.Value(v)
+		if err != nil {
+			return "", err
+		}
+		text = append(text, escape(string(text), string(appendText(nil, value)))...)
+	}
+	return string(text), nil
+}
+
 // Value renders the template. A template that is exactly one expression gives
 // its value, with its type (see [Program.Value]); any other a text, in which
 // null is empty, a time RFC 3339 with milliseconds, and a list or map JSON.
@@ -106,17 +133,23 @@ func (t *Template) Value(v *Vars) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		switch x := value.(type) {
-		case nil:
-		case string:
-			text = append(text, x...)
-		case time.Time:
-			text = append(text, sdk.FormatTime(x)...)
-		default:
-			text = sdk.AppendValue(text, x)
-		}
+		text = appendText(text, value)
 	}
 	return string(text), nil
+}
+
+// appendText appends a value as text: null is empty, a time RFC 3339, a list or
+// map JSON.
+func appendText(dst []byte, value any) []byte {
+	switch x := value.(type) {
+	case nil:
+		return dst
+	case string:
+		return append(dst, x...)
+	case time.Time:
+		return append(dst, sdk.FormatTime(x)...)
+	}
+	return sdk.AppendValue(dst, value)
 }
 
 // expressionLength finds the }} that ends an expression: not one inside a text

@@ -35,7 +35,13 @@ func checkImport(c *checker, compiled any, s *Set) {
 	if i.Event.source != nil && i.Event.source.template == nil {
 		s.wantSource(c, "spec.event.source", i.Event.source.literal)
 	}
-	for _, id := range i.Event.ids {
+	s.wantKinds(c, i.Event)
+}
+
+// wantKinds reports kinds of identifier that a mapping names and that are not in
+// the set.
+func (s *Set) wantKinds(c *checker, m *EventMapping) {
+	for _, id := range m.ids {
 		if _, ok := s.Kind(id.name); !ok {
 			c.fail(nil, below("spec.event.ids", id.name), "unknown kind of identifier; %s, or apply an identification of that id", meant(id.name, s.kindNames()))
 		}

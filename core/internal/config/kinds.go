@@ -26,6 +26,7 @@ func init() {
 		KindIdentification: {identifierID, compileIdentification, nil},
 		KindImport:         {plainID, compileImport, checkImport},
 		KindFlow:           {plainID, compileFlow, nil},
+		KindRedirect:       {plainID, compileRedirect, checkRedirect},
 	}
 }
 
@@ -36,11 +37,12 @@ const (
 	KindIdentification = "identification"
 	KindImport         = "import"
 	KindFlow           = "flow"
+	KindRedirect       = "redirect"
 )
 
 // laterKinds are names that mean something, but not to this version.
 var laterKinds = []string{
-	"bridge", "compliance", "consent-type", "destination", "heartbeat", "plugin", "redirect", "resource",
+	"bridge", "compliance", "consent-type", "destination", "heartbeat", "plugin", "resource",
 	"schedule", "segment", "token",
 }
 

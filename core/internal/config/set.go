@@ -23,6 +23,7 @@ type Set struct {
 	identifications []*Identification
 	kinds           map[string]IdentifierKind
 	imports         map[string]*Import
+	redirects       map[string]*Redirect
 	flows           map[string]*Flow
 	flowList        []*Flow
 	flowsOf         map[string][]*Flow // enabled ones, by the type that they run for
@@ -107,6 +108,12 @@ func (s *Set) Import(id string) (*Import, bool) {
 	return i, ok
 }
 
+// Redirect returns a redirect.
+func (s *Set) Redirect(id string) (*Redirect, bool) {
+	r, ok := s.redirects[id]
+	return r, ok
+}
+
 // Flow returns a flow by its id, disabled ones too.
 func (s *Set) Flow(id string) (*Flow, bool) {
 	flow, ok := s.flows[id]
@@ -141,7 +148,7 @@ func assemble(revision uint64, byKey map[key]Resource) (*Set, error) {
 	s := &Set{
 		revision: revision, byKey: byKey,
 		sources: map[string]*Source{}, writeKeys: map[string]*Source{}, eventTypes: map[string]*EventType{},
-		kinds: map[string]IdentifierKind{}, imports: map[string]*Import{},
+		kinds: map[string]IdentifierKind{}, imports: map[string]*Import{}, redirects: map[string]*Redirect{},
 		flows: map[string]*Flow{}, flowsOf: map[string][]*Flow{},
 	}
 	for _, k := range builtInKinds {
@@ -219,6 +226,8 @@ func (s *Set) index(c *checker, r Resource) {
 		s.kinds[v.ID] = IdentifierKind{v.ID, v.Limit, v.Normalise}
 	case *Import:
 		s.imports[v.ID] = v
+	case *Redirect:
+		s.redirects[v.ID] = v
 	case *Flow:
 		s.flows[v.ID] = v
 		s.flowList = append(s.flowList, v)

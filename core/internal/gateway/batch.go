@@ -20,6 +20,12 @@ type event struct {
 	// bySession is true where a known session decides whose the event is,
 	// before anything else does.
 	bySession bool
+	// orNobody is true where the event is about nobody, unless it names somebody
+	// or has a session.
+	orNobody bool
+	// othersTraits is true where the traits are not those of whom the event is
+	// about, but those of a group: nobody is identified by what they say.
+	othersTraits bool
 	// profile is whom the event is routed to; empty for an event about nobody.
 	profile   string
 	partition int
@@ -58,16 +64,20 @@ type batch struct {
 	// arena holds raw JSON that could not stay where it came in.
 	arena []byte
 	// key is the write key that the body named, empty where it named none.
-	key    string
-	async  bool // the body says that its sender does not wait
-	shared int  // bytes that were added to events because they share them
-	commit commit
+	key   string
+	async bool // the body says that its sender does not wait
+	whole bool // the body asks for the profile's document, as far as the source may have it
+	// profileKept is true where the body says that the profile should not change.
+	profileKept bool
+	shared      int // bytes that were added to events because they share them
+	commit      commit
 	// keep is true where the bus may still read what it was given, so that
 	// the room is not used again.
-	keep   bool
-	body   []byte // room for the request's body, which the events point into
-	out    []byte // room for the answer
-	parser parser
+	keep    bool
+	body    []byte // room for the request's body, which the events point into
+	request request
+	out     []byte // room for the answer
+	parser  parser
 	// renewals are identifiers that the router looks up again.
 	renewals []renewal
 }
@@ -92,7 +102,8 @@ func (b *batch) release() {
 	}
 	clear(b.events[:cap(b.events)])
 	b.events, b.arena, b.body, b.out = b.events[:0], b.arena[:0], b.body[:0], b.out[:0]
-	b.key, b.async, b.shared = "", false, 0
+	b.key, b.shared, b.request = "", 0, request{}
+	b.async, b.whole, b.profileKept = false, false, false
 	clear(b.renewals)
 	b.renewals = b.renewals[:0]
 	b.commit.reset()

@@ -164,19 +164,25 @@ func (p *parser) raw(e *event, field string) ([]byte, error) {
 	case 'n':
 		return nil, nil
 	case '{':
-		text, depth := compact(p.arena, raw)
-		if depth+1 > p.nesting {
-			e.fail(fieldProblem(codeTooDeep, field, fmt.Sprintf("nested deeper than the %d levels that are allowed", p.nesting)))
-			return nil, nil
-		}
-		if name, ok := nameWithNUL(raw); ok {
-			e.fail(fieldProblem(codeInvalid, field, "the name "+clipped(strconv.Quote(name))+" holds the character NUL; values may, names may not"))
-			return nil, nil
-		}
-		return text, nil
+		return p.keep(e, field, raw), nil
 	}
 	e.fail(fieldProblem(codeMalformed, field, "want an object, got "+kindName(raw.Kind())))
 	return nil, nil
+}
+
+// keep returns a value as compact text, where it may be stored. It is known to
+// be valid.
+func (p *parser) keep(e *event, field string, raw []byte) []byte {
+	text, depth := compact(p.arena, raw)
+	if depth+1 > p.nesting {
+		e.fail(fieldProblem(codeTooDeep, field, fmt.Sprintf("nested deeper than the %d levels that are allowed", p.nesting)))
+		return nil
+	}
+	if name, ok := nameWithNUL(raw); ok {
+		e.fail(fieldProblem(codeInvalid, field, "the name "+clipped(strconv.Quote(name))+" holds the character NUL; values may, names may not"))
+		return nil
+	}
+	return text
 }
 
 // tags reads a list of texts; null is empty.

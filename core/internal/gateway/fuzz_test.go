@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"net/url"
 	"reflect"
 	"strings"
 	"testing"
@@ -14,14 +15,14 @@ func FuzzNative(f *testing.F) {
 	seed(f, typicalEvent(1), "["+typicalEvent(1)+","+typicalEvent(2)+"]", typicalEvent(1)+"\n"+typicalEvent(2)+"\r\n",
 		`{"id":"a","type":"sign-up","ids":{"user":17850,"email":"A@b.example"},"traits":{"email":"a@b.example","n":1e400},"profile_less":true,"tags":["x"],"writeKey":"k"}`,
 		`[{"type":"x"},{"type":"\u00e9"},7,null,{"type":"x","properties":{"a":{"b":[1,2,{"c":"\ud83d\ude00"}]}}}]`)
-	f.Fuzz(func(t *testing.T, body []byte) { checkDialect(t, nativeDialect{}, body) })
+	f.Fuzz(func(t *testing.T, body []byte) { checkDialect(t, nativeDialect{}, bodyOf(string(body))) })
 }
 
 func FuzzTracardi(f *testing.F) {
 	seed(f, trackerPayload,
 		`{"source":{"id":"k"},"session":{"id":"s"},"events":[{"type":"page-view","properties":{"a":1},"context":{"b":2}}],"context":{"b":3},"options":{"async":true}}`,
 		`{"events":[{"type":"x","time":"2026-01-01"}],"request":{"headers":{"a":"b"}},"profile_less":true}`)
-	f.Fuzz(func(t *testing.T, body []byte) { checkDialect(t, tracardiDialect{}, body) })
+	f.Fuzz(func(t *testing.T, body []byte) { checkDialect(t, tracardiDialect{}, bodyOf(string(body))) })
 }
 
 func FuzzSegment(f *testing.F) {
@@ -29,7 +30,56 @@ func FuzzSegment(f *testing.F) {
 		`{"messageId":"m","sentAt":"2026-01-01T00:00:00Z","context":{"library":{"name":"analytics-go"}},"batch":[{"type":"track","event":"Été  à Paris","userId":"1","timestamp":"2026-01-01T00:00:00.123Z"}]}`,
 		`{"batch":[{"type":"page","anonymousId":"a","context":{"segment":1,"se\u0067ment":2},"originalTimestamp":"0001-01-01T00:00:00Z"}],"sentAt":"9999-12-31T23:59:59Z"}`,
 		`{"batch":[{"type":"page","anonymousId":"a","timestamp":"2526-03-01T11:59:59.000Z"}],"sentAt":"2026-03-01T12:00:00.000Z"}`)
-	f.Fuzz(func(t *testing.T, body []byte) { checkDialect(t, segmentDialect{}, body) })
+	f.Fuzz(func(t *testing.T, body []byte) { checkDialect(t, segmentBatch{}, bodyOf(string(body))) })
+}
+
+func FuzzSegmentSingle(f *testing.F) {
+	seed(f, `{"timestamp":"2026-03-01T11:59:58.000Z","integrations":{},"userId":"u-1","anonymousId":"a-1","event":"Song Played","type":"track","properties":{"n":1},"context":{"page":{"path":"/"},"library":{"name":"analytics.js","version":"npm:next-1.84.0"}},"messageId":"ajs-next-1","writeKey":"shop-key","sentAt":"2026-03-01T11:59:59.000Z","_metadata":{"bundled":["Segment.io"],"unbundled":[],"bundledIds":[]}}`,
+		`{"type":"group","groupId":"g","userId":"u-1","traits":{"email":"info@acme.example"},"properties":{"groupId":1}}`,
+		`{"type":"alias","previousId":"a-1","userId":"u-1"} `)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, call := range []string{"", "track", "group", "alias"} {
+			checkDialect(t, segmentSingle{call: call}, bodyOf(string(body)))
+		}
+	})
+}
+
+func FuzzJitsu(f *testing.F) {
+	seed(f, `{"type":"track","event":"x","userId":"u","anonymousId":"a","traits":null,"groupId":null,"properties":{},"writeKey":"***","context":{}}`)
+	f.Fuzz(func(t *testing.T, body []byte) { checkDialect(t, jitsuDialect{}, bodyOf(string(body))) })
+}
+
+func FuzzCloudEvents(f *testing.F) {
+	seed(f, cloudOrder, "["+cloudOrder+"]", `{"specversion":"1.0","id":"1","source":"s","type":"t","data_base64":"eyJhIjogMX0K","writeKey":"k","session":"x"}`, `[1, {"a":"\u0000"}]`, "\xff\x00")
+	f.Fuzz(func(t *testing.T, body []byte) {
+		checkDialect(t, cloudEvents{}, bodyOf(string(body)))
+		r := bodyOf(string(body))
+		for name, value := range map[string]string{"Ce-Specversion": "1.0", "Ce-Id": "1", "Ce-Source": "/s", "Ce-Type": "t"} {
+			r.Header.Set(name, value)
+		}
+		checkDialect(t, cloudEvents{}, r)
+	})
+}
+
+func FuzzWebhook(f *testing.F) {
+	seed(f, `{"order":{"id":1}}`, `[1]`, "a.b=1&a[c][]=2&=&a=%ff", "--x\r\nContent-Disposition: form-data; name=\"a.b\"\r\n\r\n1\r\n--x--\r\n", "\xff")
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, media := range []string{"application/x-www-form-urlencoded", "multipart/form-data; boundary=x"} {
+			r := bodyOf(string(body))
+			r.SetPathValue("type", "paid")
+			r.Header.Set("Content-Type", media)
+			checkDialect(t, webhook{}, r)
+		}
+	})
+}
+
+func FuzzPixel(f *testing.F) {
+	seed(f, "writeKey=k&type=x&ids.user=1&tags=a&properties.a=1&b[c]=2", "ids[user][x]=1&time=x&%ff=1")
+	f.Fuzz(func(t *testing.T, body []byte) {
+		r := bodyOf("")
+		r.query, _ = url.ParseQuery(string(body))
+		checkDialect(t, pixel{}, r)
+	})
 }
 
 func FuzzCommand(f *testing.F) {
@@ -60,13 +110,13 @@ func seed(f *testing.F, bodies ...string) {
 // checkDialect holds that whatever is sent, each event is either refused with
 // a reason or can be stored, is read back as it was, and that the answer is
 // JSON.
-func checkDialect(t *testing.T, d dialect, body []byte) {
+func checkDialect(t *testing.T, d dialect, r *request) {
 	limits := testLimits
 	rules := fuzzRules(t)
 	b := newBatch(testNow, &limits)
-	before := bytes.Clone(body)
-	refused := d.parse(b, body, rules, &limits, nil)
-	if !bytes.Equal(before, body) {
+	before := bytes.Clone(r.body)
+	refused := d.parse(b, r, rules, &limits)
+	if !bytes.Equal(before, r.body) {
 		t.Fatal("the body was changed")
 	}
 	if refused != nil {

@@ -73,6 +73,11 @@ func (f fixedResources) Current() *config.Set { return f.set }
 // testNow is a time that no test depends on otherwise.
 var testNow = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
+// bodyOf is a request that has nothing but a body.
+func bodyOf(body string) *request {
+	return &request{Request: httptest.NewRequest(http.MethodPost, "/", nil), body: []byte(body)}
+}
+
 func openBus(t testing.TB) *bus.Bus {
 	t.Helper()
 	b, err := bus.Open(t.Context(), bus.Options{Dir: t.TempDir(), Durability: bus.DurabilityProcess, DiskReserve: 1 << 20})

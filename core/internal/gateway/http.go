@@ -7,114 +7,127 @@ import (
 	"github.com/tributary-bus/tributary/core/internal/config"
 )
 
-// A route serves one path.
-type route struct {
-	method string
-	serve  func(g *Gateway, w http.ResponseWriter, r *http.Request)
-}
-
-// routes are the gateway's paths. What a body is follows from the path alone,
-// never from its content type: browsers send JSON as text/plain.
-var routes = map[string]route{}
-
-func init() {
-	routes["/v1/events"] = route{"POST", ingest(nativeDialect{})}
-	routes["/v1/batch"] = route{"POST", ingest(segmentDialect{})}
-	routes["/track"] = route{"POST", ingest(tracardiDialect{})}
-	routes["/ws"] = route{"GET", serveSocket}
+// A request is what a dialect sees of what was sent: all of the HTTP request,
+// the path's variables included, and beside it what is read from it.
+type request struct {
+	*http.Request
+	query url.Values // nil where there is none
+	body  []byte     // inflated
 }
 
 // A dialect is a form in which clients send events.
+//
+// A dialect is a file of its own, which adds its paths in init. It embeds keyed,
+// unless it finds its sources in another way.
 type dialect interface {
-	// parse reads a body into the batch. It sets b.key to a write key that
+	// parse reads a request into the batch. It sets b.key to a write key that
 	// the body names.
-	parse(b *batch, body []byte, rules *rules, limits *Limits, query url.Values) *refusal
-	// source finds the source that a key belongs to: the one in the header,
-	// before the body is read, and without one there that in the body. Neither
-	// a source nor a refusal means that the header says nothing.
-	source(rules *rules, header, body string) (*config.Source, *refusal)
+	parse(b *batch, r *request, rules *rules, limits *Limits) *refusal
+	// announced finds the source that a request names before its body is read.
+	// Neither a source nor a refusal means that only the body can tell.
+	announced(r *request, rules *rules) (*config.Source, *refusal)
+	// named finds the source of a request that announced none, by the key that
+	// the body names.
+	named(r *request, rules *rules, key string) (*config.Source, *refusal)
 	// until is the stage that the caller waits for.
-	until(b *batch, query url.Values) (stage, *refusal)
+	until(b *batch, r *request) (stage, *refusal)
 	// reply answers a batch that was taken in.
-	reply(g *Gateway, w http.ResponseWriter, r *http.Request, b *batch, form replyForm)
+	reply(g *Gateway, w http.ResponseWriter, r *request, b *batch, form replyForm)
 }
 
-func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
-	route, ok := routes[r.URL.Path]
-	if origin := r.Header.Get("Origin"); origin != "" {
-		cors(w.Header(), origin)
-	}
-	switch {
-	case !ok:
-		refuse(http.StatusNotFound, codeNotFound, "there is nothing at "+clipped(r.URL.Path)).write(w)
-	case r.Method == http.MethodOptions:
-		preflight(w, route.method)
-	case r.Method != route.method:
-		w.Header().Set("Allow", route.method)
-		refuse(http.StatusMethodNotAllowed, codeMethod, "want "+route.method+", got "+clipped(r.Method)).write(w)
-	default:
-		route.serve(g, w, r)
-	}
+// A forgiving dialect answers in its own way what is not taken in: somebody is
+// to see something else than an error.
+type forgiving interface {
+	refused(g *Gateway, w http.ResponseWriter, r *request, refused *refusal)
 }
+
+// keyed finds sources by their write keys: one in the headers, or else one in
+// the body.
+type keyed struct{}
+
+func (keyed) announced(r *request, rules *rules) (*config.Source, *refusal) {
+	if key := headerKey(r.Header); key != "" {
+		return rules.sourceOf(key)
+	}
+	return nil, nil
+}
+
+func (keyed) named(_ *request, rules *rules, key string) (*config.Source, *refusal) {
+	return rules.sourceOf(key)
+}
+
+// unwaited is for dialects whose clients wait for the durable commit alone.
+type unwaited struct{}
+
+func (unwaited) until(*batch, *request) (stage, *refusal) { return stored, nil }
 
 // ingest serves a dialect.
-func ingest(d dialect) func(g *Gateway, w http.ResponseWriter, r *http.Request) {
+func ingest(d dialect) handler {
+	answer, forgives := d.(forgiving)
 	return func(g *Gateway, w http.ResponseWriter, r *http.Request) {
-		if !g.gate.enter() {
-			w.Header().Set("Connection", "close")
-			unavailable("the gateway is shutting down").write(w)
-			return
-		}
-		defer g.gate.leave()
 		began := g.now()
 		b := newBatch(began, &g.limits)
 		defer b.release()
-		lease := lease{budget: &g.bodies}
-		defer lease.end()
-		if refused := g.ingest(d, w, r, b, &lease); refused != nil {
+		b.request.Request = r
+		refused := g.takeIn(d, w, &b.request, b)
+		switch {
+		case refused == nil:
+		case forgives:
+			g.metrics.refused.Inc()
+			answer.refused(g, w, &b.request, refused)
+		default:
 			g.metrics.refused.Inc()
 			refused.write(w)
 		}
-		g.metrics.served(r.URL.Path, began)
+		g.metrics.served(r.Pattern, began)
 	}
 }
 
-func (g *Gateway) ingest(d dialect, w http.ResponseWriter, r *http.Request, b *batch, l *lease) (refused *refusal) {
+// takeIn serves a request as long as the gateway takes any.
+func (g *Gateway) takeIn(d dialect, w http.ResponseWriter, r *request, b *batch) *refusal {
+	if !g.gate.enter() {
+		w.Header().Set("Connection", "close")
+		return unavailable("the gateway is shutting down")
+	}
+	defer g.gate.leave()
+	lease := lease{budget: &g.bodies}
+	defer lease.end()
+	return g.ingest(d, w, r, b, &lease)
+}
+
+func (g *Gateway) ingest(d dialect, w http.ResponseWriter, r *request, b *batch, l *lease) *refusal {
 	if err := g.options.Bus.Accepting(); err != nil {
 		return unavailable(err.Error())
 	}
 	rules := g.current()
-	header := headerKey(r.Header)
-	var source *config.Source
-	if header != "" { // before a byte of the body is read
-		if source, refused = d.source(rules, header, ""); refused != nil {
-			return refused
-		}
-	}
-	if b.body, refused = g.readBody(r, b.body[:0], l); refused != nil {
+	source, refused := d.announced(r, rules) // before a byte of the body is read
+	if refused != nil {
 		return refused
 	}
-	var query url.Values
-	if r.URL.RawQuery != "" {
-		query = r.URL.Query()
+	if b.body, refused = g.readBody(r.Request, b.body[:0], l); refused != nil {
+		return refused
 	}
-	if refused = d.parse(b, b.body, rules, &g.limits, query); refused != nil {
+	r.body = b.body
+	if r.URL.RawQuery != "" {
+		r.query = r.URL.Query()
+	}
+	if refused = d.parse(b, r, rules, &g.limits); refused != nil {
 		return refused
 	}
 	if source == nil {
-		if source, refused = d.source(rules, "", b.key); refused != nil {
+		if source, refused = d.named(r, rules, b.key); refused != nil {
 			return refused
 		}
 	}
 	if origin := r.Header.Get("Origin"); origin != "" && !source.Allows(origin) {
 		return errOrigin
 	}
-	until, refused := d.until(b, query)
+	until, refused := d.until(b, r)
 	if refused != nil {
 		return refused
 	}
 	form := replyForm{waited: until != stored}
-	full, refused := g.wantsDocuments(query, source, until)
+	full, refused := g.wantsDocuments(r.query, source, until)
 	if refused != nil {
 		return refused
 	}
@@ -133,7 +146,7 @@ func (g *Gateway) ingest(d dialect, w http.ResponseWriter, r *http.Request, b *b
 		return refused
 	}
 	form.late = !g.await(r.Context(), b, waiter, until)
-	if full {
+	if full || b.whole && source.Trusted {
 		form.profile = g.documents(r.Context(), b)
 	}
 	d.reply(g, w, r, b, form)

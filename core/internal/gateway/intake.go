@@ -50,6 +50,7 @@ func (g *Gateway) take(ctx context.Context, source *config.Source, rules *rules,
 			e.Time = b.received
 		}
 		rules.compute(e, b.received)
+		e.settleWhom()
 		g.recall(e)
 	}
 	if err := g.router.route(ctx, b, rules, source.ID); err != nil {
@@ -66,6 +67,14 @@ func (g *Gateway) take(ctx context.Context, source *config.Source, rules *rules,
 	b.settle()
 	g.metrics.results(source.ID, b)
 	return nil
+}
+
+// settleWhom makes an event one about nobody where its dialect has it so. Its
+// identifiers are known by now.
+func (e *event) settleWhom() {
+	if e.orNobody && len(e.IDs) == 0 && e.Session == "" && e.Profile == "" {
+		e.ProfileLess = true
+	}
 }
 
 // recall marks an event that was folded before, as far as this node knows.

@@ -29,7 +29,7 @@ func (m *gatewayMetrics) init(g *Gateway) {
 	m.set = metrics.NewSet()
 	m.sources = map[string]*sourceMetrics{}
 	m.requests = map[string]*metrics.Histogram{}
-	for path := range routes {
+	for _, path := range routes.all() {
 		m.requests[path] = m.set.NewHistogram(fmt.Sprintf(`tributary_ingest_request_duration_seconds{path=%q}`, path))
 	}
 	m.refused = m.set.NewCounter(`tributary_ingest_refused_total`)

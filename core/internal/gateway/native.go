@@ -1,11 +1,7 @@
 package gateway
 
 import (
-	"cmp"
 	"net/http"
-	"net/url"
-
-	"github.com/tributary-bus/tributary/core/internal/config"
 )
 
 // nativeFields lists the fields of an event for the one who got one wrong.
@@ -95,18 +91,16 @@ func (b *batch) parseNative(body []byte, rules *rules, limits *Limits) *refusal 
 }
 
 // nativeDialect is POST /v1/events.
-type nativeDialect struct{}
+type nativeDialect struct{ keyed }
 
-func (nativeDialect) parse(b *batch, body []byte, rules *rules, limits *Limits, _ url.Values) *refusal {
-	return b.parseNative(body, rules, limits)
+func init() { handle(http.MethodPost, "/v1/events", ingest(nativeDialect{})) }
+
+func (nativeDialect) parse(b *batch, r *request, rules *rules, limits *Limits) *refusal {
+	return b.parseNative(r.body, rules, limits)
 }
 
-func (nativeDialect) source(rules *rules, header, body string) (*config.Source, *refusal) {
-	return rules.sourceOf(cmp.Or(header, body))
-}
+func (nativeDialect) until(_ *batch, r *request) (stage, *refusal) { return waitQuery(r.query) }
 
-func (nativeDialect) until(_ *batch, query url.Values) (stage, *refusal) { return waitQuery(query) }
-
-func (nativeDialect) reply(g *Gateway, w http.ResponseWriter, _ *http.Request, b *batch, form replyForm) {
+func (nativeDialect) reply(g *Gateway, w http.ResponseWriter, _ *request, b *batch, form replyForm) {
 	g.writeReply(w, b, form)
 }

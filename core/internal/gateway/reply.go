@@ -163,3 +163,17 @@ func (g *Gateway) writeReply(w http.ResponseWriter, b *batch, form replyForm) {
 	w.Header().Set("Retry-After", retryIn(0))
 	writeJSON(w, http.StatusServiceUnavailable, b.out)
 }
+
+// writeStrictReply is writeReply for senders that look at the status alone: it is
+// 400 where no event of the request can ever be accepted.
+func (g *Gateway) writeStrictReply(w http.ResponseWriter, b *batch, form replyForm) {
+	if n := count(b.events, invalid); n == 0 || n < len(b.events) {
+		g.writeReply(w, b, form)
+		return
+	}
+	b.out = append(b.out[:0], `{"error":`...)
+	b.out = b.events[0].problem.appendJSON(b.out)
+	b.out = append(b.out, `,"accepted":0,"results":`...)
+	b.out = appendResults(b.out, b.events, form)
+	writeJSON(w, http.StatusBadRequest, append(b.out, '}'))
+}

@@ -116,7 +116,7 @@ func (r *rules) compute(e *event, received time.Time) {
 	var vars *condition.Vars
 	for i := range r.computed {
 		c := &r.computed[i]
-		if c.absent(e) {
+		if c.absent(e) || e.othersTraits {
 			continue
 		}
 		if vars == nil {

@@ -2,29 +2,54 @@ package gateway
 
 import (
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
-	"unicode"
 
-	"golang.org/x/text/unicode/norm"
-
-	"github.com/tributary-bus/tributary/core/internal/config"
-	"github.com/tributary-bus/tributary/core/internal/record"
 	"github.com/tributary-bus/tributary/sdk"
 )
 
-// segmentDialect is POST /v1/batch: the wire format of Segment and its kin.
-// Its clients look at the status alone, and some retry whatever is not 2xx, so
-// events that can never be accepted are answered like the others; they are
-// counted and logged.
-type segmentDialect struct{}
+// segmentDialect is the wire format of Segment and its kin. Its clients look at
+// the status alone, and some retry whatever is not 2xx, so events that can never
+// be accepted are answered like the others; they are counted and logged.
+type segmentDialect struct {
+	keyed
+	unwaited
+}
 
-func (segmentDialect) parse(b *batch, body []byte, rules *rules, limits *Limits, _ url.Values) *refusal {
-	envelope := newEnvelope(body, limits, &b.arena)
+// segmentBatch is a request of many events, each of which names its call.
+type segmentBatch struct{ segmentDialect }
+
+// segmentSingle is a request of one event, whose call its path tells.
+type segmentSingle struct {
+	segmentDialect
+	call string
+}
+
+// segmentCalls are the calls of the format and the letters that browsers
+// shorten their paths to.
+var segmentCalls = map[string]string{"t": "track", "i": "identify", "p": "page", "s": "screen", "g": "group", "a": "alias"}
+
+func init() {
+	for _, path := range []string{"/v1/batch", "/v1/b", "/v1/import"} {
+		handle(http.MethodPost, path, ingest(segmentBatch{}))
+	}
+	for letter, call := range segmentCalls {
+		for _, path := range []string{call, letter} {
+			handle(http.MethodPost, "/v1/"+path, ingest(segmentSingle{call: call}))
+		}
+	}
+	handle(http.MethodPost, "/v1/m", takeTelemetry)
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		handle(method, "/v1/projects/{key}/settings", serveSettings)
+		handle(method, "/cluster-info", serveClusterInfo)
+	}
+}
+
+func (segmentBatch) parse(b *batch, r *request, rules *rules, limits *Limits) *refusal {
+	envelope := newEnvelope(r.body, limits, &b.arena)
 	var shared, events []byte
 	var sent time.Time
-	fault := envelope.open(body, func(name []byte) (err error) {
+	fault := envelope.open(r.body, func(name []byte) (err error) {
 		switch string(name) {
 		case `"batch"`:
 			events, err = envelope.events("batch")
@@ -48,7 +73,7 @@ func (segmentDialect) parse(b *batch, body []byte, rules *rules, limits *Limits,
 		return &refusal{status: http.StatusBadRequest, problem: *fault}
 	}
 	s := b.stream(events, 0, limits, func(e *event, text []byte) (int, error) {
-		n, err := b.segmentEvent(e, rules, text, sent)
+		n, err := b.segmentEvent(e, rules, text, segmentCall{sent: sent})
 		b.share(e, n, shared, limits)
 		return n, err
 	})
@@ -59,169 +84,96 @@ func (segmentDialect) parse(b *batch, body []byte, rules *rules, limits *Limits,
 	return nil
 }
 
-// A segmentCall is what decides about the form of an event: the call that the
-// client made.
-type segmentCall struct {
-	call, event, name, category string
-	sent, original, stamp       time.Time
+func (d segmentSingle) parse(b *batch, r *request, rules *rules, limits *Limits) *refusal {
+	return b.parseSegmentSingle(r.body, d.call, rules, limits)
 }
 
-// segmentEvent reads one event of the kin. Fields that say nothing about it
-// are left out.
-func (b *batch) segmentEvent(e *event, rules *rules, text []byte, sent time.Time) (int, error) {
-	p := &b.parser
-	p.begin(text)
-	c := segmentCall{sent: sent}
-	kind, err := p.object(func(name []byte) error { return b.segmentField(e, &c, rules, name) })
-	if err != nil {
-		return 0, err
-	}
-	n := p.offset()
-	if kind != '{' {
-		e.fail(&problem{code: codeMalformed, message: "want an event as an object, got " + kindName(kind)})
-		return n, nil
-	}
-	switch c.call {
-	case "track":
-		if e.setType(typeName(c.event)); e.Type == "" {
-			e.fail(fieldProblem(codeInvalid, "event", "track needs an event with letters or digits in its name"))
-		}
-	case "page":
-		e.Type = "page-view"
-	case "identify":
-		e.Type = "identify"
-	default:
-		e.fail(fieldProblem(codeInvalid, "type", "want track, page or identify, got "+clipped(c.call)))
-	}
-	if len(e.IDs) == 0 {
-		e.fail(&problem{code: codeInvalid, message: "an event needs a userId or an anonymousId"})
-	}
-	e.Time = c.happened(b.received)
-	e.Context = withField(e.Context, "segment", c.appendJSON(nil))
-	return n, nil
+// parseSegmentSingle reads the one event of a body. Where the call is empty the
+// event names it.
+func (b *batch) parseSegmentSingle(body []byte, call string, rules *rules, limits *Limits) *refusal {
+	return b.single(body, limits, func(e *event, text []byte) (int, error) {
+		return b.segmentEvent(e, rules, text, segmentCall{call: call, fixed: call != ""})
+	})
 }
-
-func (b *batch) segmentField(e *event, c *segmentCall, rules *rules, name []byte) (err error) {
-	p := &b.parser
-	switch string(name) {
-	case `"type"`:
-		c.call, err = p.text(e, "type", maxID)
-	case `"messageId"`:
-		e.ID, err = p.text(e, "messageId", maxID)
-	case `"userId"`:
-		err = p.identifier(e, "userId", rules.kinds[record.KindUser])
-	case `"anonymousId"`:
-		err = p.identifier(e, "anonymousId", rules.kinds[record.KindAnonymous])
-	case `"event"`:
-		c.event, err = p.text(e, "event", maxType*4)
-	case `"name"`:
-		c.name, err = p.text(e, "name", maxType*4)
-	case `"category"`:
-		c.category, err = p.text(e, "category", maxType*4)
-	case `"properties"`:
-		e.Properties, err = p.raw(e, "properties")
-	case `"traits"`:
-		e.Traits, err = p.raw(e, "traits")
-	case `"context"`:
-		e.Context, err = p.raw(e, "context")
-	case `"timestamp"`:
-		c.stamp, err = p.instant(e, "timestamp")
-	case `"originalTimestamp"`:
-		c.original, err = p.instant(e, "originalTimestamp")
-	case `"sentAt"`:
-		var sent time.Time
-		if sent, err = p.instant(e, "sentAt"); !sent.IsZero() {
-			c.sent = sent
-		}
-	case `"writeKey"`:
-		var key string
-		if key, err = p.text(e, "writeKey", maxWriteKey); b.key == "" && !masked(key) {
-			b.key = key
-		}
-	default:
-		err = p.skip()
-	}
-	return err
-}
-
-// identifier reads one identifier of a kind.
-func (p *parser) identifier(e *event, field string, k *kind) error {
-	value, err := p.text(e, field, maxID)
-	e.identify(k, value)
-	return err
-}
-
-// happened is the event's time by the server's clock: the client's clock is
-// off by as much as its sentAt is from the time it arrived.
-func (c *segmentCall) happened(received time.Time) time.Time {
-	at := c.original
-	if at.IsZero() {
-		at = c.stamp
-	}
-	if at.IsZero() || c.sent.IsZero() {
-		return at
-	}
-	// In milliseconds: a Duration ends after 292 years.
-	at = time.UnixMilli(at.UnixMilli() + received.UnixMilli() - c.sent.UnixMilli()).UTC()
-	if at.Year() < 1 || at.Year() > 9999 {
-		return received
-	}
-	return at
-}
-
-// appendJSON appends what the client called the event, for its context.
-func (c *segmentCall) appendJSON(dst []byte) []byte {
-	dst = append(dst, `{"type":`...)
-	dst = sdk.AppendString(dst, c.call)
-	for _, f := range [...]struct{ name, value string }{{"event", c.event}, {"name", c.name}, {"category", c.category}} {
-		if f.value != "" {
-			dst = append(dst, `,"`...)
-			dst = append(dst, f.name...)
-			dst = append(dst, `":`...)
-			dst = sdk.AppendString(dst, f.value)
-		}
-	}
-	return append(dst, '}')
-}
-
-// typeName makes an event type of the name that a client gave an event: NFKC,
-// lower case, each run of anything but letters and digits one hyphen, none at
-// the ends. "Order Completed" is order-completed.
-func typeName(name string) string {
-	var b strings.Builder
-	gap := false
-	for _, r := range strings.ToLower(norm.NFKC.String(name)) {
-		if !unicode.IsLetter(r) && !unicode.IsDigit(r) {
-			gap = true
-			continue
-		}
-		if gap && b.Len() > 0 {
-			b.WriteByte('-')
-		}
-		gap = false
-		b.WriteRune(r)
-	}
-	return b.String()
-}
-
-func (segmentDialect) source(rules *rules, header, body string) (*config.Source, *refusal) {
-	if header != "" {
-		return rules.sourceOf(header)
-	}
-	return rules.sourceOf(body)
-}
-
-func (segmentDialect) until(*batch, url.Values) (stage, *refusal) { return stored, nil }
 
 var segmentSuccess = []byte(`{"success":true}`)
 
 // reply tells the client to come back where any event was not stored: those
 // that were are known by their messageId.
-func (segmentDialect) reply(g *Gateway, w http.ResponseWriter, r *http.Request, b *batch, _ replyForm) {
+func (segmentDialect) reply(g *Gateway, w http.ResponseWriter, r *request, b *batch, _ replyForm) {
 	if count(b.events, retry) > 0 {
 		nothingStored.write(w)
 		return
 	}
-	g.reportInvalid(r.URL.Path, b)
+	g.reportInvalid(r.Pattern, b)
 	writeJSON(w, http.StatusOK, segmentSuccess)
 }
+
+// takeTelemetry takes what clients tell of themselves for nothing.
+func takeTelemetry(_ *Gateway, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }
+
+// serveClusterInfo answers RudderStack's clients, who spread users over as many
+// nodes as there are: here any address leads to all of them.
+func serveClusterInfo(_ *Gateway, w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, []byte(`{"nodeCount":1}`))
+}
+
+// serveSettings answers what analytics.js asks before it starts: where events go
+// and that every call is wanted. Events go to where the settings came from.
+func serveSettings(g *Gateway, w http.ResponseWriter, r *http.Request) {
+	key := r.PathValue("key")
+	source, refused := g.current().sourceOf(key)
+	if origin := r.Header.Get("Origin"); refused == nil && origin != "" && !source.Allows(origin) {
+		refused = errOrigin
+	}
+	if refused != nil {
+		g.metrics.refused.Inc()
+		refused.write(w)
+		return
+	}
+	on := map[string]any{"__default": map[string]any{"enabled": true, "integrations": map[string]any{}}}
+	w.Header().Set("Cache-Control", "private, max-age=60")
+	w.Header().Add("Vary", "Host, X-Forwarded-Host, X-Forwarded-Proto")
+	writeJSON(w, http.StatusOK, sdk.AppendValue(nil, map[string]any{
+		"integrations": map[string]any{"Segment.io": map[string]any{
+			"apiKey": key, "apiHost": publicHost(r) + "/v1", "protocol": publicScheme(r),
+			"unbundledIntegrations": []any{}, "addBundledMetadata": true, "maybeBundledConfigIds": map[string]any{},
+			"versionSettings": map[string]any{"version": "4.4.7", "componentTypes": []any{"browser"}},
+		}},
+		"plan":                      map[string]any{"track": on, "identify": on, "group": on},
+		"edgeFunction":              map[string]any{},
+		"analyticsNextEnabled":      true,
+		"middlewareSettings":        map[string]any{},
+		"enabledMiddleware":         map[string]any{},
+		"metrics":                   map[string]any{"sampleRate": 0.0},
+		"legacyVideoPluginsEnabled": false,
+		"remotePlugins":             []any{},
+	}))
+}
+
+// publicHost is the host that the client sees: what a proxy says it is, or what
+// the request was sent to. It is told to nobody but this client.
+func publicHost(r *http.Request) string {
+	if host, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Host"), ","); host != "" {
+		return strings.TrimSpace(host)
+	}
+	return r.Host
+}
+
+// publicScheme is how the client came here, https or http.
+func publicScheme(r *http.Request) string {
+	proto, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
+	if proto = strings.ToLower(strings.TrimSpace(proto)); proto == "https" || proto == "http" {
+		return proto
+	}
+	if r.TLS != nil {
+		return "https"
+	}
+	return "http"
+}
+
+// Every one of them is a dialect.
+var (
+	_ dialect = segmentBatch{}
+	_ dialect = segmentSingle{}
+)

@@ -56,8 +56,8 @@ func TestSegmentRefusals(t *testing.T) {
 	for name, c := range map[string]struct{ event, message string }{
 		"nobody":            {`{"type":"track","event":"x"}`, "needs a userId or an anonymousId"},
 		"empty ids":         {`{"type":"track","event":"x","userId":"","anonymousId":null}`, "needs a userId or an anonymousId"},
-		"no type":           {`{"event":"x","userId":"1"}`, "type: want track, page or identify, got "},
-		"unknown type":      {`{"type":"dance","userId":"1"}`, "type: want track, page or identify, got dance"},
+		"no type":           {`{"event":"x","userId":"1"}`, "type: want track, identify, page, screen, group or alias, got "},
+		"unknown type":      {`{"type":"dance","userId":"1"}`, "type: want track, identify, page, screen, group or alias, got dance"},
 		"track of nothing":  {`{"type":"track","userId":"1"}`, "event: track needs an event"},
 		"track of signs":    {`{"type":"track","event":"?!","userId":"1"}`, "event: track needs an event with letters or digits"},
 		"properties":        {`{"type":"page","userId":"1","properties":"x"}`, "properties: want an object"},
@@ -71,7 +71,7 @@ func TestSegmentRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBatch(testNow, &testLimits)
 			body := `{"batch":[{"type":"page","userId":"1","messageId":"before"},` + c.event + `,{"type":"page","userId":"1","messageId":"after"}]}`
-			if refused := (segmentDialect{}).parse(b, []byte(body), newRules(testSet(t)), &testLimits, nil); refused != nil {
+			if refused := (segmentBatch{}).parse(b, bodyOf(body), newRules(testSet(t)), &testLimits); refused != nil {
 				t.Fatal(refused.message)
 			}
 			if len(b.events) != 3 || b.events[0].problem != nil || b.events[2].problem != nil || b.events[2].ID != "after" {
@@ -186,12 +186,12 @@ func TestSharedContext(t *testing.T) {
 		d    dialect
 		body string
 	}{
-		"Segment":  {segmentDialect{}, `{"context":` + shared + `,"batch":[` + events + `]}`},
+		"Segment":  {segmentBatch{}, `{"context":` + shared + `,"batch":[` + events + `]}`},
 		"Tracardi": {tracardiDialect{}, `{"context":` + shared + `,"events":[` + events + `]}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBatch(testNow, &testLimits)
-			if refused := c.d.parse(b, []byte(c.body), newRules(testSet(t)), &testLimits, nil); refused != nil {
+			if refused := c.d.parse(b, bodyOf(c.body), newRules(testSet(t)), &testLimits); refused != nil {
 				t.Fatal(refused.message)
 			}
 			total := 0
@@ -204,7 +204,7 @@ func TestSharedContext(t *testing.T) {
 			limits := testLimits
 			limits.Event = 20 << 10
 			b = newBatch(testNow, &limits)
-			if refused := c.d.parse(b, []byte(c.body), newRules(testSet(t)), &limits, nil); refused != nil {
+			if refused := c.d.parse(b, bodyOf(c.body), newRules(testSet(t)), &limits); refused != nil {
 				t.Fatal(refused.message)
 			}
 			if p := b.events[0].problem; p == nil || p.code != codeTooLarge {

@@ -101,6 +101,8 @@ func (s *sockets) cut() {
 	}
 }
 
+func init() { handle(http.MethodGet, "/ws", serveSocket) }
+
 // serveSocket serves GET /ws. Any page may open a connection: it is the key
 // that counts, and its source's origins are looked at when it is given.
 func serveSocket(g *Gateway, w http.ResponseWriter, r *http.Request) {

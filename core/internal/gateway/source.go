@@ -31,8 +31,9 @@ func headerKey(h http.Header) string {
 	return ""
 }
 
-// masked tells whether a key in a body hides the key itself: k:***.
-func masked(key string) bool { return strings.HasSuffix(key, ":***") }
+// masked tells whether a key in a body hides the key itself: k:***, or *** where
+// all of it is secret.
+func masked(key string) bool { return key == "***" || strings.HasSuffix(key, ":***") }
 
 var (
 	errNoKey = refuse(http.StatusUnauthorized, codeUnauthorized,
@@ -66,11 +67,13 @@ func (r *rules) keylessSource(keyOrID string) (*config.Source, *refusal) {
 	return nil, refused
 }
 
-// What a page of another origin may send. Access to answers is not granted to
-// credentials, so the origin may be told to every page.
+// What a page of another origin may send, beside what its preflight asks for:
+// keys, encodings, and what the clients of the dialects add.
 const (
 	allowedHeaders = "authorization, content-type, content-encoding, x-retry-count, x-write-key"
 	preflightAge   = "600" // seconds
+	// maxAsked is how many bytes of headers a preflight may ask for.
+	maxAsked = 1 << 10
 )
 
 // cors lets a page of another origin read the answer.
@@ -82,10 +85,31 @@ func cors(h http.Header, origin string) {
 
 // preflight answers the question whether a page may send. Which source it is
 // for is not known yet: the request itself is held to the source's origins.
-func preflight(w http.ResponseWriter, methods string) {
+func preflight(w http.ResponseWriter, r *http.Request, methods string) {
 	h := w.Header()
-	h.Set("Access-Control-Allow-Methods", methods)
-	h.Set("Access-Control-Allow-Headers", allowedHeaders)
-	h.Set("Access-Control-Max-Age", preflightAge)
+	if r.Header.Get("Access-Control-Request-Method") != "" {
+		h.Set("Access-Control-Allow-Methods", methods)
+		h.Set("Access-Control-Allow-Headers", allowed(r.Header.Get("Access-Control-Request-Headers")))
+		h.Set("Access-Control-Max-Age", preflightAge)
+		if r.Header.Get("Access-Control-Request-Private-Network") == "true" {
+			h.Set("Access-Control-Allow-Private-Network", "true")
+		}
+	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// allowed lists the headers that a page may send: any that it asks for, since no
+// header but the key has a meaning that a page could misuse.
+func allowed(asked string) string {
+	list := allowedHeaders
+	if len(asked) > maxAsked {
+		return list
+	}
+	for name := range strings.SplitSeq(asked, ",") {
+		name = strings.ToLower(strings.TrimSpace(name))
+		if name != "" && !strings.Contains(list, name) && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") == "" {
+			list += ", " + name
+		}
+	}
+	return list
 }

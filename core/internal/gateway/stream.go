@@ -34,6 +34,22 @@ func (b *batch) stream(body []byte, at int, limits *Limits, element func(*event,
 	return &stream{b: b, body: body, at: at, limits: limits, element: element, most: len(b.events) + limits.Events}
 }
 
+// single reads the one event of a body.
+func (b *batch) single(body []byte, limits *Limits, element func(*event, []byte) (int, error)) *refusal {
+	at := spaces(body, 0)
+	if at == len(body) {
+		return refuse(http.StatusBadRequest, codeMalformed, "the body is empty: want an event")
+	}
+	s := b.stream(body, at, limits, element)
+	n, ok := s.event()
+	if end := spaces(body, at+n); ok && end < len(body) {
+		s.at = end
+		s.fail("the body goes on after its event")
+		return &refusal{status: http.StatusBadRequest, problem: *b.events[len(b.events)-1].problem}
+	}
+	return s.refusal()
+}
+
 // refusal says why the body as a whole is not taken in; nil where it is.
 func (s *stream) refusal() *refusal {
 	switch {

@@ -2,8 +2,8 @@ package gateway
 
 import (
 	"net/http"
-	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/config"
@@ -16,11 +16,15 @@ import (
 // has to adopt the profile of the answer.
 type tracardiDialect struct{}
 
-func (tracardiDialect) parse(b *batch, body []byte, rules *rules, limits *Limits, query url.Values) *refusal {
+func init() { handle(http.MethodPost, "/track", ingest(tracardiDialect{})) }
+
+func (tracardiDialect) parse(b *batch, r *request, rules *rules, limits *Limits) *refusal {
+	body := r.body
 	envelope := newEnvelope(body, limits, &b.arena)
 	var session, profile string
 	var shared, request, properties, events []byte
-	profileLess := isTrue(query.Get("profile_less"))
+	options := tracardiOptions{saveEvents: true, saveSession: true, saveProfile: true}
+	profileLess := isTrue(r.query.Get("profile_less"))
 	fault := envelope.open(body, func(name []byte) (err error) {
 		switch string(name) {
 		case `"source"`:
@@ -40,7 +44,7 @@ func (tracardiDialect) parse(b *batch, body []byte, rules *rules, limits *Limits
 			yes, err = envelope.flag(&envelope.faults, "profile_less")
 			profileLess = profileLess || yes
 		case `"options"`:
-			b.async, err = envelope.asyncOption()
+			err = envelope.tracardiOptions(&options)
 		case `"events"`:
 			events, err = envelope.events("events")
 		default:
@@ -51,6 +55,10 @@ func (tracardiDialect) parse(b *batch, body []byte, rules *rules, limits *Limits
 	if fault != nil {
 		return &refusal{status: http.StatusUnprocessableEntity, problem: *fault}
 	}
+	if strings.HasPrefix(b.key, "@") {
+		return refuse(http.StatusUnauthorized, codeUnauthorized, "a source id that begins with @ is reserved")
+	}
+	b.async, b.whole, b.profileKept = options.async, options.profile, !options.saveProfile
 	if len(request) > len("{}") {
 		shared = withField(shared, "request", request)
 	}
@@ -77,20 +85,33 @@ func (tracardiDialect) parse(b *batch, body []byte, rules *rules, limits *Limits
 		e := &b.events[i]
 		e.Session, e.Profile, e.ProfileLess = session, profile, profileLess
 		e.bySession = true
+		e.Transient = e.Transient || !options.saveEvents
+		e.TransientSession = !options.saveSession
 	}
 	return nil
 }
 
-// asyncOption reads whether the caller does not wait.
-func (e *envelope) asyncOption() (async bool, err error) {
-	_, err = e.object(func(name []byte) (err error) {
-		if string(name) != `"async"` {
+// tracardiOptions are what a payload asks for beside its events.
+type tracardiOptions struct {
+	async                                bool // does not wait for flows
+	profile                              bool // wants the profile's document
+	saveEvents, saveSession, saveProfile bool
+}
+
+func (e *envelope) tracardiOptions(o *tracardiOptions) error {
+	fields := map[string]*bool{
+		`"async"`: &o.async, `"profile"`: &o.profile,
+		`"saveEvents"`: &o.saveEvents, `"saveSession"`: &o.saveSession, `"saveProfile"`: &o.saveProfile,
+	}
+	_, err := e.object(func(name []byte) (err error) {
+		field := fields[string(name)]
+		if field == nil || e.dec.PeekKind() == 'n' {
 			return e.skip()
 		}
-		async, err = e.flag(&e.faults, "options.async")
+		*field, err = e.flag(&e.faults, "options."+unquote(name))
 		return err
 	})
-	return async, err
+	return err
 }
 
 func isTrue(s string) bool {
@@ -123,6 +144,8 @@ func (b *batch) tracardiEvent(e *event, text []byte) (int, error) {
 			e.Context, err = p.raw(e, "context")
 		case `"tags"`:
 			err = p.tags(e, "tags")
+		case `"options"`:
+			err = p.tracardiEventOptions(e)
 		default:
 			err = p.skip()
 		}
@@ -141,6 +164,19 @@ func (b *batch) tracardiEvent(e *event, text []byte) (int, error) {
 		e.fail(fieldProblem(codeInvalid, "type", "an event needs a type"))
 	}
 	return p.offset(), nil
+}
+
+// tracardiEventOptions reads whether an event is kept, by either of its names.
+func (p *parser) tracardiEventOptions(e *event) error {
+	_, err := p.object(func(name []byte) error {
+		if n := string(name); n != `"save"` && n != `"saveEvent"` || p.dec.PeekKind() == 'n' {
+			return p.skip()
+		}
+		save, err := p.flag(e, "options."+unquote(name))
+		e.Transient = !save
+		return err
+	})
+	return err
 }
 
 // tracardiTime reads {"insert":"…","create":"…"}; either back-dates the event.
@@ -166,20 +202,18 @@ func (p *parser) tracardiTime(e *event) (inserted, created time.Time, err error)
 	return inserted, created, err
 }
 
-// source takes a header that is no write key for nothing: Tracardi's clients
+// announced takes a header that is no write key for nothing: Tracardi's clients
 // may send tokens of their own there.
-func (tracardiDialect) source(rules *rules, header, body string) (*config.Source, *refusal) {
-	if body != "" {
-		return rules.keylessSource(body)
-	}
-	source, refused := rules.sourceOf(header)
-	if refused != nil && header != "" {
-		return nil, nil
-	}
-	return source, refused
+func (tracardiDialect) announced(r *request, rules *rules) (*config.Source, *refusal) {
+	source, _ := rules.sourceOf(headerKey(r.Header))
+	return source, nil
 }
 
-func (tracardiDialect) until(b *batch, _ url.Values) (stage, *refusal) {
+func (tracardiDialect) named(_ *request, rules *rules, key string) (*config.Source, *refusal) {
+	return rules.keylessSource(key)
+}
+
+func (tracardiDialect) until(b *batch, _ *request) (stage, *refusal) {
 	if b.async {
 		return stored, nil
 	}
@@ -192,7 +226,7 @@ func (tracardiDialect) until(b *batch, _ url.Values) (stage, *refusal) {
 //
 // with status 226 where there are errors, and null where there were no events.
 // The response is what the flows answered, merged.
-func (tracardiDialect) reply(g *Gateway, w http.ResponseWriter, _ *http.Request, b *batch, form replyForm) {
+func (tracardiDialect) reply(g *Gateway, w http.ResponseWriter, _ *request, b *batch, form replyForm) {
 	w.Header().Set("X-Process-Time", strconv.FormatFloat(g.now().Sub(b.received).Seconds(), 'f', 4, 64))
 	if len(b.events) == 0 {
 		writeJSON(w, http.StatusOK, []byte("null"))
@@ -224,6 +258,9 @@ func (tracardiDialect) reply(g *Gateway, w http.ResponseWriter, _ *http.Request,
 			session = visit
 		}
 	}
+	if b.profileKept {
+		warnings = append(warnings, "options.saveProfile is not known here: what the events change in the profile is kept")
+	}
 	if form.late {
 		warnings = append(warnings, "the events are stored, but not all of them, and their flows, were done in time")
 	}
@@ -236,7 +273,11 @@ func (tracardiDialect) reply(g *Gateway, w http.ResponseWriter, _ *http.Request,
 	b.out = append(b.out, `,"ux":[],"response":`...)
 	b.out = sdk.AppendValue(b.out, tracardiResponse(b.events))
 	b.out = append(b.out, `,"profile":`...)
-	b.out = appendIDOrNull(b.out, profile)
+	if document, ok := form.profile[profile]; ok {
+		b.out = append(b.out, document...)
+	} else {
+		b.out = appendIDOrNull(b.out, profile)
+	}
 	b.out = append(b.out, `,"session":`...)
 	b.out = appendIDOrNull(b.out, session)
 	b.out = append(b.out, `,"errors":`...)

@@ -90,6 +90,9 @@ func TestTrackReplies(t *testing.T) {
 		"late":           {"/track", `{"source":{"id":"shop-key"},"events":[{"type":"unanswered"}]}`, "", 200, `"warnings":["the events are stored, but`},
 		"async":          {"/track", `{"source":{"id":"shop-key"},"session":{"id":"s"},"events":[{"type":"unanswered"}],"options":{"async":true}}`, "", 200, `"profile":{"id":"` + f.bus.DerivedProfile("session", "s", 0) + `"},"session":{"id":"s"},"errors":[],"warnings":[]`},
 		"profile_less":   {"/track", `{"source":{"id":"shop-key"},"session":{"id":"s"},"events":[{"type":"x"}],"profile_less":true}`, "", 200, `"profile":null,"session":{"id":"s"}`},
+		"reserved":       {"/track", `{"source":{"id":"@internal"},"events":[{"type":"x"}]}`, "shop-key", 401, "reserved"},
+		"saveProfile":    {"/track", `{"source":{"id":"shop-key"},"events":[{"type":"x"}],"options":{"saveProfile":false}}`, "", 200, `"warnings":["options.saveProfile is not known here`},
+		"wrong option":   {"/track", `{"source":{"id":"shop-key"},"events":[{"type":"x"}],"options":{"saveEvents":"no"}}`, "", 422, "options.saveEvents: want true or false"},
 		"in the query":   {"/track?profile_less=true", `{"source":{"id":"shop-key"},"session":{"id":"s"},"events":[{"type":"x"}]}`, "", 200, `"profile":null,"session":{"id":"s"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -102,6 +105,53 @@ func TestTrackReplies(t *testing.T) {
 				t.Errorf("%d %s, want %d %s", a.status, a.text, c.status, c.contains)
 			}
 		})
+	}
+}
+
+// What a payload does not want to be kept takes its effect and is marked.
+func TestTrackOptions(t *testing.T) {
+	for options, want := range map[string]string{
+		`{}`:                                     "--,e-,--",
+		`null`:                                   "--,e-,--",
+		`{"saveEvents":null,"saveSession":true}`: "--,e-,--",
+		`{"saveEvents":false}`:                   "e-,e-,e-",
+		`{"saveSession":false}`:                  "-s,es,-s",
+		`{"saveEvents":false,"saveSession":false}`: "es,es,es",
+	} {
+		b := newBatch(testNow, &testLimits)
+		body := `{"options":` + options + `,"events":[{"type":"a"},{"type":"b","options":{"save":false}},{"type":"c","options":{"saveEvent":true}}]}`
+		if refused := (tracardiDialect{}).parse(b, bodyOf(body), newRules(testSet(t)), &testLimits); refused != nil {
+			t.Fatal(refused.message)
+		}
+		var got []string
+		for i := range b.events {
+			marks := []byte("--")
+			if b.events[i].Transient {
+				marks[0] = 'e'
+			}
+			if b.events[i].TransientSession {
+				marks[1] = 's'
+			}
+			got = append(got, string(marks))
+		}
+		if strings.Join(got, ",") != want {
+			t.Errorf("%s: %v, want %s", options, got, want)
+		}
+	}
+}
+
+// The document of a profile is told to whom it may be told.
+func TestTrackOptionProfile(t *testing.T) {
+	f := newFixture(t, nil)
+	f.fold(t, applied)
+	f.exist(t, "p-known")
+	for key, want := range map[string]bool{"shop-key": true, "web-key": false} {
+		a := f.send(t, "POST", "/track", `{"source":{"id":"`+key+`"},"profile":{"id":"p-known"},"events":[{"type":"x"}],"options":{"profile":true}}`)
+		profile, _ := a.body["profile"].(map[string]any)
+		_, whole := profile["identities"]
+		if a.status != 200 || profile["id"] != "p-known" || whole != want {
+			t.Errorf("%s: %d %s", key, a.status, a.text)
+		}
 	}
 }
 

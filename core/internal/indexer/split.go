@@ -3,6 +3,7 @@ package indexer
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -24,15 +25,24 @@ func newSplitter() *splitter {
 }
 
 // event splits a message of EVENTS: into the event, its session and the session
-// that it ended. The documents' bodies are parts of text.
+// that it ended, but for those that are transient. The documents' bodies are
+// parts of text.
 func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, error) {
 	first := len(docs)
+	var hasEvent bool
+	var transient [2]bool // the event, the sessions
 	err := s.members(text, func(name string) error {
 		kind := store.Sessions
 		switch name {
 		case "event":
-			kind = store.Events
+			kind, hasEvent = store.Events, true
 		case "session", "ended":
+		case "transient":
+			transient[0] = true
+			return s.decoder.SkipValue()
+		case "transient_session":
+			transient[1] = true
+			return s.decoder.SkipValue()
 		default:
 			return s.decoder.SkipValue()
 		}
@@ -46,10 +56,13 @@ func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, 
 	if err != nil {
 		return docs[:first], fmt.Errorf("split event: %w", err)
 	}
-	if len(docs) == first || docs[first].Kind != store.Events {
+	if !hasEvent || docs[first].Kind != store.Events {
 		return docs[:first], fmt.Errorf("split event: %w: it has no event", record.ErrMalformed)
 	}
-	return docs, nil
+	kept := slices.DeleteFunc(docs[first:], func(doc store.Document) bool {
+		return doc.Kind == store.Events && transient[0] || doc.Kind == store.Sessions && transient[1]
+	})
+	return docs[:first+len(kept)], nil
 }
 
 // document takes the profile out of a message of PROFILES. live is false where

@@ -206,3 +206,30 @@ func BenchmarkSplitEvent(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)*2/b.Elapsed().Seconds(), "docs/s")
 }
+
+// What is transient does not get into the store, and is a message like any other
+// for those who count them.
+func TestTransientEvents(t *testing.T) {
+	for name, c := range map[string]struct {
+		event, session bool
+		want           string
+	}{
+		"both kept":   {false, false, "events sessions sessions"},
+		"the event":   {true, false, "sessions sessions"},
+		"the session": {false, true, "events"},
+		"both":        {true, true, ""},
+	} {
+		p := record.ProcessedEvent{
+			Event: sdk.Event{ID: "e", Type: "x", Source: "shop", Valid: true}, Session: &sdk.Session{ID: "s", Profile: "p", Revision: 1}, Ended: &sdk.Session{ID: "t", Profile: "p", Revision: 1},
+			Transient: c.event, TransientSession: c.session,
+		}
+		docs, err := newSplitter().event(p.AppendJSON(nil), []store.Document{{Kind: store.Profiles}})
+		var got []string
+		for _, doc := range docs[1:] {
+			got = append(got, string(doc.Kind))
+		}
+		if err != nil || strings.Join(got, " ") != c.want {
+			t.Errorf("%s: %v, %v, want %s", name, got, err, c.want)
+		}
+	}
+}

@@ -182,7 +182,8 @@ func copyOperand(rule *config.CopyRule, vars *condition.Vars) (any, error) {
 
 // processed is what EVENTS carries of the event.
 func (a *application) processed() *record.ProcessedEvent {
-	out := &record.ProcessedEvent{Event: a.event, Config: a.rules.set.Revision(), Changes: a.changes, Ended: a.ended}
+	out := &record.ProcessedEvent{Event: a.event, Config: a.rules.set.Revision(), Changes: a.changes, Ended: a.ended,
+		Transient: a.source.Transient, TransientSession: a.source.TransientSession}
 	if a.event.Profile != "" {
 		out.Revision = a.doc.Profile.Revision
 		if a.event.Session != "" {

@@ -92,12 +92,17 @@ type Event struct {
 	Profile string
 	// ProfileLess is true where the event is about nobody on purpose.
 	ProfileLess bool
-	Time        time.Time
-	IDs         []Identifier
-	Properties  []byte // JSON object, or empty
-	Traits      []byte // JSON object, or empty
-	Context     []byte // JSON object, or empty
-	Tags        []string
+	// Transient is true where the event takes its effect and is not to be found
+	// afterwards: the query store does not get it.
+	Transient bool
+	// TransientSession is the same of what the event says about its session.
+	TransientSession bool
+	Time             time.Time
+	IDs              []Identifier
+	Properties       []byte // JSON object, or empty
+	Traits           []byte // JSON object, or empty
+	Context          []byte // JSON object, or empty
+	Tags             []string
 }
 
 // An Identifier is one value that identifies a person, such as an e-mail
@@ -122,10 +127,12 @@ func Moves(kind string) bool { return kind == KindAnonymous || kind == KindSessi
 const (
 	commandVersion = 1
 
-	flagSettled     = 1 << 0
-	flagProfileLess = 1 << 1
-	flagFlows       = 1 << 2
-	flagPatient     = 1 << 3
+	flagSettled          = 1 << 0
+	flagProfileLess      = 1 << 1
+	flagFlows            = 1 << 2
+	flagPatient          = 1 << 3
+	flagTransient        = 1 << 4
+	flagTransientSession = 1 << 5
 )
 
 // AppendCommand appends one command. A message of INGEST is one or more of
@@ -138,6 +145,12 @@ func AppendCommand(dst []byte, c *Command) []byte {
 	}
 	if c.Event != nil && c.Event.ProfileLess {
 		flags |= flagProfileLess
+	}
+	if c.Event != nil && c.Event.Transient {
+		flags |= flagTransient
+	}
+	if c.Event != nil && c.Event.TransientSession {
+		flags |= flagTransientSession
 	}
 	if c.Flows {
 		flags |= flagFlows
@@ -258,6 +271,8 @@ func (r *reader) command(c *Command) {
 	case KindEvent:
 		c.Event = r.event()
 		c.Event.ProfileLess = flags&flagProfileLess != 0
+		c.Event.Transient = flags&flagTransient != 0
+		c.Event.TransientSession = flags&flagTransientSession != 0
 	case KindConfig:
 		c.Revision = r.uvarint()
 	case KindPatch, KindSegment, KindMerge, KindAbsorb, KindResume, KindErase:

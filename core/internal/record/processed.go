@@ -32,6 +32,9 @@ type ProcessedEvent struct {
 	Session  *sdk.Session
 	Ended    *sdk.Session
 	Changes  map[string]any
+	// Transient and TransientSession keep the event and the sessions out of the
+	// query store.
+	Transient, TransientSession bool
 }
 
 // AppendJSON appends the payload.
@@ -44,6 +47,12 @@ func (p *ProcessedEvent) AppendJSON(dst []byte) []byte {
 	}
 	dst = append(dst, `,"config":`...)
 	dst = sdk.AppendValue(dst, p.Config)
+	if p.Transient {
+		dst = append(dst, `,"transient":true`...)
+	}
+	if p.TransientSession {
+		dst = append(dst, `,"transient_session":true`...)
+	}
 	if p.Session != nil {
 		dst = append(dst, `,"session":`...)
 		dst = p.Session.AppendJSON(dst)
