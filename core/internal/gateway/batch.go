@@ -60,7 +60,8 @@ type batch struct {
 	// key is the write key that the body named, empty where it named none.
 	key    string
 	async  bool // the body says that its sender does not wait
-	shared int  // bytes that were added to events because they share them
+	sender sender
+	shared int // bytes that were added to events because they share them
 	commit commit
 	// keep is true where the bus may still read what it was given, so that
 	// the room is not used again.
@@ -92,7 +93,7 @@ func (b *batch) release() {
 	}
 	clear(b.events[:cap(b.events)])
 	b.events, b.arena, b.body, b.out = b.events[:0], b.arena[:0], b.body[:0], b.out[:0]
-	b.key, b.async, b.shared = "", false, 0
+	b.key, b.async, b.shared, b.sender = "", false, 0, sender{}
 	clear(b.renewals)
 	b.renewals = b.renewals[:0]
 	b.commit.reset()

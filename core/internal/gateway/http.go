@@ -68,6 +68,7 @@ func ingest(d dialect) func(g *Gateway, w http.ResponseWriter, r *http.Request) 
 		defer g.gate.leave()
 		began := g.now()
 		b := newBatch(began, &g.limits)
+		b.sender = g.sender(r)
 		defer b.release()
 		lease := lease{budget: &g.bodies}
 		defer lease.end()
