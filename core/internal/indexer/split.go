@@ -24,15 +24,19 @@ func newSplitter() *splitter {
 }
 
 // event splits a message of EVENTS: into the event, its session and the session
-// that it ended. The documents' bodies are parts of text.
+// that it ended. The documents' bodies are parts of text. An ephemeral event has none.
 func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, error) {
-	first := len(docs)
+	first, ephemeral := len(docs), false
 	err := s.members(text, func(name string) error {
 		kind := store.Sessions
 		switch name {
 		case "event":
 			kind = store.Events
 		case "session", "ended":
+		case "ephemeral":
+			value, err := s.decoder.ReadValue()
+			ephemeral = value.Kind() == 't'
+			return err
 		default:
 			return s.decoder.SkipValue()
 		}
@@ -48,6 +52,9 @@ func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, 
 	}
 	if len(docs) == first || docs[first].Kind != store.Events {
 		return docs[:first], fmt.Errorf("split event: %w: it has no event", record.ErrMalformed)
+	}
+	if ephemeral {
+		return docs[:first], nil
 	}
 	return docs, nil
 }

@@ -19,12 +19,13 @@ type Processed struct {
 
 // A ProcessedEvent is the payload of a message of EVENTS: a JSON object
 //
-//	{"event":{…},"revision":7,"config":3,"session":{…},"ended":{…},"changes":{"traits.vip":true}}
+//	{"event":{…},"revision":7,"config":3,"ephemeral":true,"session":{…},"ended":{…},"changes":{"traits.vip":true}}
 //
 // where revision is the profile's after the event (absent for an event about
-// nobody), config the configuration that the event was processed by, session
-// the session after the event, ended the session that the event ended, and
-// changes what the event changed in the profile, by path.
+// nobody), config the configuration that the event was processed by, ephemeral
+// (absent where it is not) that the event is not to be queried, session the
+// session after the event, ended the session that the event ended, and changes
+// what the event changed in the profile, by path.
 type ProcessedEvent struct {
 	Event    sdk.Event
 	Revision uint64
@@ -32,6 +33,8 @@ type ProcessedEvent struct {
 	Session  *sdk.Session
 	Ended    *sdk.Session
 	Changes  map[string]any
+	// Ephemeral is true for an event that the query store does not take in.
+	Ephemeral bool
 }
 
 // AppendJSON appends the payload.
@@ -44,6 +47,9 @@ func (p *ProcessedEvent) AppendJSON(dst []byte) []byte {
 	}
 	dst = append(dst, `,"config":`...)
 	dst = sdk.AppendValue(dst, p.Config)
+	if p.Ephemeral {
+		dst = append(dst, `,"ephemeral":true`...)
+	}
 	if p.Session != nil {
 		dst = append(dst, `,"session":`...)
 		dst = p.Session.AppendJSON(dst)
