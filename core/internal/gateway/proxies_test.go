@@ -19,6 +19,28 @@ func networks(t testing.TB, list ...string) []netip.Prefix {
 	return found
 }
 
+// FuzzClient holds that whatever a client writes in front of what the nearest
+// proxy says is never believed.
+func FuzzClient(f *testing.F) {
+	f.Add("198.51.100.1, 10.0.0.1", false)
+	f.Add(`for="[2001:db8::1]:80`, true)
+	f.Add("\",;=[]", true)
+	found := networks(f, "10.0.0.0/8")
+	f.Fuzz(func(t *testing.T, written string, rfc bool) {
+		p, name, own := Proxies{Networks: found, Header: "x-forwarded-for"}, "X-Forwarded-For", "203.0.113.7"
+		if rfc {
+			p.Header, name, own = "forwarded", "Forwarded", "for=203.0.113.7"
+		}
+		for _, lines := range [][]string{{written + ", " + own}, {written, own}} {
+			r := &http.Request{RemoteAddr: "10.0.0.1:1", Header: http.Header{name: lines}}
+			if got := p.client(r); got.String() != "203.0.113.7" {
+				t.Errorf("%q: %s", lines, got)
+			}
+		}
+		p.client(&http.Request{RemoteAddr: "10.0.0.1:1", Header: http.Header{name: {written}}})
+	})
+}
+
 func TestClientBehindProxies(t *testing.T) {
 	trusted := Proxies{Networks: networks(t, "10.0.0.0/8", "127.0.0.1", "2001:db8:ffff::/48"), Header: "x-forwarded-for"}
 	rfc := Proxies{Networks: trusted.Networks, Header: "forwarded"}
