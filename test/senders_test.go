@@ -90,7 +90,7 @@ func TestSendersAreDescribed(t *testing.T) {
 	send("web-key", safari, `{"type":"page-view","ids":{"user":"ann"},"session":"s1","context":{"page":{"url":"https://shop.example/?utm_source=news","referrer":"https://www.google.no/"}}}`)
 	for filter, documents := range map[string]string{
 		`event.context.ip == "203.0.113.0"`:                                                                                        "events",
-		`"nb-NO" in event.context.languages && event.context.referrer.kind == "search"`:                                         "events",
+		`"nb-NO" in event.context.languages && event.context.referrer.kind == "search"`:                                            "events",
 		`event.context.geo.city == "Oslo" && event.context.utm.source == "news"`:                                                   "events",
 		`session.device.model == "iPhone" && session.os.name == "iOS" && session.app.name == "Safari" && session.app.bot == false`: "sessions",
 		`session.geo.country == "NO" && session.geo.timezone == "Europe/Oslo" && session.utm.source == "news"`:                     "sessions",

@@ -26,8 +26,8 @@ func TestDefaults(t *testing.T) {
 	want := Config{
 		HTTP:       HTTP{Addr: "127.0.0.1:8080", TrustedProxies: []string{"127.0.0.0/8", "::1/128"}, ForwardedHeader: "x-forwarded-for"},
 		Durability: "fsync",
-		Bus:     Bus{Listen: "127.0.0.1:0", Replicas: 1, EventsMaxAge: Duration(30 * 24 * time.Hour)},
-		Plugins: Plugins{Memory: 512 << 20},
+		Bus:        Bus{Listen: "127.0.0.1:0", Replicas: 1, EventsMaxAge: Duration(30 * 24 * time.Hour)},
+		Plugins:    Plugins{Memory: 512 << 20},
 		Limits: Limits{
 			Event: 32 << 10, Request: 500 << 10, Inflated: 5 << 20, Events: 1000, Nesting: 64,
 		},

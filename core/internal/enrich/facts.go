@@ -18,9 +18,8 @@ type facts struct {
 	has      struct{ ip, device, os, app, utm, referrer, geo bool }
 }
 
+// The longest texts that are looked at, in bytes; a real one is shorter.
 const (
-	// MaxAgent, MaxLanguages and the others are the longest texts that are looked
-	// at, in bytes: a real one is shorter.
 	MaxAgent     = 512
 	MaxLanguages = 256
 	maxAddress   = 64
