@@ -18,6 +18,7 @@ import (
 	"github.com/tributary-bus/tributary/core/internal/admin"
 	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/config"
+	"github.com/tributary-bus/tributary/core/internal/enrich"
 	"github.com/tributary-bus/tributary/core/internal/flow"
 	"github.com/tributary-bus/tributary/core/internal/gateway"
 	"github.com/tributary-bus/tributary/core/internal/importer"
@@ -36,6 +37,7 @@ type server struct {
 	log     *slog.Logger
 	started time.Time
 	token   string
+	places  *enrich.Places // nil: no GeoIP file
 
 	bus       *bus.Bus
 	resources *resources.Registry
@@ -77,6 +79,11 @@ func (s *server) start(ctx context.Context) error {
 		return err
 	}
 	var err error
+	if file := s.config.GeoIP.File; file != "" {
+		if s.places, err = enrich.OpenPlaces(file, s.log, time.Now); err != nil {
+			return err
+		}
+	}
 	if s.token, err = admin.Token(s.config.Data, string(s.config.Admin.Token)); err != nil {
 		return err
 	}
@@ -142,7 +149,7 @@ func (s *server) openProcessor(ctx context.Context) (err error) {
 	s.processor, err = processor.New(ctx, processor.Options{
 		Bus: s.bus, Resources: s.resources, Dir: s.config.Data, Sole: len(s.config.Bus.URLs) == 0,
 		EventsMaxAge: time.Duration(s.config.Bus.EventsMaxAge), Log: s.log,
-		Learn: s.learn,
+		Enrich: enrich.New(s.places), Learn: s.learn,
 	})
 	if err != nil {
 		return err
@@ -219,9 +226,14 @@ func (s *server) routes(withAdmin bool) http.Handler {
 
 func (s *server) openGateway() (err error) {
 	l := &s.config.Limits
+	networks, err := s.config.HTTP.Proxies()
+	if err != nil {
+		return fmt.Errorf("http.trusted_proxies: %w", err)
+	}
 	s.gateway, err = gateway.New(gateway.Options{
 		Bus: s.bus, Resources: s.resources, Seen: seen(s.processor.Seen), Indexed: s.indexed,
 		Live: live.New(s.bus, s.log), Authorise: func(token string) bool { return s.admin.Admits(token) },
+		Proxies: gateway.Proxies{Networks: networks, Header: s.config.HTTP.ForwardedHeader},
 		Limits: gateway.Limits{
 			Event: int(l.Event), Request: int(l.Request), Inflated: int(l.Inflated), Events: l.Events, Nesting: l.Nesting,
 		},

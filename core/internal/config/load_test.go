@@ -24,9 +24,10 @@ func file(t *testing.T, text string) string {
 func TestDefaults(t *testing.T) {
 	c := Default()
 	want := Config{
-		HTTP: HTTP{Addr: "127.0.0.1:8080"}, Durability: "fsync",
-		Bus:     Bus{Listen: "127.0.0.1:0", Replicas: 1, EventsMaxAge: Duration(30 * 24 * time.Hour)},
-		Plugins: Plugins{Memory: 512 << 20},
+		HTTP:       HTTP{Addr: "127.0.0.1:8080", TrustedProxies: []string{"127.0.0.0/8", "::1/128"}, ForwardedHeader: "x-forwarded-for"},
+		Durability: "fsync",
+		Bus:        Bus{Listen: "127.0.0.1:0", Replicas: 1, EventsMaxAge: Duration(30 * 24 * time.Hour)},
+		Plugins:    Plugins{Memory: 512 << 20},
 		Limits: Limits{
 			Event: 32 << 10, Request: 500 << 10, Inflated: 5 << 20, Events: 1000, Nesting: 64,
 		},
@@ -91,7 +92,7 @@ func TestLoadNamesWhatIsWrong(t *testing.T) {
 	}{
 		{name: "unknown key", file: "http:\n  adr: x\n", want: `FILE:2: http.adr: unknown setting; did you mean "http.addr"?`},
 		{name: "unknown section", file: "\nhtpp: {addr: x}\n", want: "FILE:2: htpp: unknown setting; want one of data, http.addr"},
-		{name: "unknown below", file: "http: {port: 80}\n", want: "FILE:1: http.port: unknown setting; want one of http.addr, http.admin, http.tls.cert, http.tls.key"},
+		{name: "unknown below", file: "http: {port: 80}\n", want: "FILE:1: http.port: unknown setting; want one of http.addr, http.admin, http.tls.cert, http.tls.key, http.trusted_proxies, http.forwarded_header"},
 		{name: "twice", file: "data: a\ndata: b\n", want: `FILE:2: field "data" is written twice, first on line 1; remove one of them`},
 		{name: "twice in two ways", file: "http: {addr: a}\nhttp.addr: b\n", want: "FILE:2: http.addr: is set twice, first on line 1; remove one of them"},
 		{name: "syntax", file: "a: b: c\n", want: "FILE:1: not YAML: mapping values are not allowed in this context"},

@@ -90,7 +90,10 @@ func TestSetFindsSources(t *testing.T) {
 		}
 	}
 	till, ok := s.Source("till")
-	want := &Source{"till", "Till", []string{"a", "b"}, []string{"https://shop.example"}, Rate{1200, time.Minute}, true, true, true}
+	want := &Source{
+		ID: "till", Name: "Till", Keys: []string{"a", "b"}, Origins: []string{"https://shop.example"}, Rate: Rate{1200, time.Minute},
+		Trusted: true, Disabled: true, Keyless: true, Bots: BotsAllow, IP: IPKeep,
+	}
 	if !ok || !reflect.DeepEqual(till, want) || till.Rate.PerSecond() != 20 {
 		t.Errorf("got  %+v\nwant %+v", till, want)
 	}

@@ -18,6 +18,7 @@ import (
 type Config struct {
 	Data       string  `key:"data" doc:"Directory that holds everything: streams, query store, keys, tokens. One process at a time uses it. Empty: ~/.tributary."`
 	HTTP       HTTP    `key:"http"`
+	GeoIP      GeoIP   `key:"geoip"`
 	Admin      Admin   `key:"admin"`
 	Durability string  `key:"durability" default:"fsync" choices:"fsync,process" doc:"What an accepted event survives: fsync, a power cut; process, the end of the process. With an external NATS its own policy holds."`
 	Bus        Bus     `key:"bus"`
@@ -29,9 +30,36 @@ type Config struct {
 
 // HTTP is where the product listens.
 type HTTP struct {
-	Addr  string `key:"addr" default:"127.0.0.1:8080" doc:"Address of the HTTP and WebSocket listener."`
-	Admin string `key:"admin" doc:"Address of its own for the admin API and /metrics. Empty: the same listener, but only where that is a loopback address."`
-	TLS   TLS    `key:"tls"`
+	Addr            string   `key:"addr" default:"127.0.0.1:8080" doc:"Address of the HTTP and WebSocket listener."`
+	Admin           string   `key:"admin" doc:"Address of its own for the admin API and /metrics. Empty: the same listener, but only where that is a loopback address."`
+	TLS             TLS      `key:"tls"`
+	TrustedProxies  []string `key:"trusted_proxies" default:"127.0.0.0/8,::1/128" doc:"Addresses and networks (CIDR) of proxies that are believed when they say whom they ask for. Empty: none."`
+	ForwardedHeader string   `key:"forwarded_header" default:"x-forwarded-for" choices:"x-forwarded-for,forwarded" doc:"The header in which the trusted proxies say so. The other one is never read: whoever sends may have written it."`
+}
+
+// GeoIP is where addresses are looked up.
+type GeoIP struct {
+	File string `key:"file" doc:"Database that tells the place of an address, MaxMind's format (.mmdb), such as GeoLite2-City. It is held in memory and read again when it changes. Empty: events are told no place."`
+}
+
+// Proxies are the networks of the trusted proxies. The error names the one that
+// is none.
+func (h *HTTP) Proxies() ([]netip.Prefix, error) {
+	list := make([]netip.Prefix, 0, len(h.TrustedProxies))
+	for _, text := range h.TrustedProxies {
+		network, err := netip.ParsePrefix(text)
+		if address, err2 := netip.ParseAddr(text); err2 == nil && address.Zone() == "" {
+			network, err = netip.PrefixFrom(address, address.BitLen()), nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%q is neither an address nor a network; want such as 10.0.0.7 or 10.0.0.0/8", text)
+		}
+		if network.Addr().Is4In6() {
+			return nil, fmt.Errorf("%q is an IPv4 address written as IPv6; write it as IPv4", text)
+		}
+		list = append(list, network.Masked())
+	}
+	return list, nil
 }
 
 // TLS is a certificate and its key; both or neither.
@@ -144,6 +172,9 @@ func (c *Config) validate(s *settings) {
 		s.fail("http.tls.key", "missing; a certificate needs its key")
 	case c.HTTP.TLS.Cert == "" && c.HTTP.TLS.Key != "":
 		s.fail("http.tls.cert", "missing; a key needs its certificate")
+	}
+	if _, err := c.HTTP.Proxies(); err != nil {
+		s.fail("http.trusted_proxies", "%v", err)
 	}
 	if c.Limits.Inflated < c.Limits.Request {
 		s.fail("limits.inflated", "%s is less than limits.request, which is %s", c.Limits.Inflated, c.Limits.Request)

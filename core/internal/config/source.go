@@ -3,10 +3,10 @@ package config
 import (
 	"fmt"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // A Source is who sends events: a web shop, an app, a queue.
@@ -14,20 +14,88 @@ type Source struct {
 	ID, Name string
 	// Keys are the write keys.
 	Keys []string
-	// Origins are the web pages that may send from a browser; empty: all.
+	// Origins are the web pages that may send from a browser; empty: all. One
+	// such as https://*.shop.example is every host below shop.example.
 	Origins []string
-	Rate    Rate
+	// Types are the types of event that the source may send, or with a * at the
+	// end how those begin; empty: all.
+	Types []string
+	Rate  Rate
 	// Trusted sources keep their keys secret and may read profiles back.
 	Trusted bool
 	// Disabled sources are refused like unknown ones.
 	Disabled bool
 	// Keyless sources may be named by id where a dialect asks for a key.
 	Keyless bool
+	// Ephemeral sources change profiles and start flows, but nobody can query
+	// their events, and these belong to no session.
+	Ephemeral bool
+	// Bots says what becomes of events that a robot sends: [BotsAllow],
+	// [BotsMark] or [BotsRefuse].
+	Bots string
+	// IP says what is kept of a sender's address: [IPKeep], [IPTruncate] or
+	// [IPDrop].
+	IP string
+	// Plain sources have their events stored as they were sent: nothing is
+	// added about who sends them.
+	Plain bool
 }
+
+// What becomes of events that a robot sends, by its user agent.
+const (
+	BotsAllow  = "allow"
+	BotsMark   = "mark"   // they get the tag bot
+	BotsRefuse = "refuse" // they are invalid
+)
+
+// What is kept of an address. A truncated one names a network: an IPv4 address
+// without its last 8 bits, an IPv6 address without its last 80.
+const (
+	IPKeep     = "keep"
+	IPTruncate = "truncate"
+	IPDrop     = "drop"
+)
 
 // Allows tells whether a page of this origin may send to the source.
 func (s *Source) Allows(origin string) bool {
-	return len(s.Origins) == 0 || slices.Contains(s.Origins, strings.ToLower(origin))
+	if len(s.Origins) == 0 {
+		return true
+	}
+	origin = strings.ToLower(origin)
+	for _, allowed := range s.Origins {
+		before, after, wildcard := strings.Cut(allowed, "*")
+		if !wildcard && allowed == origin {
+			return true
+		}
+		if wildcard && len(origin) > len(before)+len(after) && strings.HasPrefix(origin, before) && strings.HasSuffix(origin, after) &&
+			isHostName(origin[len(before):len(origin)-len(after)]) {
+			return true
+		}
+	}
+	return false
+}
+
+// isHostName tells whether s is labels of a host name and nothing else.
+func isHostName(s string) bool {
+	for _, label := range strings.Split(s, ".") {
+		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// Sends tells whether the source may send events of a type.
+func (s *Source) Sends(eventType string) bool {
+	if len(s.Types) == 0 {
+		return true
+	}
+	for _, allowed := range s.Types {
+		if prefix, ok := strings.CutSuffix(allowed, "*"); ok && strings.HasPrefix(eventType, prefix) || allowed == eventType {
+			return true
+		}
+	}
+	return false
 }
 
 // A Rate is how many events a source may send in a span of time; the zero
@@ -61,8 +129,12 @@ func ParseRate(s string) (Rate, error) {
 func compileSource(f *form, id string) any {
 	s := &Source{
 		ID: id, Name: f.text("name"), Keys: f.texts("keys"),
-		Trusted: f.flag("trusted"), Disabled: f.flag("disabled"), Keyless: f.flag("keyless"),
+		Trusted: f.flag("trusted"), Disabled: f.flag("disabled"), Keyless: f.flag("keyless"), Ephemeral: f.flag("ephemeral"),
+		Bots: f.choice("bots", "choice", []string{BotsAllow, BotsMark, BotsRefuse}),
+		IP:   f.choice("ip", "choice", []string{IPKeep, IPTruncate, IPDrop}),
 	}
+	s.Plain = f.get("enrich") != nil && !f.flag("enrich")
+	s.Types = compileTypes(f)
 	for i, k := range s.Keys {
 		if message := badKey(k); message != "" {
 			f.fail(f.get("keys").items[i], f.item("keys", i), "%s", message)
@@ -70,8 +142,8 @@ func compileSource(f *form, id string) any {
 	}
 	for i, origin := range f.texts("origins") {
 		origin = strings.ToLower(strings.TrimSuffix(origin, "/"))
-		if u, err := url.Parse(origin); err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != origin {
-			f.fail(f.get("origins").items[i], f.item("origins", i), "%q is not an origin; want scheme and host, such as https://shop.example", origin)
+		if !isOrigin(origin) {
+			f.fail(f.get("origins").items[i], f.item("origins", i), "%q is not an origin; want scheme and host, such as https://shop.example or https://*.shop.example", origin)
 		}
 		s.Origins = append(s.Origins, origin)
 	}
@@ -83,6 +155,34 @@ func compileSource(f *form, id string) any {
 	}
 	return s
 }
+
+// isOrigin takes a scheme, a host and perhaps a port, and a * as the first of
+// the host's labels.
+func isOrigin(origin string) bool {
+	plain := origin
+	if scheme, host, ok := strings.Cut(origin, "://*."); ok {
+		plain = scheme + "://" + host
+	}
+	u, err := url.Parse(plain)
+	return err == nil && u.Scheme != "" && u.Hostname() != "" && u.Scheme+"://"+u.Host == plain && !strings.Contains(plain, "*")
+}
+
+func compileTypes(f *form) []string {
+	types := f.texts("types")
+	for i, t := range types {
+		n := f.get("types").items[i]
+		switch prefix := strings.TrimSuffix(t, "*"); {
+		case strings.Contains(prefix, "*"):
+			f.fail(n, f.item("types", i), "%q has a * in the middle; want a type, or how types begin and a * at the end, such as order-*", t)
+		case utf8.RuneCountInString(t) > maxTypeLength:
+			f.fail(n, f.item("types", i), "has %d characters; a type has at most %d", utf8.RuneCountInString(t), maxTypeLength)
+		}
+	}
+	return types
+}
+
+// maxTypeLength is how long a type may be, in characters.
+const maxTypeLength = 128
 
 // badKey never repeats the key: it may be a secret.
 func badKey(k string) string {

@@ -69,6 +69,7 @@ type batch struct {
 	whole bool // the body asks for the profile's document, as far as the source may have it
 	// profileKept is true where the body says that the profile should not change.
 	profileKept bool
+	sender      sender
 	shared      int // bytes that were added to events because they share them
 	commit      commit
 	// keep is true where the bus may still read what it was given, so that
@@ -102,7 +103,7 @@ func (b *batch) release() {
 	}
 	clear(b.events[:cap(b.events)])
 	b.events, b.arena, b.body, b.out = b.events[:0], b.arena[:0], b.body[:0], b.out[:0]
-	b.key, b.shared, b.request = "", 0, request{}
+	b.key, b.shared, b.request, b.sender = "", 0, request{}, sender{}
 	b.async, b.whole, b.profileKept = false, false, false
 	clear(b.renewals)
 	b.renewals = b.renewals[:0]

@@ -56,9 +56,11 @@ type Options struct {
 	Live *live.Live
 	// Authorise tells whether a token may read events. Without it nobody may.
 	Authorise func(token string) bool
-	Limits    Limits
-	Log       *slog.Logger
-	Now       func() time.Time
+	// Proxies are believed when they say whom they ask for. Without it nobody is.
+	Proxies Proxies
+	Limits  Limits
+	Log     *slog.Logger
+	Now     func() time.Time
 }
 
 // A Gateway serves the ingest endpoints.

@@ -67,6 +67,7 @@ func ingest(d dialect) handler {
 	return func(g *Gateway, w http.ResponseWriter, r *http.Request) {
 		began := g.now()
 		b := newBatch(began, &g.limits)
+		b.sender = g.sender(r)
 		defer b.release()
 		b.request.Request = r
 		refused := g.takeIn(d, w, &b.request, b)

@@ -29,6 +29,7 @@ const (
 	codeNotFound     = "not_found"
 	codeMethod       = "method_not_allowed"
 	codeEncoding     = "unsupported_encoding"
+	codeBot          = "bot" // a robot sends, and its source takes nothing of robots
 	codeTooMany      = "too_many_requests"
 	codeUnavailable  = "unavailable" // temporary: the same request may succeed later
 )

@@ -134,22 +134,13 @@ func (p *parser) identifier(e *event, field string, k *kind) error {
 	return err
 }
 
-// happened is the event's time by the server's clock: the client's clock is
-// off by as much as its sentAt is from the time it arrived.
+// happened is the event's time by the server's clock.
 func (c *segmentCall) happened(received time.Time) time.Time {
 	at := c.original
 	if at.IsZero() {
 		at = c.stamp
 	}
-	if at.IsZero() || c.sent.IsZero() {
-		return at
-	}
-	// In milliseconds: a Duration ends after 292 years.
-	at = time.UnixMilli(at.UnixMilli() + received.UnixMilli() - c.sent.UnixMilli()).UTC()
-	if at.Year() < 1 || at.Year() > 9999 {
-		return received
-	}
-	return at
+	return byServerClock(at, c.sent, received)
 }
 
 // appendJSON appends what the client called the event, for its context.

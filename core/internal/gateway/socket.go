@@ -20,6 +20,7 @@ type socket struct {
 	g      *Gateway
 	conn   *websocket.Conn
 	origin string
+	sender sender
 	queue  *live.Queue
 	parser parser
 

@@ -119,6 +119,7 @@ func serveSocket(g *Gateway, w http.ResponseWriter, r *http.Request) {
 	}
 	query := r.URL.Query()
 	s := newSocket(g, conn, r.Header.Get("Origin"))
+	s.sender = g.sender(r)
 	if ok, why := g.sockets.add(s, g.limits.Connections); !ok {
 		_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(why.code, why.reason), time.Now().Add(g.pace.last))
 		_ = conn.Close()

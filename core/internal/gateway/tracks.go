@@ -120,6 +120,7 @@ func (t *tracks) take(list []track, size int) {
 		return
 	}
 	b := newBatch(g.now(), &g.limits)
+	b.sender = s.sender
 	ends := make([]int, 0, len(list)) // where each track's events end
 	parsed := list[:0:0]
 	for _, one := range list {

@@ -129,6 +129,9 @@ func (b *batch) event(it *item) error {
 		named := c.Event.Profile != "" && c.Event.Profile == to
 		d := route(to, e.doc, claims, named, c.Settled, b.derive)
 		for d.forward == "" {
+			if a.ephemeral {
+				d.take = withoutSession(d.take, claims)
+			}
 			again, err := b.take(c, claims, d)
 			if err != nil {
 				return err

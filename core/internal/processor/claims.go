@@ -102,7 +102,9 @@ func (b *batch) take(c *record.Command, claims []claim, d decision) (again bool,
 		b.weight += len(key) + 64
 		cl.holder = c.Profile
 	}
-	b.renewSession(claims, c.Profile)
+	if !b.rules.ephemeral(c.Event) {
+		b.renewSession(claims, c.Profile)
+	}
 	return false, nil
 }
 

@@ -26,6 +26,8 @@ type application struct {
 	eventType *config.EventType
 	changes   map[string]any
 	ended     *sdk.Session
+	// ephemeral is true for an event that is folded and not kept.
+	ephemeral bool
 	problems  []error // rules that failed on this event: counted and logged
 
 	scope   condition.Vars
@@ -38,6 +40,9 @@ func examine(r *rules, doc *record.Document, c *record.Command) *application {
 	a := &application{rules: r, doc: doc, source: c.Event, event: c.Event.Public(c.Received)}
 	if c.Hops > 0 && c.Profile != "" && (doc == nil || doc.Session == nil || doc.Session.ID != a.event.Session) {
 		a.event.Session = "" // what a flow sends opens no session and goes back to none
+	}
+	if a.ephemeral = r.ephemeral(c.Event); a.ephemeral {
+		a.event.Session = ""
 	}
 	t, err := r.of(&a.event, a.vars())
 	if err != nil {
@@ -183,7 +188,7 @@ func copyOperand(rule *config.CopyRule, vars *condition.Vars) (any, error) {
 // processed is what EVENTS carries of the event.
 func (a *application) processed() *record.ProcessedEvent {
 	out := &record.ProcessedEvent{Event: a.event, Config: a.rules.set.Revision(), Changes: a.changes, Ended: a.ended,
-		Transient: a.source.Transient, TransientSession: a.source.TransientSession}
+		Transient: a.source.Transient || a.ephemeral, TransientSession: a.source.TransientSession || a.ephemeral}
 	if a.event.Profile != "" {
 		out.Revision = a.doc.Profile.Revision
 		if a.event.Session != "" {

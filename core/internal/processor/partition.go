@@ -214,6 +214,7 @@ func (p *partition) items(ctx context.Context, messages []bus.IngestMessage) ([]
 			}
 			if it.Event != nil && it.Hops == 0 {
 				it.claims = p.node.claims(it.Event)
+				p.enrich(it.Event)
 			}
 			items = append(items, it)
 		}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/config"
+	"github.com/tributary-bus/tributary/core/internal/enrich"
 	"github.com/tributary-bus/tributary/core/internal/processor/seen"
 	"github.com/tributary-bus/tributary/core/internal/record"
 )
@@ -37,6 +38,9 @@ type Options struct {
 	Sole bool
 	// EventsMaxAge is how long the bus keeps events.
 	EventsMaxAge time.Duration
+	// Enrich adds to events what can be told from them, before they are folded;
+	// nil: nobody does.
+	Enrich *enrich.Enricher
 	// Learn is told who holds an identity key since a commit, for caches; it
 	// must not block. It may be nil.
 	Learn func(key bus.IdentityKey, profile string)

@@ -19,12 +19,14 @@ type Processed struct {
 
 // A ProcessedEvent is the payload of a message of EVENTS: a JSON object
 //
-//	{"event":{…},"revision":7,"config":3,"session":{…},"ended":{…},"changes":{"traits.vip":true}}
+//	{"event":{…},"revision":7,"config":3,"transient":true,"transient_session":true,"session":{…},"ended":{…},"changes":{"traits.vip":true}}
 //
 // where revision is the profile's after the event (absent for an event about
-// nobody), config the configuration that the event was processed by, session
-// the session after the event, ended the session that the event ended, and
-// changes what the event changed in the profile, by path.
+// nobody), config the configuration that the event was processed by, transient and
+// transient_session (absent where they are not) that the event, and its sessions,
+// are not to be queried, session the
+// session after the event, ended the session that the event ended, and changes
+// what the event changed in the profile, by path.
 type ProcessedEvent struct {
 	Event    sdk.Event
 	Revision uint64
