@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/tributary-bus/tributary/core/internal/access"
 	"github.com/tributary-bus/tributary/core/internal/admin"
 	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/config"
@@ -219,15 +220,32 @@ func (s *server) routes(withAdmin bool) http.Handler {
 
 func (s *server) openGateway() (err error) {
 	l := &s.config.Limits
+	readers, err := s.readers()
+	if err != nil {
+		return err
+	}
 	s.gateway, err = gateway.New(gateway.Options{
 		Bus: s.bus, Resources: s.resources, Seen: seen(s.processor.Seen), Indexed: s.indexed,
-		Live: live.New(s.bus, s.log), Authorise: func(token string) bool { return s.admin.Admits(token) },
+		Live: live.New(s.bus, s.log), Readers: readers,
 		Limits: gateway.Limits{
 			Event: int(l.Event), Request: int(l.Request), Inflated: int(l.Inflated), Events: l.Events, Nesting: l.Nesting,
 		},
 		Log: s.log,
 	})
 	return err
+}
+
+// readers know who may read the live channels.
+func (s *server) readers() (*access.Readers, error) {
+	j := &s.config.Auth.JWT
+	keys := make([]string, len(j.Keys))
+	for i, key := range j.Keys {
+		keys[i] = string(key)
+	}
+	return access.New(access.Options{
+		Admin: func(token string) bool { return s.admin.Admits(token) },
+		Keys:  keys, JWKSURL: j.JWKSURL, Issuer: j.Issuer, Audience: j.Audience, Log: s.log,
+	})
 }
 
 func (s *server) openAdmin() {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/tributary-bus/tributary/core/internal/config"
 )
@@ -41,6 +42,9 @@ type dialect interface {
 
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 	route, ok := routes[r.URL.Path]
+	if !ok && strings.HasPrefix(r.URL.Path, ssePrefix) {
+		route, ok = sseRoute, true
+	}
 	if origin := r.Header.Get("Origin"); origin != "" {
 		cors(w.Header(), origin)
 	}

@@ -1,0 +1,148 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/tributary-bus/tributary/core/internal/access"
+	"github.com/tributary-bus/tributary/core/internal/live"
+	"github.com/tributary-bus/tributary/sdk/condition"
+)
+
+// What a connection may read, and what it listens to.
+
+// grantOf returns what a token allows, or why it is refused.
+func (g *Gateway) grantOf(ctx context.Context, token string) (*access.Grant, *refusal) {
+	if g.options.Readers == nil {
+		return nil, refuse(http.StatusUnauthorized, codeUnauthorized, access.ErrUnknown.Error())
+	}
+	grant, err := g.options.Readers.Grant(ctx, token)
+	switch {
+	case errors.Is(err, access.ErrKeys):
+		return nil, unavailable(err.Error())
+	case err != nil:
+		return nil, refuse(http.StatusUnauthorized, codeUnauthorized, err.Error())
+	}
+	return grant, nil
+}
+
+// closingOf is what a connection whose token is refused is closed with.
+func closingOf(r *refusal) closing {
+	if r.temporary() {
+		return closeUnready
+	}
+	return closeUnauthorized
+}
+
+// request checks what a client wants to listen to.
+func (g *Gateway) request(grant *access.Grant, channel, filter string, from *live.Position) (live.Request, *refusal) {
+	r := live.Request{Recover: from}
+	c, err := live.ParseChannel(channel)
+	switch {
+	case grant == nil:
+		return r, refuse(http.StatusForbidden, codeForbidden, "reading needs a token")
+	case err != nil:
+		return r, refuse(http.StatusNotFound, codeNotFound, clipped(channel)+": "+err.Error())
+	case g.options.Live == nil:
+		return r, refuse(http.StatusNotFound, codeNotFound, clipped(channel)+": this process has no live channels")
+	case !grant.Reads(channel):
+		return r, refuse(http.StatusForbidden, codeForbidden, "the token does not cover the channel "+clipped(channel))
+	case filter != "" && !c.Filters():
+		return r, &refusal{status: http.StatusBadRequest, problem: *fieldProblem(codeInvalid, "filter", "a profile is a state and has no filter")}
+	}
+	r.Channel = c
+	if filter == "" {
+		return r, nil
+	}
+	if r.Filter, err = condition.CompileCondition(filter, live.FilterScope); err != nil {
+		return r, &refusal{status: http.StatusBadRequest, problem: *fieldProblem(codeInvalid, "filter", err.Error())}
+	}
+	return r, nil
+}
+
+// listen subscribes a sink.
+func (g *Gateway) listen(ctx context.Context, r live.Request, to live.Sink, begun func(live.Start)) (*live.Subscription, *refusal) {
+	subscription, err := g.options.Live.Subscribe(ctx, r, to, begun)
+	switch {
+	case errors.Is(err, live.ErrNoProfile):
+		return nil, refuse(http.StatusNotFound, codeNotFound, err.Error())
+	case err != nil:
+		return nil, unavailable(err.Error())
+	}
+	return subscription, nil
+}
+
+func (s *socket) granted(token string) (*access.Grant, *refusal) { return s.g.grantOf(s.ctx, token) }
+
+// take makes a token the connection's. Where it ends, the connection does.
+func (s *socket) take(token string) *refusal {
+	grant, refused := s.granted(token)
+	if refused != nil {
+		return refused
+	}
+	s.grant = grant
+	if s.expiry != nil {
+		s.expiry.Stop()
+		s.expiry = nil
+	}
+	if !grant.Expires.IsZero() {
+		s.expiry = time.AfterFunc(grant.Expires.Sub(s.g.now()), func() { s.end(closeExpired) })
+	}
+	return nil
+}
+
+// refresh takes another token in the place of the one before. What that one
+// does not cover is not pushed any more.
+func (s *socket) refresh(c command) {
+	if refused := s.take(c.token); refused != nil {
+		s.refuse(c.id, refused)
+		return
+	}
+	for channel, subscription := range s.subscriptions {
+		if !s.grant.Reads(channel) {
+			subscription.Close()
+			delete(s.subscriptions, channel)
+			s.send(unsubscribedFrame(0, channel))
+		}
+	}
+	s.send(append(frame(c.id, "refreshed", 0), "}}"...))
+}
+
+func (s *socket) subscribe(c command) {
+	r, refused := s.g.request(s.grant, c.channel, c.filter, c.from)
+	switch {
+	case refused != nil:
+	case s.subscriptions[c.channel] != nil:
+		refused = refuse(http.StatusConflict, codeInvalid, "already subscribed to "+c.channel)
+	case len(s.subscriptions) >= maxSubscriptions:
+		refused = refuse(http.StatusConflict, codeInvalid, "a connection may listen to 64 channels at most; unsubscribe, or use another connection")
+	}
+	if refused != nil {
+		s.refuse(c.id, refused)
+		return
+	}
+	subscription, refused := s.g.listen(s.ctx, r, s, func(start live.Start) {
+		s.send(subscribedFrame(c.id, c.channel, start, c.from != nil))
+	})
+	if refused != nil {
+		s.refuse(c.id, refused)
+		return
+	}
+	if s.subscriptions == nil {
+		s.subscriptions = map[string]*live.Subscription{}
+	}
+	s.subscriptions[c.channel] = subscription
+}
+
+func (s *socket) unsubscribe(c command) {
+	subscription := s.subscriptions[c.channel]
+	if subscription == nil {
+		s.refuse(c.id, refuse(http.StatusNotFound, codeNotFound, "not subscribed to "+clipped(c.channel)))
+		return
+	}
+	subscription.Close()
+	delete(s.subscriptions, c.channel)
+	s.send(unsubscribedFrame(c.id, c.channel))
+}
