@@ -8,7 +8,6 @@ import (
 
 	"github.com/tributary-bus/tributary/core/internal/access"
 	"github.com/tributary-bus/tributary/core/internal/live"
-	"github.com/tributary-bus/tributary/sdk/condition"
 )
 
 // What a connection may read, and what it listens to.
@@ -56,7 +55,7 @@ func (g *Gateway) request(grant *access.Grant, channel, filter string, from *liv
 	if filter == "" {
 		return r, nil
 	}
-	if r.Filter, err = condition.CompileCondition(filter, live.FilterScope); err != nil {
+	if r.Filter, err = g.options.Live.Compile(c, filter); err != nil {
 		return r, &refusal{status: http.StatusBadRequest, problem: *fieldProblem(codeInvalid, "filter", err.Error())}
 	}
 	return r, nil
@@ -108,6 +107,17 @@ func (s *socket) refresh(c command) {
 		}
 	}
 	s.send(append(frame(c.id, "refreshed", 0), "}}"...))
+}
+
+// aside does what needs a deep stack on another one than the reader's, which
+// would keep it for as long as the connection is idle.
+func aside(do func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		do()
+	}()
+	<-done
 }
 
 func (s *socket) subscribe(c command) {

@@ -195,15 +195,17 @@ func (s *socket) serve(line []byte) bool {
 	switch c.name {
 	case "connect":
 		s.session = c.session
-		return s.admit(c.id, c.key, c.token)
+		admitted := false
+		aside(func() { admitted = s.admit(c.id, c.key, c.token) })
+		return admitted
 	case "track":
 		s.tracks.add(track{id: c.id, events: c.events, wait: c.wait, session: s.session, size: len(line)})
 	case "subscribe":
-		s.subscribe(c)
+		aside(func() { s.subscribe(c) })
 	case "unsubscribe":
 		s.unsubscribe(c)
 	case "refresh":
-		s.refresh(c)
+		aside(func() { s.refresh(c) })
 	}
 	return true
 }

@@ -164,6 +164,18 @@ func (l *Live) Subscribe(ctx context.Context, r Request, to Sink, begun func(Sta
 	return &Subscription{end: func() { cancel(); <-done; l.remove(m) }}, nil
 }
 
+// Compile compiles a filter over [FilterScope]. Subscriptions to a channel that
+// want the same share it.
+func (l *Live) Compile(c Channel, filter string) (*condition.Program, error) {
+	l.mu.Lock()
+	same := l.groups.byKey[groupKey{c, filter}]
+	l.mu.Unlock()
+	if same != nil && same.filter != nil {
+		return same.filter, nil
+	}
+	return condition.CompileCondition(filter, FilterScope)
+}
+
 // place decides where a subscription begins. Where that is now, its offset is
 // 0 and it is not recovered.
 func (l *Live) place(ctx context.Context, from *Position) (Start, error) {
