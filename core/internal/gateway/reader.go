@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/access"
@@ -73,6 +74,12 @@ func (g *Gateway) listen(ctx context.Context, r live.Request, to live.Sink, begu
 	return subscription, nil
 }
 
+// A subscription is one of a connection, which are few.
+type subscription struct {
+	channel string
+	*live.Subscription
+}
+
 func (s *socket) granted(token string) (*access.Grant, *refusal) { return s.g.grantOf(s.ctx, token) }
 
 // take makes a token the connection's. Where it ends, the connection does.
@@ -99,13 +106,14 @@ func (s *socket) refresh(c command) {
 		s.refuse(c.id, refused)
 		return
 	}
-	for channel, subscription := range s.subscriptions {
-		if !s.grant.Reads(channel) {
-			subscription.Close()
-			delete(s.subscriptions, channel)
-			s.send(unsubscribedFrame(0, channel))
+	s.subscriptions = slices.DeleteFunc(s.subscriptions, func(one subscription) bool {
+		if s.grant.Reads(one.channel) {
+			return false
 		}
-	}
+		one.Close()
+		s.send(unsubscribedFrame(0, one.channel))
+		return true
+	})
 	s.send(append(frame(c.id, "refreshed", 0), "}}"...))
 }
 
@@ -124,7 +132,7 @@ func (s *socket) subscribe(c command) {
 	r, refused := s.g.request(s.grant, c.channel, c.filter, c.from)
 	switch {
 	case refused != nil:
-	case s.subscriptions[c.channel] != nil:
+	case s.subscribed(c.channel) >= 0:
 		refused = refuse(http.StatusConflict, codeInvalid, "already subscribed to "+c.channel)
 	case len(s.subscriptions) >= maxSubscriptions:
 		refused = refuse(http.StatusConflict, codeInvalid, "a connection may listen to 64 channels at most; unsubscribe, or use another connection")
@@ -133,26 +141,28 @@ func (s *socket) subscribe(c command) {
 		s.refuse(c.id, refused)
 		return
 	}
-	subscription, refused := s.g.listen(s.ctx, r, s, func(start live.Start) {
+	one, refused := s.g.listen(s.ctx, r, s, func(start live.Start) {
 		s.send(subscribedFrame(c.id, c.channel, start, c.from != nil))
 	})
 	if refused != nil {
 		s.refuse(c.id, refused)
 		return
 	}
-	if s.subscriptions == nil {
-		s.subscriptions = map[string]*live.Subscription{}
-	}
-	s.subscriptions[c.channel] = subscription
+	s.subscriptions = append(s.subscriptions, subscription{c.channel, one})
 }
 
 func (s *socket) unsubscribe(c command) {
-	subscription := s.subscriptions[c.channel]
-	if subscription == nil {
+	i := s.subscribed(c.channel)
+	if i < 0 {
 		s.refuse(c.id, refuse(http.StatusNotFound, codeNotFound, "not subscribed to "+clipped(c.channel)))
 		return
 	}
-	subscription.Close()
-	delete(s.subscriptions, c.channel)
+	s.subscriptions[i].Close()
+	s.subscriptions = slices.Delete(s.subscriptions, i, i+1)
 	s.send(unsubscribedFrame(c.id, c.channel))
+}
+
+// subscribed is the place of a subscription, -1 where there is none.
+func (s *socket) subscribed(channel string) int {
+	return slices.IndexFunc(s.subscriptions, func(one subscription) bool { return one.channel == channel })
 }

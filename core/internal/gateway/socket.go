@@ -30,7 +30,7 @@ type socket struct {
 	session       string
 	grant         *access.Grant // nil: it may not read
 	expiry        *time.Timer   // nil: the grant does not end
-	subscriptions map[string]*live.Subscription
+	subscriptions []subscription
 
 	key      atomic.Pointer[string] // write key; nil: none
 	lastRead atomic.Int64           // Unix nanoseconds
@@ -70,8 +70,8 @@ func (s *socket) run(bearer, key, token string) {
 	if s.greet(bearer, key, token) {
 		s.read()
 	}
-	for _, subscription := range s.subscriptions {
-		subscription.Close()
+	for _, one := range s.subscriptions {
+		one.Close()
 	}
 	if s.expiry != nil {
 		s.expiry.Stop()

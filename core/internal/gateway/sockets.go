@@ -114,11 +114,14 @@ func (s *sockets) cut() {
 	}
 }
 
+// readBuffer holds a usual command; of a larger one the rest is read past it.
+const readBuffer = 512
+
 // serveSocket serves GET /ws. Any page may open a connection: it is the key
 // that counts, and its source's origins are looked at when it is given.
 func serveSocket(g *Gateway, w http.ResponseWriter, r *http.Request) {
 	upgrader := websocket.Upgrader{
-		HandshakeTimeout: g.pace.connect, ReadBufferSize: 1024, WriteBufferSize: 1024, WriteBufferPool: &g.sockets.writes,
+		HandshakeTimeout: g.pace.connect, ReadBufferSize: readBuffer, WriteBufferSize: 1024, WriteBufferPool: &g.sockets.writes,
 		CheckOrigin: func(*http.Request) bool { return true },
 		Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
 			refuse(status, codeMalformed, "no WebSocket handshake: "+reason.Error()).write(w)
