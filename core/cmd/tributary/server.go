@@ -224,9 +224,11 @@ func (s *server) openGateway() (err error) {
 	if err != nil {
 		return err
 	}
+	stream := live.New(s.bus, s.log)
+	stream.WatchHealth(s.health)
 	s.gateway, err = gateway.New(gateway.Options{
 		Bus: s.bus, Resources: s.resources, Seen: seen(s.processor.Seen), Indexed: s.indexed,
-		Live: live.New(s.bus, s.log), Readers: readers,
+		Live: stream, Readers: readers,
 		Limits: gateway.Limits{
 			Event: int(l.Event), Request: int(l.Request), Inflated: int(l.Inflated), Events: l.Events, Nesting: l.Nesting,
 		},

@@ -50,7 +50,7 @@ func (g *Gateway) request(grant *access.Grant, channel, filter string, from *liv
 	case !grant.Reads(channel):
 		return r, refuse(http.StatusForbidden, codeForbidden, "the token does not cover the channel "+clipped(channel))
 	case filter != "" && !c.Filters():
-		return r, &refusal{status: http.StatusBadRequest, problem: *fieldProblem(codeInvalid, "filter", "a profile is a state and has no filter")}
+		return r, &refusal{status: http.StatusBadRequest, problem: *fieldProblem(codeInvalid, "filter", "what "+c.String()+" tells is a state, and has no filter")}
 	}
 	r.Channel = c
 	if filter == "" {
@@ -66,7 +66,7 @@ func (g *Gateway) request(grant *access.Grant, channel, filter string, from *liv
 func (g *Gateway) listen(ctx context.Context, r live.Request, to live.Sink, begun func(live.Start)) (*live.Subscription, *refusal) {
 	subscription, err := g.options.Live.Subscribe(ctx, r, to, begun)
 	switch {
-	case errors.Is(err, live.ErrNoProfile):
+	case errors.Is(err, live.ErrNoProfile), errors.Is(err, live.ErrNoHealth):
 		return nil, refuse(http.StatusNotFound, codeNotFound, err.Error())
 	case err != nil:
 		return nil, unavailable(err.Error())

@@ -14,6 +14,7 @@ const (
 	kindEvents  = "events"
 	kindProfile = "profile"
 	kindSegment = "segment"
+	kindSystem  = "system"
 )
 
 // A Channel is what can be subscribed to.
@@ -22,7 +23,7 @@ type Channel struct {
 }
 
 // Names is how channels are written, for messages.
-const Names = "events, profile:<id> or segment:<id>"
+const Names = "events, profile:<id>, segment:<id> or system"
 
 // maxChannelID bounds the id in a channel's name, in bytes.
 const maxChannelID = 256
@@ -31,8 +32,8 @@ const maxChannelID = 256
 func ParseChannel(name string) (Channel, error) {
 	kind, id, has := strings.Cut(name, ":")
 	switch {
-	case name == kindEvents:
-		return Channel{kind: kindEvents}, nil
+	case name == kindEvents, name == kindSystem:
+		return Channel{kind: name}, nil
 	case !has || kind != kindProfile && kind != kindSegment:
 		return Channel{}, fmt.Errorf("there is no such channel; want %s", Names)
 	case id == "" || len(id) > maxChannelID:
@@ -50,7 +51,7 @@ func (c Channel) String() string {
 }
 
 // Filters tells whether subscriptions to the channel may have a filter.
-func (c Channel) Filters() bool { return c.kind != kindProfile }
+func (c Channel) Filters() bool { return c.kind == kindEvents || c.kind == kindSegment }
 
 // segmentChanges are the types of the events that say that a profile has
 // entered or left a segment, and what is told of them.

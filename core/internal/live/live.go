@@ -52,7 +52,7 @@ type Position struct {
 // A Request asks for a subscription.
 type Request struct {
 	Channel Channel
-	// Filter is over [FilterScope]; nil: all. A profile has none.
+	// Filter is over [FilterScope]; nil: all. A state has none.
 	Filter *condition.Program
 	// Recover is where to go on; nil: from now on.
 	Recover *Position
@@ -89,6 +89,7 @@ type Live struct {
 	slots    chan struct{} // a place for each reader of history
 	events   shared
 	profiles profiles
+	system   system
 
 	mu     sync.Mutex // of what follows, and of the order of pushes
 	epoch  string
@@ -108,6 +109,7 @@ func New(source Source, log *slog.Logger) *Live {
 	l := &Live{source: source, log: log, window: usualWindow, slots: make(chan struct{}, readersOfHistory)}
 	l.events.start = l.startEvents
 	l.profiles.init(l)
+	l.system.init()
 	return l
 }
 
@@ -133,8 +135,11 @@ type member struct {
 // Subscribe makes a subscription. begun is called before the first push, under
 // a lock: it may queue an answer, and nothing else.
 func (l *Live) Subscribe(ctx context.Context, r Request, to Sink, begun func(Start)) (*Subscription, error) {
-	if r.Channel.kind == kindProfile {
+	switch r.Channel.kind {
+	case kindProfile:
 		return l.profiles.subscribe(ctx, r, to, begun)
+	case kindSystem:
+		return l.system.subscribe(ctx, r, to, begun)
 	}
 	if err := l.events.enter(ctx); err != nil {
 		return nil, err
@@ -212,7 +217,9 @@ func (l *Live) remove(m *member) {
 }
 
 // Count is how many subscriptions there are.
-func (l *Live) Count() int { return l.events.count() + l.profiles.shared.count() }
+func (l *Live) Count() int {
+	return l.events.count() + l.profiles.shared.count() + l.system.shared.count()
+}
 
 // startEvents opens the reader and fills the window with the last events that
 // are kept, so that whoever comes back after a short while need not read for

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -528,9 +529,46 @@ func TestProfileChannel(t *testing.T) {
 	}
 }
 
+func TestSystemChannel(t *testing.T) {
+	l := New(nil, nil)
+	c, err := ParseChannel("system")
+	if err != nil || c.Filters() {
+		t.Fatal(err)
+	}
+	if _, err := l.Subscribe(t.Context(), Request{Channel: c}, newListener(-1), func(Start) {}); !errors.Is(err, ErrNoHealth) {
+		t.Errorf("nobody tells: %v", err)
+	}
+	var state atomic.Pointer[string]
+	set := func(s string) { text := `{"state":"` + s + `"}`; state.Store(&text) }
+	set("ok")
+	l.WatchHealth(func(context.Context) []byte { return []byte(*state.Load()) })
+	l.system.every = time.Millisecond
+	one := newListener(-1)
+	sub, start := subscribe(t, l, "system", nil, nil, one)
+	if start.Offset != 1 || start.Recovered || one.told != 0 {
+		t.Errorf("begins at %+v", start)
+	}
+	set("down")
+	if got := one.heard(t, 1); got[0].channel != "system" || got[0].offset != 2 || got[0].data["state"] != "down" {
+		t.Errorf("heard %v", got)
+	}
+	for from, want := range map[Position]int{{start.Epoch, 2}: 0, {start.Epoch, 1}: 1, {"other", 2}: 1, {}: 1} {
+		again := newListener(-1)
+		sub, start := subscribe(t, l, "system", nil, &from, again)
+		if again.told != want || !start.Recovered || start.Offset != 2 {
+			t.Errorf("from %v: told %d times, want %d; %+v", from, again.told, want, start)
+		}
+		sub.Close()
+	}
+	sub.Close()
+	if l.Count() != 0 || l.system.shared.stop != nil {
+		t.Error("it is watched without subscriptions")
+	}
+}
+
 func TestParseChannel(t *testing.T) {
 	for name, good := range map[string]bool{
-		"events": true, "profile:a": true, "segment:loyal": true, "profile:a:b": true,
+		"events": true, "profile:a": true, "segment:loyal": true, "profile:a:b": true, "system": true,
 		"": false, "event": false, "profile": false, "profile:": false, "events:x": false, "other:x": false,
 	} {
 		c, err := ParseChannel(name)
