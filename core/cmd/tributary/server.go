@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/tributary-bus/tributary/core/internal/access"
 	"github.com/tributary-bus/tributary/core/internal/admin"
 	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/config"
@@ -230,9 +231,15 @@ func (s *server) openGateway() (err error) {
 	if err != nil {
 		return fmt.Errorf("http.trusted_proxies: %w", err)
 	}
+	readers, err := s.readers()
+	if err != nil {
+		return err
+	}
+	stream := live.New(s.bus, s.log)
+	stream.WatchHealth(s.health)
 	s.gateway, err = gateway.New(gateway.Options{
 		Bus: s.bus, Resources: s.resources, Seen: seen(s.processor.Seen), Indexed: s.indexed,
-		Live: live.New(s.bus, s.log), Authorise: func(token string) bool { return s.admin.Admits(token) },
+		Live: stream, Readers: readers,
 		Proxies: gateway.Proxies{Networks: networks, Header: s.config.HTTP.ForwardedHeader},
 		Limits: gateway.Limits{
 			Event: int(l.Event), Request: int(l.Request), Inflated: int(l.Inflated), Events: l.Events, Nesting: l.Nesting,
@@ -240,6 +247,19 @@ func (s *server) openGateway() (err error) {
 		Log: s.log,
 	})
 	return err
+}
+
+// readers know who may read the live channels.
+func (s *server) readers() (*access.Readers, error) {
+	j := &s.config.Auth.JWT
+	keys := make([]string, len(j.Keys))
+	for i, key := range j.Keys {
+		keys[i] = string(key)
+	}
+	return access.New(access.Options{
+		Admin: func(token string) bool { return s.admin.Admits(token) },
+		Keys:  keys, JWKSURL: j.JWKSURL, Issuer: j.Issuer, Audience: j.Audience, Log: s.log,
+	})
 }
 
 func (s *server) openAdmin() {

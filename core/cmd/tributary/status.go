@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+	"github.com/go-json-experiment/json"
 
 	"github.com/tributary-bus/tributary/core/internal/record"
 	"github.com/tributary-bus/tributary/sdk/client"
@@ -54,6 +55,18 @@ func (s *server) parts(ctx context.Context) []client.Part {
 		parts = append(parts, s.plugins.Degraded()...)
 	}
 	return parts
+}
+
+// health is what the channel system tells: {"parts":[…]}, those of a status.
+func (s *server) health(ctx context.Context) []byte {
+	ctx, cancel := context.WithTimeout(ctx, lagWithin)
+	defer cancel()
+	text, err := json.Marshal(map[string][]client.Part{"parts": s.parts(ctx)})
+	if err != nil {
+		s.log.Error("tell how the parts are", "error", err)
+		return []byte("null")
+	}
+	return text
 }
 
 // seen lets the gateway ask the processor for events that it knows.

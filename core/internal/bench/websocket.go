@@ -58,12 +58,18 @@ func (s *socket) net() net.Conn { return s.conn }
 
 // dialSocket connects to host:port and opens the WebSocket at /ws.
 func dialSocket(ctx context.Context, address string) (*socket, error) {
+	return dialSocketWith(ctx, address, 64<<10)
+}
+
+// dialSocketWith is dialSocket with a buffer of so many bytes, which the
+// largest frame has to fit.
+func dialSocketWith(ctx context.Context, address string, buffer int) (*socket, error) {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	s := &socket{conn: conn, buf: make([]byte, 64<<10)}
+	s := &socket{conn: conn, buf: make([]byte, buffer)}
 	if err := s.upgrade(address); err != nil {
 		conn.Close()
 		return nil, err

@@ -39,6 +39,7 @@ type durable struct {
 	config   *shared
 	runs     *shared
 	dead     *shared
+	events   *shared
 	effects  []*syncer // what a checkpoint covers
 	syncers  []*syncer
 	fatal    sync.Once
@@ -56,6 +57,7 @@ func (b *Bus) openDurable(ctx context.Context) (*durable, error) {
 	d.config = newShared(d.syncer(streamConfig).tail)
 	d.runs = newShared(d.syncer(streamFlows).tail)
 	d.dead = newShared(d.syncer(streamDeadLetters).tail)
+	d.events = newShared(d.syncer(streamEvents).tail)
 	// Dead letters first: what the others have relies on them.
 	for _, name := range []string{streamDeadLetters, streamEvents, streamProfiles, streamIdentities, streamSeen, streamFlows, streamResources, streamJobState, streamIngest} {
 		d.effects = append(d.effects, d.syncer(name))

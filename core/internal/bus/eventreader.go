@@ -47,24 +47,6 @@ func (b *Bus) ReadEventsAside(ctx context.Context, after uint64, known Marks) (*
 	return r, err
 }
 
-// ReadNewEvents reads the events that are stored from now on. Unhurried does not
-// wait for such a reader.
-func (b *Bus) ReadNewEvents(ctx context.Context) (*EventReader, error) {
-	known := make(Marks, b.partitions)
-	for p := range known {
-		c, n, err := b.LastEvent(ctx, p)
-		if err != nil {
-			return nil, err
-		}
-		known[p] = Mark{c, n}
-	}
-	state, err := b.state(ctx, streamEvents)
-	if err != nil {
-		return nil, fmt.Errorf("read new events: %w", err)
-	}
-	return b.ReadEventsAside(ctx, state.LastSeq, known)
-}
-
 // An EventReader reads EVENTS, each event once and in order, also when the
 // connection or the server was away. One goroutine uses it at a time.
 type EventReader struct {
@@ -150,37 +132,39 @@ func (b *Bus) MarksAt(ctx context.Context, seq uint64) (Marks, error) {
 	if seq == 0 {
 		return marks, nil
 	}
+	// Usually one answer has room for all subjects.
+	err := b.marksAt(ctx, []string{prefixEvents + ">"}, seq, marks)
+	if err == nil {
+		return marks, nil
+	}
+	if !errors.Is(err, errTooMany) {
+		return nil, fmt.Errorf("marks at %d: %w", seq, err)
+	}
 	for p := range marks {
-		mark, err := b.markAt(ctx, []string{subjectEvents(p)}, seq)
+		err := b.marksAt(ctx, []string{subjectEvents(p)}, seq, marks)
 		if errors.Is(err, errTooMany) {
-			mark, err = b.markBySubject(ctx, p, seq)
+			err = b.marksBySubject(ctx, p, seq, marks)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("marks of partition %d at %d: %w", p, seq, err)
 		}
-		marks[p] = mark
 	}
 	return marks, nil
 }
 
-// markBySubject asks for the subjects of a partition in portions that one
+// marksBySubject asks for the subjects of a partition in portions that one
 // answer has room for.
-func (b *Bus) markBySubject(ctx context.Context, partition int, seq uint64) (Mark, error) {
+func (b *Bus) marksBySubject(ctx context.Context, partition int, seq uint64, marks Marks) error {
 	subjects, err := b.eventSubjects(ctx, subjectEvents(partition))
 	if err != nil {
-		return Mark{}, err
+		return err
 	}
-	var last Mark
 	for portion := range slices.Chunk(subjects, multiLastMost) {
-		mark, err := b.markAt(ctx, portion, seq)
-		if err != nil {
-			return Mark{}, err
-		}
-		if mark.covers(last) {
-			last = mark
+		if err := b.marksAt(ctx, portion, seq, marks); err != nil {
+			return err
 		}
 	}
-	return last, nil
+	return nil
 }
 
 // multiLastMost is below what the server answers at once.
@@ -188,22 +172,18 @@ const multiLastMost = 1000
 
 var errTooMany = errors.New("too many subjects for one answer")
 
-// markAt returns the highest mark among the last messages of the subjects up to
+// marksAt raises the marks to those of the last messages of the subjects up to
 // a sequence.
-func (b *Bus) markAt(ctx context.Context, subjects []string, seq uint64) (mark Mark, err error) {
-	err = retry(ctx, func() error {
-		mark, err = b.markOnce(ctx, subjects, seq)
-		return err
-	})
-	return mark, err
+func (b *Bus) marksAt(ctx context.Context, subjects []string, seq uint64, marks Marks) error {
+	return retry(ctx, func() error { return b.marksOnce(ctx, subjects, seq, marks) })
 }
 
-func (b *Bus) markOnce(ctx context.Context, subjects []string, seq uint64) (last Mark, err error) {
+func (b *Bus) marksOnce(ctx context.Context, subjects []string, seq uint64, marks Marks) error {
 	from := uint64(1)
 	for {
 		request, err := json.Marshal(map[string]any{"multi_last": subjects, "seq": from, "up_to_seq": seq})
 		if err != nil {
-			return Mark{}, err
+			return err
 		}
 		more := false
 		err = b.stream(ctx, "$JS.API.DIRECT.GET."+streamEvents, request, func(m *nats.Msg) (bool, error) {
@@ -225,13 +205,16 @@ func (b *Bus) markOnce(ctx context.Context, subjects []string, seq uint64) (last
 			}
 			from = got.seq + 1
 			e, err := storedEvent(got)
-			if mark := (Mark{e.C, e.N}); err == nil && mark.covers(last) {
-				last = mark
+			if err != nil {
+				return false, err
 			}
-			return true, err
+			if mark := (Mark{e.C, e.N}); e.Partition >= 0 && e.Partition < len(marks) && mark.covers(marks[e.Partition]) {
+				marks[e.Partition] = mark
+			}
+			return true, nil
 		})
 		if err != nil || !more {
-			return last, err
+			return err
 		}
 	}
 }

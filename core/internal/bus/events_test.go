@@ -202,12 +202,16 @@ func TestEventReaderTellsOfAGap(t *testing.T) {
 	}
 }
 
-func TestReadNewEvents(t *testing.T) {
+func TestReadEventsAside(t *testing.T) {
 	b := open(t, Options{Partitions: 1})
 	if err := b.PublishEvents(t.Context(), []EventMessage{event(0, 1, 0, "old")}); err != nil {
 		t.Fatal(err)
 	}
-	r := must(b.ReadNewEvents(t.Context()))
+	state := must(b.EventsState(t.Context()))
+	if state.First != 1 || state.Last != 1 || state.Epoch == "" {
+		t.Errorf("%+v", state)
+	}
+	r := must(b.ReadEventsAside(t.Context(), state.Last, must(b.MarksAt(t.Context(), state.Last))))
 	defer r.Close()
 	republish(t, b, event(0, 1, 0, "old"))
 	if err := b.PublishEvents(t.Context(), []EventMessage{event(0, 1, 1, "new")}); err != nil {

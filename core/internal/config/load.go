@@ -255,11 +255,11 @@ func (s *settings) fill(t setting, field reflect.Value, w written) error {
 			}
 		}
 	}
-	if w.isList && t.kind != kindList {
+	if w.isList && t.kind != kindList && t.kind != kindSecrets {
 		return fmt.Errorf("want a value, got a list")
 	}
 	switch t.kind {
-	case kindList:
+	case kindList, kindSecrets:
 		if !w.isList && w.text != "" {
 			w.list = strings.Split(w.text, ",")
 		}
@@ -268,10 +268,22 @@ func (s *settings) fill(t setting, field reflect.Value, w written) error {
 				return fmt.Errorf("element %d of the list is empty", i+1)
 			}
 		}
-		field.Set(reflect.ValueOf(w.list))
+		if t.kind == kindList {
+			field.Set(reflect.ValueOf(w.list))
+			return nil
+		}
+		var secrets []Secret
+		for _, text := range w.list {
+			content, err := secret(text)
+			if err != nil {
+				return err
+			}
+			secrets = append(secrets, Secret(content))
+		}
+		field.Set(reflect.ValueOf(secrets))
 		return nil
 	case kindSecret:
-		text, err := secret(w)
+		text, err := secret(w.text)
 		field.SetString(text)
 		return err
 	case kindText:
@@ -319,10 +331,10 @@ func (s *settings) expanded(text string) (string, error) {
 }
 
 // secret follows a file: reference. Its errors do not repeat a secret.
-func secret(w written) (string, error) {
-	path, ok := strings.CutPrefix(w.text, "file:")
+func secret(written string) (string, error) {
+	path, ok := strings.CutPrefix(written, "file:")
 	if !ok {
-		return w.text, nil
+		return written, nil
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {

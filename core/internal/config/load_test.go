@@ -163,8 +163,8 @@ func TestSecretsStayHidden(t *testing.T) {
 	if err := os.WriteFile(token, []byte("hunter2\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Load("", nil, []string{"admin.token=file:" + token})
-	if err != nil || string(c.Admin.Token) != "hunter2" {
+	c, err := Load("", nil, []string{"admin.token=file:" + token, "auth.jwt.keys=file:" + token + ", hunter2 too"})
+	if err != nil || string(c.Admin.Token) != "hunter2" || len(c.Auth.JWT.Keys) != 2 || string(c.Auth.JWT.Keys[0]) != "hunter2" {
 		t.Fatalf("the token is %q: %v", string(c.Admin.Token), err)
 	}
 	var logged strings.Builder
@@ -177,6 +177,17 @@ func TestSecretsStayHidden(t *testing.T) {
 	}
 	if !strings.Contains(logged.String(), "(secret)") {
 		t.Errorf("nothing says that there is a token:\n%s", logged.String())
+	}
+}
+
+func TestKeysURL(t *testing.T) {
+	for u, good := range map[string]bool{
+		"https://issuer.example/jwks.json": true, "http://127.0.0.1:8081/keys": true, "http://localhost/keys": true, "http://[::1]:1/k": true,
+		"http://issuer.example/jwks.json": false, "ftp://x/y": false, "jwks.json": false, "https://": false, "https://u:p@x/": false,
+	} {
+		if _, err := Load("", nil, []string{"auth.jwt.jwks_url=" + u}); (err == nil) != good {
+			t.Errorf("%s: %v", u, err)
+		}
 	}
 }
 

@@ -22,6 +22,7 @@ type settingKind string
 const (
 	kindText     settingKind = "text"
 	kindSecret   settingKind = "secret"
+	kindSecrets  settingKind = "list of secrets"
 	kindList     settingKind = "list"
 	kindNumber   settingKind = "number"
 	kindSize     settingKind = "size"
@@ -46,6 +47,8 @@ func settingsOf(t reflect.Type, prefix string, index []int) []setting {
 		switch f.Type {
 		case reflect.TypeFor[Secret]():
 			s.kind = kindSecret
+		case reflect.TypeFor[[]Secret]():
+			s.kind = kindSecrets
 		case reflect.TypeFor[Size]():
 			s.kind = kindSize
 		case reflect.TypeFor[Duration]():

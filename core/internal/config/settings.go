@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -20,6 +21,7 @@ type Config struct {
 	HTTP       HTTP    `key:"http"`
 	GeoIP      GeoIP   `key:"geoip"`
 	Admin      Admin   `key:"admin"`
+	Auth       Auth    `key:"auth"`
 	Durability string  `key:"durability" default:"fsync" choices:"fsync,process" doc:"What an accepted event survives: fsync, a power cut; process, the end of the process. With an external NATS its own policy holds."`
 	Bus        Bus     `key:"bus"`
 	Plugins    Plugins `key:"plugins"`
@@ -71,6 +73,19 @@ type TLS struct {
 // Admin is who may administer.
 type Admin struct {
 	Token Secret `key:"token" doc:"The first admin token. Empty: one is made and kept in the data directory, in the file admin-token."`
+}
+
+// Auth is who may read the live channels, beside those with an admin token.
+type Auth struct {
+	JWT JWT `key:"jwt"`
+}
+
+// JWT says which JSON Web Tokens count.
+type JWT struct {
+	Keys     []Secret `key:"keys" doc:"Keys that tokens are verified with: PEM of RSA or Ed25519 public keys or certificates, a JWK or a JWK set, or a shared secret of 32 bytes or more for HS256. Each may be file:PATH."`
+	JWKSURL  string   `key:"jwks_url" doc:"URL of a JWK set with further public keys, https or on this machine. It is fetched when it is needed, every 15 minutes at most, and for a key that is new."`
+	Issuer   string   `key:"issuer" doc:"Issuer that a token has to name. Empty: any."`
+	Audience string   `key:"audience" doc:"Audience that a token has to name. Empty: any."`
 }
 
 // Bus is the streams: an embedded NATS server, or an external one.
@@ -176,6 +191,11 @@ func (c *Config) validate(s *settings) {
 	if _, err := c.HTTP.Proxies(); err != nil {
 		s.fail("http.trusted_proxies", "%v", err)
 	}
+	if u := c.Auth.JWT.JWKSURL; u != "" {
+		if message := badKeysURL(u); message != "" {
+			s.fail("auth.jwt.jwks_url", "%s", message)
+		}
+	}
 	if c.Limits.Inflated < c.Limits.Request {
 		s.fail("limits.inflated", "%s is less than limits.request, which is %s", c.Limits.Inflated, c.Limits.Request)
 	}
@@ -202,6 +222,19 @@ func badAddress(address string) string {
 		return fmt.Sprintf("%q is no port", port)
 	}
 	return ""
+}
+
+// badKeysURL says what is wrong with a URL that keys are taken from: whoever can
+// change the answer on its way decides who may read.
+func badKeysURL(text string) string {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Host == "" || u.User != nil:
+		return "want a URL such as https://issuer.example/jwks.json"
+	case u.Scheme == "https", u.Scheme == "http" && isLoopback(net.JoinHostPort(u.Hostname(), "0")):
+		return ""
+	}
+	return "want https; http only on this machine"
 }
 
 func isLoopback(address string) bool {

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tributary-bus/tributary/core/internal/access"
 	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/config"
 	"github.com/tributary-bus/tributary/core/internal/live"
@@ -52,10 +53,10 @@ type Options struct {
 	// Indexed waits until what an outcome says can be queried. Without it
 	// wait=indexed is refused.
 	Indexed func(ctx context.Context, o record.Outcome) error
-	// Live serves subscriptions over WebSocket. Without it they are refused.
+	// Live serves subscriptions. Without it they are refused.
 	Live *live.Live
-	// Authorise tells whether a token may read events. Without it nobody may.
-	Authorise func(token string) bool
+	// Readers knows which token may read what. Without it nobody may read.
+	Readers *access.Readers
 	// Proxies are believed when they say whom they ask for. Without it nobody is.
 	Proxies Proxies
 	Limits  Limits

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/tributary-bus/tributary/core/internal/live"
 	"github.com/tributary-bus/tributary/sdk"
 )
 
@@ -22,8 +23,11 @@ type closing struct {
 var (
 	closeGone         = closing{3000, "connection closed"}
 	closeShutdown     = closing{3001, "shutting down"}
+	closeExpired      = closing{3005, "token expired"}
 	closeSlow         = closing{3008, "slow reader"}
+	closeLost         = closing{3009, "events were dropped before they could be pushed"}
 	closeNoPong       = closing{3012, "no pong"}
+	closeUnready      = closing{3014, "tokens cannot be verified now"}
 	closeConnections  = closing{3013, "too many connections"}
 	closeUnauthorized = closing{3500, "unknown key or token"}
 	closeNotConnected = closing{3501, "connect first"}
@@ -46,6 +50,9 @@ const (
 	frameOverhead = 16 << 10
 	maxFilter     = 4 << 10
 	maxToken      = 8 << 10
+	maxEpoch      = 256
+	// maxSubscriptions is how many channels one connection may listen to.
+	maxSubscriptions = 64
 )
 
 // A command is one line that a client sent.
@@ -57,7 +64,7 @@ type command struct {
 	events              jsontext.Value // track
 	wait                string         // track
 	channel, filter     string         // subscribe, unsubscribe
-	recover             bool           // subscribe: named a position to go on from
+	from                *live.Position // subscribe: to go on from
 }
 
 const commandNames = "connect, track, subscribe, unsubscribe, refresh or pong"
@@ -131,11 +138,41 @@ func (p *parser) commandField(e *event, c *command, quoted []byte) (err error) {
 	case "filter":
 		c.filter, err = p.text(e, path, maxFilter)
 	case "recover":
-		// History is not kept for the channels there are: the answer says
-		// recovered: false, whatever position the client names.
-		c.recover, err = true, p.skip()
+		c.from, err = p.position(e, path)
 	}
 	return err
+}
+
+// position reads where a subscription is to go on.
+func (p *parser) position(e *event, path string) (*live.Position, error) {
+	from := &live.Position{}
+	kind, err := p.object(func(quoted []byte) (err error) {
+		switch name := unquote(quoted); name {
+		case "epoch":
+			from.Epoch, err = p.text(e, path+".epoch", maxEpoch)
+		case "offset":
+			var n int64
+			n, err = p.number(e, path+".offset")
+			if n < 0 {
+				e.fail(fieldProblem(codeInvalid, path+".offset", "want 0 or more"))
+			}
+			from.Offset = uint64(max(n, 0))
+		default:
+			e.fail(fieldProblem(codeUnknownField, path+"."+clipped(name), "unknown field; recover has epoch offset"))
+			err = p.skip()
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+	case kind == 'n':
+		return nil, nil
+	case kind != '{':
+		e.fail(fieldProblem(codeMalformed, path, "want an object, got "+kindName(kind)))
+	case from.Offset > 0 && from.Epoch == "":
+		e.fail(fieldProblem(codeInvalid, path+".epoch", "an offset means something only together with the epoch that subscribed told; 0 is all that is kept"))
+	}
+	return from, err
 }
 
 // number reads an integer.
@@ -184,12 +221,33 @@ func connectedFrame(id int64, session string, l *Limits, ping time.Duration) []b
 		l.Event, l.Request, l.Events, l.Nesting, int(ping/time.Second))
 }
 
-func channelFrame(id int64, name, channel string, more string) []byte {
-	dst := frame(id, name, len(channel)+64)
+func unsubscribedFrame(id int64, channel string) []byte {
+	dst := frame(id, "unsubscribed", len(channel)+16)
 	dst = append(dst, `"channel":`...)
 	dst = sdk.AppendString(dst, channel)
-	dst = append(dst, more...)
 	return append(dst, "}}"...)
+}
+
+// subscribedFrame says where a subscription begins, and to a client that wanted
+// to go on whether it does without a gap.
+func subscribedFrame(id int64, channel string, start live.Start, asked bool) []byte {
+	dst := frame(id, "subscribed", len(channel)+96)
+	dst = appendStart(dst, channel, start, asked)
+	return append(dst, "}}"...)
+}
+
+func appendStart(dst []byte, channel string, start live.Start, asked bool) []byte {
+	dst = append(dst, `"channel":`...)
+	dst = sdk.AppendString(dst, channel)
+	dst = append(dst, `,"epoch":`...)
+	dst = sdk.AppendString(dst, start.Epoch)
+	dst = append(dst, `,"offset":`...)
+	dst = strconv.AppendUint(dst, start.Offset, 10)
+	if asked {
+		dst = append(dst, `,"recovered":`...)
+		dst = strconv.AppendBool(dst, start.Recovered)
+	}
+	return dst
 }
 
 func ackFrame(id int64, events []event) []byte {

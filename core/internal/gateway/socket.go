@@ -5,36 +5,43 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
 
+	"github.com/tributary-bus/tributary/core/internal/access"
 	"github.com/tributary-bus/tributary/core/internal/live"
-	"github.com/tributary-bus/tributary/sdk/condition"
 )
 
-// A socket is one WebSocket connection. One goroutine reads commands, one
-// writes what waits in the queue, and one works on tracks while there are any.
+// A socket is one WebSocket connection. One goroutine reads commands; others
+// are there only while there is something to write, or a track to work on. An
+// idle connection has neither buffers for writing nor a parser.
 type socket struct {
 	g      *Gateway
 	conn   *websocket.Conn
 	origin string
 	sender sender
 	queue  *live.Queue
-	parser parser
 
 	// Of the reader alone.
-	connected    bool
-	session      string
-	mayRead      bool
-	subscription *live.Subscription
+	connected     bool
+	session       string
+	grant         *access.Grant // nil: it may not read
+	expiry        *time.Timer   // nil: the grant does not end
+	subscriptions []subscription
 
 	key      atomic.Pointer[string] // write key; nil: none
 	lastRead atomic.Int64           // Unix nanoseconds
 	why      atomic.Pointer[closing]
-	flush    chan struct{} // closed when nothing is queued any more
-	written  chan struct{} // closed when the writer has ended
+	writing  sync.WaitGroup
+
+	beatMu sync.Mutex
+	beat   *time.Timer
+	pinged time.Time // zero: no answer is waited for
+	ended  bool      // there is no beat any more
 
 	ctx    context.Context // ends with the reader: what waits gives up
 	cancel context.CancelFunc
@@ -42,31 +49,57 @@ type socket struct {
 }
 
 func newSocket(g *Gateway, conn *websocket.Conn, origin string) *socket {
-	s := &socket{
-		g: g, conn: conn, origin: origin, queue: live.NewQueue(g.limits.WriteQueue),
-		flush: make(chan struct{}), written: make(chan struct{}),
-	}
+	s := &socket{g: g, conn: conn, origin: origin, queue: live.NewQueue(g.limits.WriteQueue)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.tracks.init(s)
 	return s
 }
 
-// run serves the connection until it ends. Key and token come from the
+// run serves the connection until it ends. bearer, key and token come from the
 // handshake; where there are any, no connect has to follow.
-func (s *socket) run(key, token string) {
+func (s *socket) run(bearer, key, token string) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			s.g.log.Error("a WebSocket connection failed", "reason", reason, "stack", string(debug.Stack()))
+			_ = s.conn.Close()
+		}
+	}()
 	s.lastRead.Store(time.Now().UnixNano())
-	go s.write()
-	if key == "" && token == "" || s.admit(0, key, token) {
+	s.beatMu.Lock()
+	s.beat = time.AfterFunc(s.g.pace.ping, s.ping)
+	s.beatMu.Unlock()
+	if s.greet(bearer, key, token) {
 		s.read()
 	}
-	if s.subscription != nil {
-		s.subscription.Close()
+	for _, one := range s.subscriptions {
+		one.Close()
+	}
+	if s.expiry != nil {
+		s.expiry.Stop()
 	}
 	s.cancel()
 	s.tracks.finish()
-	close(s.flush)
-	<-s.written
+	s.beatMu.Lock()
+	s.ended = true
+	s.beat.Stop()
+	s.beatMu.Unlock()
+	s.writing.Wait() // nothing is sent any more
+	s.writeClose()
 	_ = s.conn.Close() // ended either way
+}
+
+// greet takes what the handshake has brought. A bearer token may be a key or a
+// token.
+func (s *socket) greet(bearer, key, token string) bool {
+	if bearer != "" {
+		key = bearer
+		if _, unknown := s.g.current().sourceOf(bearer); unknown != nil {
+			if _, err := s.granted(bearer); err == nil {
+				key, token = "", bearer
+			}
+		}
+	}
+	return key == "" && token == "" || s.admit(0, key, token)
 }
 
 // end closes the connection for a reason; the first one counts. What is
@@ -83,14 +116,28 @@ func (s *socket) end(why closing) {
 	_ = s.conn.NetConn().SetReadDeadline(past) // wakes the reader
 }
 
+func (s *socket) cut() { _ = s.conn.NetConn().Close() } // it is gone either way
+
 // send queues an answer or a push. It is false for a reader that is too slow.
 func (s *socket) send(frame []byte) bool {
-	if s.queue.Push(frame) {
-		return true
+	first, ok := s.queue.Push(frame)
+	if first {
+		s.writing.Go(s.write)
 	}
-	s.end(closeSlow)
-	return false
+	if !ok {
+		s.end(closeSlow)
+	}
+	return ok
 }
+
+// Push, Room and Lost implement [live.Sink].
+func (s *socket) Push(frame []byte) bool { return s.send(frame) }
+
+// Room waits until most of what is queued was written.
+func (s *socket) Room(ctx context.Context, wait time.Duration) bool { return s.queue.Room(ctx, wait) }
+
+// Lost ends the connection: its client comes back and is told where it stands.
+func (s *socket) Lost(string) { s.end(closeLost) }
 
 func (s *socket) refuse(id int64, r *refusal) { s.send(errorFrame(id, r)) }
 
@@ -132,9 +179,11 @@ func (s *socket) readMessage() bool {
 
 // serve is false where the connection has to end.
 func (s *socket) serve(line []byte) bool {
-	s.parser.nesting = s.g.limits.Nesting
-	c, refused := s.parser.parseCommand(line)
-	s.parser.forget()
+	p := s.g.sockets.parsers.Get().(*parser)
+	p.nesting = s.g.limits.Nesting
+	c, refused := p.parseCommand(line)
+	p.forget()
+	s.g.sockets.parsers.Put(p)
 	if refused != nil {
 		s.refuse(c.id, refused)
 		return true
@@ -147,20 +196,17 @@ func (s *socket) serve(line []byte) bool {
 	switch c.name {
 	case "connect":
 		s.session = c.session
-		return s.admit(c.id, c.key, c.token)
+		admitted := false
+		aside(func() { admitted = s.admit(c.id, c.key, c.token) })
+		return admitted
 	case "track":
 		s.tracks.add(track{id: c.id, events: c.events, wait: c.wait, session: s.session, size: len(line)})
 	case "subscribe":
-		s.subscribe(c)
+		aside(func() { s.subscribe(c) })
 	case "unsubscribe":
 		s.unsubscribe(c)
 	case "refresh":
-		s.mayRead = s.readsWith(c.token)
-		if !s.mayRead {
-			s.refuse(c.id, refuse(http.StatusUnauthorized, codeUnauthorized, "unknown token"))
-			break
-		}
-		s.send(append(frame(c.id, "refreshed", 0), "}}"...))
+		aside(func() { s.refresh(c) })
 	}
 	return true
 }
@@ -183,9 +229,9 @@ func (s *socket) admit(id int64, key, token string) bool {
 		s.key.Store(&key)
 	}
 	if token != "" {
-		if s.mayRead = s.readsWith(token); !s.mayRead {
-			s.refuse(id, refuse(http.StatusUnauthorized, codeUnauthorized, "unknown token"))
-			s.end(closeUnauthorized)
+		if refused := s.take(token); refused != nil {
+			s.refuse(id, refused)
+			s.end(closingOf(refused))
 			return false
 		}
 	}
@@ -199,125 +245,4 @@ func (s *socket) admit(id int64, key, token string) bool {
 		s.send(connectedFrame(id, s.session, &s.g.limits, s.g.pace.ping))
 	}
 	return true
-}
-
-func (s *socket) readsWith(token string) bool {
-	return token != "" && s.g.options.Authorise != nil && s.g.options.Authorise(token)
-}
-
-func (s *socket) subscribe(c command) {
-	switch {
-	case !s.mayRead:
-		s.refuse(c.id, refuse(http.StatusForbidden, codeForbidden, "reading needs a token"))
-	case c.channel != live.ChannelEvents || s.g.options.Live == nil:
-		s.refuse(c.id, refuse(http.StatusNotFound, codeNotFound, "there is no channel "+clipped(c.channel)+"; want "+live.ChannelEvents))
-	case s.subscription != nil:
-		s.refuse(c.id, refuse(http.StatusConflict, codeInvalid, "already subscribed to "+c.channel))
-	default:
-		s.listen(c)
-	}
-}
-
-func (s *socket) listen(c command) {
-	var filter *condition.Program
-	if c.filter != "" {
-		var err error
-		if filter, err = condition.Compile(c.filter, live.FilterScope); err != nil {
-			s.refuse(c.id, &refusal{problem: *fieldProblem(codeInvalid, "subscribe.filter", err.Error())})
-			return
-		}
-	}
-	subscription, err := s.g.options.Live.Subscribe(s.ctx, filter, s.send)
-	if err != nil {
-		s.refuse(c.id, unavailable(err.Error()))
-		return
-	}
-	s.subscription = subscription
-	more := ""
-	if c.recover {
-		more = `,"recovered":false`
-	}
-	s.send(channelFrame(c.id, "subscribed", c.channel, more))
-}
-
-func (s *socket) unsubscribe(c command) {
-	if s.subscription == nil || c.channel != live.ChannelEvents {
-		s.refuse(c.id, refuse(http.StatusNotFound, codeNotFound, "not subscribed to "+clipped(c.channel)))
-		return
-	}
-	s.subscription.Close()
-	s.subscription = nil
-	s.send(channelFrame(c.id, "unsubscribed", c.channel, ""))
-}
-
-// frameBytes is how much of what waits goes into one message.
-const frameBytes = 64 << 10
-
-// write writes what is queued, several frames a message, and pings, until
-// there is nothing more to come. Its last word is why the connection ends.
-func (s *socket) write() {
-	defer close(s.written)
-	pinged := time.Time{}
-	timer := time.NewTimer(s.g.pace.ping)
-	defer timer.Stop()
-	var spare [][]byte
-	for {
-		select {
-		case <-s.queue.Ready():
-			frames := s.queue.Take(spare)
-			if !s.writeFrames(frames) {
-				s.end(closeGone)
-				return
-			}
-			spare = frames
-		case <-timer.C:
-			switch read := time.Unix(0, s.lastRead.Load()); {
-			case pinged.IsZero():
-				pinged = time.Now()
-				s.send(pingFrame)
-				timer.Reset(s.g.pace.pong)
-			case read.Before(pinged):
-				s.end(closeNoPong)
-				timer.Reset(s.g.pace.ping)
-			default:
-				pinged = time.Time{}
-				timer.Reset(s.g.pace.ping - s.g.pace.pong)
-			}
-		case <-s.flush:
-			if s.writeFrames(s.queue.Take(spare)) {
-				s.writeClose()
-			}
-			return
-		}
-	}
-}
-
-func (s *socket) writeFrames(frames [][]byte) bool {
-	var message []byte
-	for i := 0; i < len(frames); {
-		if message = frames[i]; i+1 < len(frames) && len(message)+len(frames[i+1]) < frameBytes {
-			message = append(make([]byte, 0, 2*(len(message)+len(frames[i+1]))), message...)
-			for i+1 < len(frames) && len(message)+len(frames[i+1]) < frameBytes {
-				i++
-				message = append(append(message, '\n'), frames[i]...)
-			}
-		}
-		i++
-		if why := s.why.Load(); why != nil && *why == closeSlow {
-			return true // there is no more to write than that
-		}
-		_ = s.conn.SetWriteDeadline(time.Now().Add(s.g.pace.write)) // never fails
-		if s.conn.WriteMessage(websocket.TextMessage, message) != nil {
-			return false
-		}
-	}
-	return true
-}
-
-func (s *socket) writeClose() {
-	why := closeGone
-	if w := s.why.Load(); w != nil {
-		why = *w
-	}
-	_ = s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(why.code, why.reason), time.Now().Add(s.g.pace.last))
 }

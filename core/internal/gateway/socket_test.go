@@ -15,6 +15,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/tributary-bus/tributary/core/internal/access"
 	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/live"
 	"github.com/tributary-bus/tributary/core/internal/record"
@@ -150,7 +151,7 @@ func TestSocketKeepsOrder(t *testing.T) {
 }
 
 func TestSocketRefusals(t *testing.T) {
-	f := newFixture(t, func(o *Options) { o.Authorise = func(token string) bool { return token == "t" } })
+	f := newFixture(t, func(o *Options) { o.Readers = readers(t) })
 	for name, c := range map[string]struct {
 		lines []string
 		want  string // part of the last answer
@@ -181,7 +182,7 @@ func TestSocketRefusals(t *testing.T) {
 		"too many events":    {[]string{`{"id":1,"connect":{"key":"shop-key"}}`, `{"id":2,"track":{"events":[` + strings.Repeat(`{"type":"x"},`, 1000) + `{}]}}`}, `{"id":2,"error":{"code":"too_large"`, 0},
 		"over the rate":      {[]string{`{"id":1,"connect":{"key":"slow-key"}}`, `{"id":2,"track":{"events":[` + strings.Repeat(`{"type":"x"},`, 999) + `{}]}}`, `{"id":3,"track":{"events":[{"type":"x"}]}}`}, `"temporary":true,"retry_after":3600}}`, 0},
 		"key cannot read":    {[]string{`{"id":1,"connect":{"key":"shop-key"}}`, `{"id":2,"subscribe":{"channel":"events"}}`}, `{"id":2,"error":{"code":"forbidden","message":"reading needs a token"`, 0},
-		"unknown channel":    {[]string{`{"id":1,"connect":{"token":"t"}}`, `{"id":2,"subscribe":{"channel":"profile:1"}}`}, `{"id":2,"error":{"code":"not_found","message":"there is no channel profile:1`, 0},
+		"unknown channel":    {[]string{`{"id":1,"connect":{"token":"t"}}`, `{"id":2,"subscribe":{"channel":"profiles:1"}}`}, `{"id":2,"error":{"code":"not_found","message":"profiles:1: there is no such channel; want events`, 0},
 		"never subscribed":   {[]string{`{"id":1,"connect":{"token":"t"}}`, `{"id":2,"unsubscribe":{"channel":"events"}}`}, `{"id":2,"error":{"code":"not_found","message":"not subscribed`, 0},
 		"nothing to read of": {[]string{`{"id":1,"connect":{"token":"t"}}`, `{"id":2,"subscribe":{"channel":"events"}}`}, `{"id":2,"error":{"code":"not_found"`, 0},
 	} {
@@ -210,7 +211,7 @@ func TestSocketRefusals(t *testing.T) {
 }
 
 func TestSocketHandshake(t *testing.T) {
-	f := newFixture(t, func(o *Options) { o.Authorise = func(token string) bool { return token == "t" } })
+	f := newFixture(t, func(o *Options) { o.Readers = readers(t) })
 	t.Run("key in the query", func(t *testing.T) {
 		c := f.dial(t, "?key=shop-key")
 		c.send(`{"id":1,"track":{"events":[{"id":"q","type":"x"}]}}`)
@@ -268,10 +269,22 @@ func (f *fixture) publish(t testing.TB, partition int, c uint64, types ...string
 	}
 }
 
+// readers knows an admin token and JSON Web Tokens that are signed with testSecret.
+func readers(t testing.TB) *access.Readers {
+	t.Helper()
+	r, err := access.New(access.Options{Admin: func(token string) bool { return token == "t" }, Keys: []string{testSecret}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+const testSecret = "0123456789abcdef0123456789abcdef"
+
 func newLiveFixture(t testing.TB, change func(o *Options)) *fixture {
 	return newFixture(t, func(o *Options) {
 		o.Live = live.New(o.Bus.(*bus.Bus), nil)
-		o.Authorise = func(token string) bool { return token == "t" }
+		o.Readers = readers(t)
 		if change != nil {
 			change(o)
 		}
@@ -283,11 +296,16 @@ func TestSocketSubscribes(t *testing.T) {
 	f.publish(t, 0, 1, "before")
 	c := f.dial(t, "?token=t")
 	c.send(`{"id":1,"subscribe":{"channel":"events","filter":"event.properties.n >"}}`)
-	if line := c.line(); !strings.Contains(line, `{"id":1,"error":{"code":"invalid","message":"subscribe.filter: `) {
+	if line := c.line(); !strings.Contains(line, `{"id":1,"error":{"code":"invalid","message":"filter: `) {
 		t.Error(line)
 	}
-	c.send(`{"id":2,"subscribe":{"channel":"events","filter":"event.properties.n == 1","recover":{"epoch":"x","offset":0}}}`)
-	c.expect(`{"id":2,"subscribed":{"channel":"events","recovered":false}}`)
+	state, err := f.bus.EventsState(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := `"channel":"events","epoch":"` + state.Epoch + `","offset":`
+	c.send(`{"id":2,"subscribe":{"channel":"events","filter":"event.properties.n == 1","recover":{"epoch":"x","offset":7}}}`)
+	c.expect(`{"id":2,"subscribed":{` + from + `1,"recovered":false}}`)
 	c.send(`{"id":3,"subscribe":{"channel":"events"}}`)
 	if line := c.line(); !strings.Contains(line, `{"id":3,"error":{"code":"invalid","message":"already subscribed`) {
 		t.Error(line)
@@ -303,10 +321,26 @@ func TestSocketSubscribes(t *testing.T) {
 		t.Errorf("%d subscriptions are left", n)
 	}
 	c.send(`{"id":5,"subscribe":{"channel":"events"}}`)
-	c.expect(`{"id":5,"subscribed":{"channel":"events"}}`)
+	c.expect(`{"id":5,"subscribed":{` + from + `4}}`)
 	f.publish(t, 0, 3, "again")
 	if line := c.line(); !strings.Contains(line, `"id":"again-3-0"`) {
 		t.Errorf("pushed %s", line)
+	}
+	// Who comes back goes on where it was, or begins with all that is kept.
+	for recover, want := range map[string][]string{
+		`{"epoch":"` + state.Epoch + `","offset":3}`: {"two-2-2", "again-3-0"},
+		`{"offset":0}`: {"before-1-0", "zero-2-0", "one-2-1", "two-2-2", "again-3-0"},
+	} {
+		c := f.dial(t, "?token=t")
+		c.send(`{"id":1,"subscribe":{"channel":"events","recover":` + recover + `}}`)
+		if line := c.line(); !strings.Contains(line, `"recovered":true}}`) {
+			t.Errorf("%s: %s", recover, line)
+		}
+		for _, id := range want {
+			if line := c.line(); !strings.Contains(line, `"data":{"id":"`+id+`"`) {
+				t.Errorf("%s: pushed %s, want %s", recover, line, id)
+			}
+		}
 	}
 }
 
@@ -315,7 +349,9 @@ func TestSocketSlowReader(t *testing.T) {
 	slow, quick := f.dial(t, "?token=t"), f.dial(t, "?token=t")
 	for _, c := range []*client{slow, quick} {
 		c.send(`{"id":1,"subscribe":{"channel":"events"}}`)
-		c.expect(`{"id":1,"subscribed":{"channel":"events"}}`)
+		if line := c.line(); !strings.Contains(line, `{"id":1,"subscribed":`) {
+			t.Fatal(line)
+		}
 	}
 	got := 0
 	for c := uint64(1); f.options.Live.Count() == 2; c++ {

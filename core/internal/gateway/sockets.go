@@ -11,16 +11,29 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// sockets are the WebSocket connections that are open.
-type sockets struct {
-	mu       sync.Mutex
-	open     map[*socket]struct{}
-	draining bool
-	closed   sync.WaitGroup
-	writes   sync.Pool // write buffers, which idle connections do not need
+// A connection is one that stays: a WebSocket, or server-sent events.
+type connection interface {
+	end(why closing)
+	cut() // without a word
 }
 
-func (s *sockets) init() { s.open = map[*socket]struct{}{} }
+// sockets are the connections that are open.
+type sockets struct {
+	mu       sync.Mutex
+	open     map[connection]struct{}
+	draining bool
+	closed   sync.WaitGroup
+	// What idle connections do not need:
+	writes   sync.Pool // write buffers
+	messages sync.Pool // *[]byte, for frames that are written together
+	parsers  sync.Pool // *parser
+}
+
+func (s *sockets) init() {
+	s.open = map[connection]struct{}{}
+	s.messages.New = func() any { return new([]byte) }
+	s.parsers.New = func() any { return &parser{} }
+}
 
 func (s *sockets) count() int {
 	s.mu.Lock()
@@ -30,7 +43,7 @@ func (s *sockets) count() int {
 
 // add is false where there are too many connections, or none is wanted any
 // more.
-func (s *sockets) add(socket *socket, most int) (ok bool, why closing) {
+func (s *sockets) add(c connection, most int) (ok bool, why closing) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -39,14 +52,14 @@ func (s *sockets) add(socket *socket, most int) (ok bool, why closing) {
 	case len(s.open) >= most:
 		return false, closeConnections
 	}
-	s.open[socket] = struct{}{}
+	s.open[c] = struct{}{}
 	s.closed.Add(1)
 	return true, closing{}
 }
 
-func (s *sockets) remove(socket *socket) {
+func (s *sockets) remove(c connection) {
 	s.mu.Lock()
-	delete(s.open, socket)
+	delete(s.open, c)
 	s.mu.Unlock()
 	s.closed.Done()
 }
@@ -59,21 +72,21 @@ const maxSpread = 5 * time.Second
 func (s *sockets) drain(ctx context.Context) error {
 	s.mu.Lock()
 	s.draining = true
-	open := make([]*socket, 0, len(s.open))
-	for socket := range s.open {
-		open = append(open, socket)
+	open := make([]connection, 0, len(s.open))
+	for c := range s.open {
+		open = append(open, c)
 	}
 	s.mu.Unlock()
 	spread := maxSpread
 	if deadline, ok := ctx.Deadline(); ok {
 		spread = min(spread, time.Until(deadline)/2)
 	}
-	for _, socket := range open {
+	for _, c := range open {
 		delay := time.Duration(0)
 		if spread > 0 && len(open) > 1 {
 			delay = rand.N(spread)
 		}
-		timer := time.AfterFunc(delay, func() { socket.end(closeShutdown) })
+		timer := time.AfterFunc(delay, func() { c.end(closeShutdown) })
 		defer timer.Stop()
 	}
 	gone := make(chan struct{})
@@ -89,25 +102,28 @@ func (s *sockets) drain(ctx context.Context) error {
 	left := s.count()
 	s.cut()
 	<-gone
-	return fmt.Errorf("drain the gateway: %d WebSocket connections cut: %w", left, ctx.Err())
+	return fmt.Errorf("drain the gateway: %d live connections cut: %w", left, ctx.Err())
 }
 
 // cut closes all connections without a word.
 func (s *sockets) cut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for socket := range s.open {
-		_ = socket.conn.NetConn().Close() // it is gone either way
+	for c := range s.open {
+		c.cut()
 	}
 }
 
 func init() { handle(http.MethodGet, "/ws", serveSocket) }
 
+// readBuffer holds a usual command; of a larger one the rest is read past it.
+const readBuffer = 512
+
 // serveSocket serves GET /ws. Any page may open a connection: it is the key
 // that counts, and its source's origins are looked at when it is given.
 func serveSocket(g *Gateway, w http.ResponseWriter, r *http.Request) {
 	upgrader := websocket.Upgrader{
-		HandshakeTimeout: g.pace.connect, ReadBufferSize: 1024, WriteBufferSize: 1024, WriteBufferPool: &g.sockets.writes,
+		HandshakeTimeout: g.pace.connect, ReadBufferSize: readBuffer, WriteBufferSize: 1024, WriteBufferPool: &g.sockets.writes,
 		CheckOrigin: func(*http.Request) bool { return true },
 		Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
 			refuse(status, codeMalformed, "no WebSocket handshake: "+reason.Error()).write(w)
@@ -117,7 +133,6 @@ func serveSocket(g *Gateway, w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // answered by the upgrader
 	}
-	query := r.URL.Query()
 	s := newSocket(g, conn, r.Header.Get("Origin"))
 	s.sender = g.sender(r)
 	if ok, why := g.sockets.add(s, g.limits.Connections); !ok {
@@ -125,13 +140,12 @@ func serveSocket(g *Gateway, w http.ResponseWriter, r *http.Request) {
 		_ = conn.Close()
 		return
 	}
-	defer g.sockets.remove(s)
-	key, token := headerKey(r.Header), query.Get("token")
-	if _, unknown := g.current().sourceOf(key); unknown != nil && s.readsWith(key) {
-		key, token = "", key // a bearer token may be either
-	}
-	if key == "" {
-		key = query.Get("key")
-	}
-	s.run(key, token)
+	query := r.URL.Query()
+	bearer, key, token := headerKey(r.Header), query.Get("key"), query.Get("token")
+	// A goroutine of its own: this one holds on to the buffers of the request,
+	// which would be half of what an idle connection costs.
+	go func() {
+		defer g.sockets.remove(s)
+		s.run(bearer, key, token)
+	}()
 }

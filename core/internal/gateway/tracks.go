@@ -26,7 +26,7 @@ type tracks struct {
 	bytes  int
 	busy   bool
 	work   sync.WaitGroup
-	waits  chan struct{} // a place for each track that waits for outcomes
+	waits  chan struct{} // a place for each track that waits for outcomes; nil before the first one
 }
 
 // maxWaits is how many tracks of one connection may wait for outcomes.
@@ -35,7 +35,6 @@ const maxWaits = 64
 func (t *tracks) init(s *socket) {
 	t.socket = s
 	t.room.L = &t.mu
-	t.waits = make(chan struct{}, maxWaits)
 }
 
 // add queues a track. Where too much is queued it waits, and with it the
@@ -154,6 +153,9 @@ func (t *tracks) take(list []track, size int) {
 		return
 	}
 	t.acknowledge(parsed, ends, b)
+	if t.waits == nil { // one works on tracks at a time
+		t.waits = make(chan struct{}, maxWaits)
+	}
 	t.waits <- struct{}{}
 	waits = true
 	t.work.Go(func() {

@@ -1,0 +1,254 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/tributary-bus/tributary/core/internal/live"
+)
+
+// ssePrefix is the path below which each channel is a stream of server-sent
+// events.
+const ssePrefix = "/sse/"
+
+func init() { handle(http.MethodGet, ssePrefix+"{channel}", serveSSE) }
+
+const (
+	sseHeartbeat = 15 * time.Second // a comment, so that nobody in between gives up
+	// A client comes back after sseRetry and up to as much again.
+	sseRetry = time.Second
+)
+
+// An eventStream is one listener to server-sent events:
+//
+//	id: 3k9f-13
+//	data: {…what was pushed…}
+//
+// The id is a position, epoch and offset, with which a client comes back in
+// Last-Event-ID.
+type eventStream struct {
+	g      *Gateway
+	queue  *live.Queue
+	ready  chan struct{}
+	why    atomic.Pointer[closing]
+	ctx    context.Context
+	cancel context.CancelFunc
+	out    *http.ResponseController
+	w      http.ResponseWriter
+	epoch  string
+}
+
+// serveSSE serves GET /sse/{channel}.
+func serveSSE(g *Gateway, w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	token := query.Get("token")
+	if bearer := headerKey(r.Header); bearer != "" {
+		token = bearer
+	}
+	grant, refused := g.grantOf(r.Context(), token)
+	if refused != nil {
+		refused.write(w)
+		return
+	}
+	from, refused := lastEventID(r.Header.Get("Last-Event-ID"), query.Get("recover"))
+	if refused != nil {
+		refused.write(w)
+		return
+	}
+	filter := query.Get("filter")
+	if len(filter) > maxFilter {
+		refuse(http.StatusBadRequest, codeInvalid, fmt.Sprintf("filter: longer than %d bytes", maxFilter)).write(w)
+		return
+	}
+	channel := strings.TrimPrefix(r.URL.Path, ssePrefix)
+	request, refused := g.request(grant, channel, filter, from)
+	if refused != nil {
+		refused.write(w)
+		return
+	}
+	s := &eventStream{g: g, w: w, out: http.NewResponseController(w), queue: live.NewQueue(g.limits.WriteQueue), ready: make(chan struct{}, 1)}
+	s.ctx, s.cancel = context.WithCancel(r.Context())
+	defer s.cancel()
+	if ok, why := g.sockets.add(s, g.limits.Connections); !ok {
+		unavailable(why.reason).write(w)
+		return
+	}
+	defer g.sockets.remove(s)
+	if !grant.Expires.IsZero() {
+		timer := time.AfterFunc(grant.Expires.Sub(g.now()), func() { s.end(closeExpired) })
+		defer timer.Stop()
+	}
+	subscription, refused := g.listen(r.Context(), request, s, func(start live.Start) {
+		s.epoch = start.Epoch
+		s.Push(startEvent(channel, start, from != nil))
+	})
+	if refused != nil {
+		refused.write(w)
+		return
+	}
+	defer subscription.Close()
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no")
+	s.serve()
+}
+
+// lastEventID reads where a client is to go on: 0 is all that is kept.
+func lastEventID(header, query string) (*live.Position, *refusal) {
+	text := header
+	if text == "" {
+		text = query
+	}
+	if text == "" {
+		return nil, nil
+	}
+	i := strings.LastIndexByte(text, '-')
+	offset, err := strconv.ParseUint(text[i+1:], 10, 63)
+	from := &live.Position{Epoch: text[:max(i, 0)], Offset: offset}
+	if err != nil || len(text) > maxEpoch || offset > 0 && from.Epoch == "" {
+		return nil, refuse(http.StatusBadRequest, codeInvalid, "Last-Event-ID: want the id of an event of this stream, or 0")
+	}
+	return from, nil
+}
+
+// startEvent says where the stream begins. It has a name, so that a page's
+// onmessage does not get it.
+func startEvent(channel string, start live.Start, asked bool) []byte {
+	dst := []byte("event: subscribed\nid: ")
+	dst = append(dst, start.Epoch...)
+	dst = append(dst, '-')
+	dst = strconv.AppendUint(dst, start.Offset, 10)
+	dst = append(dst, "\ndata: {"...)
+	dst = appendStart(dst, channel, start, asked)
+	return append(dst, "}\n\n"...)
+}
+
+// serve writes until the stream ends. The first write sends the headers.
+func (s *eventStream) serve() {
+	heartbeat := time.NewTicker(sseHeartbeat)
+	defer heartbeat.Stop()
+	retry := sseRetry + rand.N(sseRetry)
+	if !s.write(fmt.Appendf(nil, "retry: %d\n\n", retry.Milliseconds())) {
+		return
+	}
+	for {
+		select {
+		case <-s.ready:
+			if !s.flush() {
+				return
+			}
+		case <-heartbeat.C:
+			if !s.write([]byte(":\n\n")) {
+				return
+			}
+		case <-s.ctx.Done():
+			if why := s.why.Load(); why != nil {
+				s.last(*why)
+			}
+			return
+		}
+	}
+}
+
+// flush writes all that is queued.
+func (s *eventStream) flush() bool {
+	var spare [][]byte
+	for {
+		frames := s.queue.Take(spare)
+		if len(frames) == 0 {
+			return true
+		}
+		var text []byte
+		for i, frame := range frames {
+			text = s.appendEvent(text, frame)
+			if last := i == len(frames)-1; last || len(text) >= frameBytes {
+				if !s.write(text) {
+					return false
+				}
+				text = text[:0]
+			}
+		}
+		spare = frames
+	}
+}
+
+// appendEvent makes an event of a push; what is none is an event already.
+func (s *eventStream) appendEvent(dst, frame []byte) []byte {
+	offset, data, ok := live.PushOf(frame)
+	if !ok {
+		return append(dst, frame...)
+	}
+	dst = append(dst, "id: "...)
+	dst = append(dst, s.epoch...)
+	dst = append(dst, '-')
+	dst = append(dst, offset...)
+	dst = append(dst, "\ndata: "...)
+	for i, line := range bytes.Split(data, []byte{'\n'}) { // JSON may have line breaks between its parts
+		if i > 0 {
+			dst = append(dst, "\ndata: "...)
+		}
+		dst = append(dst, line...)
+	}
+	return append(dst, "\n\n"...)
+}
+
+func (s *eventStream) write(text []byte) bool {
+	if s.out.SetWriteDeadline(time.Now().Add(s.g.pace.write)) != nil {
+		return false
+	}
+	_, err := s.w.Write(text)
+	return err == nil && s.out.Flush() == nil
+}
+
+// last tells why the stream ends.
+func (s *eventStream) last(why closing) {
+	if why != closeSlow {
+		s.flush()
+	}
+	s.write(fmt.Appendf(nil, "event: closed\ndata: {\"code\":%d,\"reason\":%q}\n\n", why.code, why.reason))
+}
+
+func (s *eventStream) end(why closing) {
+	if s.why.CompareAndSwap(nil, &why) {
+		if why == closeSlow {
+			_ = s.out.SetWriteDeadline(time.Now().Add(s.g.pace.last)) // it may be stuck in a write
+		}
+		s.cancel()
+	}
+}
+
+func (s *eventStream) cut() {
+	_ = s.out.SetWriteDeadline(time.Unix(1, 0)) // wakes a write that is stuck
+	s.cancel()
+}
+
+// Push, Room and Lost implement [live.Sink].
+func (s *eventStream) Push(frame []byte) bool {
+	first, ok := s.queue.Push(frame)
+	if first {
+		select {
+		case s.ready <- struct{}{}:
+		default:
+		}
+	}
+	if !ok {
+		s.end(closeSlow)
+	}
+	return ok
+}
+
+// Room waits until most of what is queued was written.
+func (s *eventStream) Room(ctx context.Context, wait time.Duration) bool {
+	return s.queue.Room(ctx, wait)
+}
+
+// Lost ends the stream: its client comes back and is told where it stands.
+func (s *eventStream) Lost(string) { s.end(closeLost) }

@@ -1,0 +1,213 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/sdk/condition"
+)
+
+// A history brings one subscription from where it begins to where the others
+// are, at the pace of its listener.
+type history struct {
+	live *Live
+	sub  *member
+	at   uint64 // up to here all has been pushed
+
+	marks  bus.Marks        // at that place; nil: not known yet
+	reader *bus.EventReader // nil: none is open
+	ahead  []bus.StoredEvent
+}
+
+const (
+	// joinBytes bounds what a subscription is given at once when it joins, and
+	// joinEvents how many.
+	joinBytes  = 32 << 10
+	joinEvents = 64
+	// roomWait is how long a listener who is slow keeps a reader of history
+	// from others.
+	roomWait = 2 * time.Second
+)
+
+// join puts a subscription that has been given all up to a sequence among
+// those that are pushed to, where what it misses is little. It is called under
+// Live's lock.
+func (l *Live) join(m *member, at uint64) bool {
+	missed, held := l.recent.after(at)
+	if !held || len(missed) > joinEvents {
+		return false
+	}
+	bytes := 0
+	for i := range missed {
+		bytes += len(missed[i].Data)
+	}
+	if bytes > joinBytes && len(missed) > 1 {
+		return false
+	}
+	for i := range missed {
+		if m.over = !m.give(&missed[i]); m.over {
+			return true
+		}
+	}
+	// It may know more than this node yet.
+	m.after = max(at, l.recent.end)
+	l.groups.add(m)
+	return true
+}
+
+// give pushes an event that the subscription wants.
+func (m *member) give(e *bus.StoredEvent) bool {
+	var text texts
+	var vars *condition.Vars
+	return !m.group.wants(e, &text, &vars) || m.to.Push(m.group.channel.push(e, &text))
+}
+
+// run ends when the subscription has joined the others or is over.
+func (h *history) run(ctx context.Context) {
+	defer h.close()
+	for ctx.Err() == nil {
+		if !h.room(ctx) {
+			continue
+		}
+		h.live.mu.Lock()
+		joined := h.sub.over || h.live.join(h.sub, h.at)
+		missed, held := h.live.recent.after(h.at)
+		missed = slices.Clone(missed[:min(len(missed), joinEvents)]) // the window moves on
+		end := h.live.recent.end
+		h.live.mu.Unlock()
+		switch {
+		case joined:
+			return
+		case held:
+			h.close()
+			h.push(ctx, missed)
+		default:
+			if err := h.read(ctx, end); err != nil && ctx.Err() == nil {
+				h.failed(ctx, err)
+			}
+		}
+	}
+}
+
+// room waits until the listener has taken most of what waits for it. Where it
+// takes its time the reader is left to others.
+func (h *history) room(ctx context.Context) bool {
+	if h.sub.to.Room(ctx, roomWait) {
+		return true
+	}
+	h.close()
+	return h.sub.to.Room(ctx, time.Hour)
+}
+
+// read pushes some of what is kept behind the place that was reached, up to
+// end: what follows may not be durable yet.
+func (h *history) read(ctx context.Context, end uint64) error {
+	if err := h.open(ctx); err != nil {
+		return err
+	}
+	if len(h.ahead) == 0 {
+		events, err := h.reader.Next(ctx, joinEvents, readPause)
+		if err != nil {
+			return err
+		}
+		if len(events) == 0 { // all were repetitions, or nothing is kept up to there
+			h.at = max(h.at, min(end, h.reader.Position()))
+			return nil
+		}
+		h.ahead = events
+	}
+	n := 0
+	for n < len(h.ahead) && h.ahead[n].Seq <= end {
+		n++
+	}
+	events, ahead := h.ahead[:n], h.ahead[n:]
+	if h.push(ctx, events) && h.reader != nil {
+		if h.ahead = ahead; len(ahead) > 0 {
+			h.at = max(h.at, end)
+		}
+	}
+	return nil
+}
+
+// push gives events one by one, as there is room. It is false where it stopped
+// before the last one.
+func (h *history) push(ctx context.Context, events []bus.StoredEvent) bool {
+	for i := range events {
+		e := &events[i]
+		if !h.room(ctx) || !h.give(e) {
+			return false
+		}
+		h.at = e.Seq
+		if e.Partition >= 0 && e.Partition < len(h.marks) {
+			h.marks[e.Partition] = bus.Mark{C: e.C, N: e.N}
+		}
+	}
+	return true
+}
+
+func (h *history) give(e *bus.StoredEvent) bool {
+	h.live.mu.Lock()
+	over := h.sub.over
+	h.live.mu.Unlock()
+	if !over && h.sub.give(e) {
+		return true
+	}
+	h.live.mu.Lock()
+	h.sub.over = true
+	h.live.mu.Unlock()
+	return false
+}
+
+// open makes a reader behind the place that was reached, when it is this one's
+// turn.
+func (h *history) open(ctx context.Context) error {
+	if h.reader != nil {
+		return nil
+	}
+	select {
+	case h.live.slots <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	err := h.openNow(ctx)
+	if err != nil {
+		<-h.live.slots
+	}
+	return err
+}
+
+func (h *history) openNow(ctx context.Context) (err error) {
+	if h.marks == nil {
+		if h.marks, err = h.live.source.MarksAt(ctx, h.at); err != nil {
+			return err
+		}
+	}
+	h.reader, err = h.live.source.ReadEventsAside(ctx, h.at, h.marks)
+	return err
+}
+
+// close leaves the reader to others.
+func (h *history) close() {
+	if h.reader != nil {
+		h.reader.Close()
+		h.reader, h.ahead = nil, nil
+		<-h.live.slots
+	}
+}
+
+// failed ends a subscription behind a gap, and waits before another try after
+// anything else.
+func (h *history) failed(ctx context.Context, err error) {
+	h.close()
+	if !errors.Is(err, bus.ErrGap) {
+		h.live.log.Warn("a subscription cannot read what is kept; trying again", "error", err)
+		pause(ctx, readPause)
+		return
+	}
+	h.live.mu.Lock()
+	defer h.live.mu.Unlock()
+	h.sub.lost("history was dropped before it could be pushed")
+}
