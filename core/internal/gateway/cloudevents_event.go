@@ -41,9 +41,10 @@ func (b *batch) cloudEvent(e *event, rules *rules, text []byte) (int, error) {
 	p.begin(text)
 	c := &cloudEvent{e: e, rules: rules}
 	var data, binary jsontext.Value
-	kind, err := p.object(func(quoted []byte) (err error) {
-		name, value := unquote(quoted), jsontext.Value(nil)
-		if value, err = p.dec.ReadValue(); err != nil || value.Kind() == 'n' {
+	kind, err := p.object(func(quoted []byte) error {
+		name := unquote(quoted)
+		value, err := p.dec.ReadValue()
+		if err != nil || value.Kind() == 'n' {
 			return err // null is the same as none
 		}
 		switch {

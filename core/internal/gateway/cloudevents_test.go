@@ -53,7 +53,7 @@ func TestCloudEventModes(t *testing.T) {
 }
 
 func TestCloudEventRules(t *testing.T) {
-	change := func(old, new string) string { return strings.Replace(cloudOrder, old, new, 1) }
+	change := func(from, to string) string { return strings.Replace(cloudOrder, from, to, 1) }
 	for name, c := range map[string]struct{ event, message string }{
 		"version":            {change(`"1.0"`, `"0.3"`), "specversion: want 1.0"},
 		"no version":         {change(`"specversion":"1.0",`, ``), "specversion: want 1.0"},

@@ -82,6 +82,26 @@ func FuzzPixel(f *testing.F) {
 	})
 }
 
+func FuzzRedirect(f *testing.F) {
+	for _, query := range []string{"from=a&e=A%40b.example", "from[x]=1&from.y=2", "from=%0d%0aSet-Cookie:a&e=%ff", "from=//evil.example/#"} {
+		f.Add(query, []byte(`{"n":7}`))
+		f.Add(query, []byte("n=7&n[a]=8"))
+	}
+	f.Fuzz(func(t *testing.T, query string, body []byte) {
+		r := bodyOf(string(body))
+		r.URL.RawQuery = query
+		r.SetPathValue("id", "mail")
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		checkDialect(t, redirection{}, r)
+		redirect, _ := fuzzRules(t).set.Redirect("mail")
+		target := redirect.Target(clickOf(r, &testLimits), testNow)
+		value, ok := strings.CutPrefix(target, "https://shop.example/sale?from=")
+		if !ok || strings.ContainsAny(value, "\r\n&#=?/ ") {
+			t.Fatalf("%q leads to %q", query, target)
+		}
+	})
+}
+
 func FuzzCommand(f *testing.F) {
 	seed(f, `{"id":1,"connect":{"key":"shop-key","token":"t","session":"s"}}`, `{"id":2,"track":{"events":[{"type":"x"}],"wait":"processed"}}`,
 		`{"id":3,"subscribe":{"channel":"events","filter":"event.type == \"x\"","recover":{"epoch":"e","offset":12}}}`, `{"pong":{}}`, `{"id":4,"unsubscribe":{"channel":"events"}}`)
@@ -198,7 +218,7 @@ var cachedRules *rules
 
 func fuzzRules(t testing.TB) *rules {
 	if cachedRules == nil {
-		cachedRules = newRules(testSet(t))
+		cachedRules = newRules(redirectSet(t))
 	}
 	return cachedRules
 }

@@ -3,9 +3,10 @@
 // and a partition, and answers once the bus has it for good. What it answers
 // for each event is the contract's: accepted, duplicate, invalid or retry.
 //
-// A dialect is a file of its own: native.go, tracardi.go, segment.go. It turns
-// a body into a batch of events and a batch into an answer; everything in
-// between is the same for all of them.
+// A dialect is a file of its own, which adds its own paths: native.go,
+// tracardi.go, segment.go, jitsu.go, cloudevents.go, webhook.go, pixel.go,
+// redirect.go. It turns a request into a batch of events and a batch into an
+// answer; everything in between is the same for all of them.
 package gateway
 
 import (

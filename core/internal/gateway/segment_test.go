@@ -96,6 +96,7 @@ func TestSegmentRequests(t *testing.T) {
 		"key in event":           {`{"batch":[{"type":"page","userId":"1","writeKey":"shop-key"}]}`, nil, 200},
 		"header wins":            {`{"batch":[` + event + `],"writeKey":"nobody"}`, []string{"X-Write-Key", "shop-key"}, 200},
 		"masked":                 {`{"batch":[` + event + `],"writeKey":"shop-key:***"}`, nil, 401},
+		"all of it masked":       {`{"batch":[{"type":"page","userId":"1","writeKey":"shop-key"}],"writeKey":"***"}`, nil, 200},
 		"no key":                 {`{"batch":[` + event + `]}`, nil, 401},
 		"wrong key":              {`{"batch":[` + event + `],"writeKey":"nobody"}`, nil, 401},
 		"poison":                 {`{"batch":[{"type":"track"},` + event + `],"writeKey":"shop-key"}`, nil, 200},

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -121,7 +122,7 @@ func readMultipart(body []byte, boundary string) (url.Values, error) {
 	pairs := url.Values{}
 	for form := multipart.NewReader(bytes.NewReader(body), boundary); ; {
 		part, err := form.NextPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return pairs, nil
 		}
 		if err != nil {

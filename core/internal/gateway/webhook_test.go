@@ -81,17 +81,17 @@ func TestWhomAWebhookIsAbout(t *testing.T) {
 		"/collect/a/shop-key/s-1":      `{}`,
 		"/collect/b/shop-key":          `{"card":"12-34"}`,
 		"/collect/identify/shop-key":   `{"email":"A@b.example"}`,
-		"/collect/%C3%A9%20/shop-key":  `{}`,
+		"/collect/%C3%A9!/shop-key":    `{}`,
 		"/collect/a%2Fb/shop-key/s%3A": `{}`,
 	} {
 		if a := f.send(t, "POST", path, body); a.status != 200 {
 			t.Errorf("%s: %d %s", path, a.status, a.text)
 		}
 	}
-	want := map[string]string{"a": "s-1 ", "b": " card=1234", "identify": ` email=a@b.example`, "é ": " ", "a/b": "s: "}
+	want := map[string]string{"a": "s-1 ", "b": " card=1234", "identify": ` email=a@b.example`, "é!": " ", "a/b": "s: "}
 	for _, c := range f.commands(t) {
 		e := c.Event
-		if got := e.Session + " " + list(e.IDs); got != want[e.Type] || (c.Profile == "") != (e.Type == "é ") {
+		if got := e.Session + " " + list(e.IDs); got != want[e.Type] || (c.Profile == "") != (e.Type == "é!") {
 			t.Errorf("%s is about %q, profile %q, want %q", e.Type, got, c.Profile, want[e.Type])
 		}
 		delete(want, e.Type)
