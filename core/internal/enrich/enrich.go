@@ -125,7 +125,7 @@ func kept(text, keep string) string {
 		return text
 	}
 	address, err := netip.ParseAddr(text)
-	if err != nil || keep == config.IPDrop {
+	if err != nil {
 		return ""
 	}
 	return Kept(address, keep)

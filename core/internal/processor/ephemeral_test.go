@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,9 +30,11 @@ id: bare
 spec: {enrich: false}
 `
 
-// startEnriching runs a processor that enriches, with the sources above.
-func startEnriching(t *testing.T) *node {
+// startEnriching runs a processor that enriches, with the sources above. What
+// ahead holds is how far its clock is ahead.
+func startEnriching(t *testing.T) (n *node, ahead *atomic.Int64) {
 	t.Helper()
+	ahead = &atomic.Int64{}
 	dir := t.TempDir()
 	n, stopReplies := attach(t, openBus(t, dir, bus.DurabilityProcess), dir)
 	resources, err := config.Parse("test.yaml", []byte(kinds))
@@ -44,14 +47,14 @@ func startEnriching(t *testing.T) *node {
 	}
 	n.p, err = New(t.Context(), Options{
 		Bus: n.bus, Resources: fixed{set}, Dir: dir, Sole: true, EventsMaxAge: 30 * 24 * time.Hour, Log: slog.New(slog.DiscardHandler),
-		Enrich: enrich.New(nil),
+		Enrich: enrich.New(nil), Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	n.run(stopReplies)
 	n.configure()
-	return n
+	return n, ahead
 }
 
 // of is an event of a source and a session.
@@ -62,7 +65,7 @@ func (n *node) of(source, session, id, user, token string) *record.Command {
 }
 
 func TestEphemeralEvents(t *testing.T) {
-	n := startEnriching(t)
+	n, ahead := startEnriching(t)
 	profile := n.bus.DerivedProfile(record.KindUser, "ann", 0)
 	holder := func(session string) string {
 		t.Helper()
@@ -98,6 +101,21 @@ func TestEphemeralEvents(t *testing.T) {
 	if got := holder("s1"); got != profile {
 		t.Errorf("the session s1 is held by %q", got)
 	}
+	// A session in use is written again once an hour, but not for these events.
+	_, before, err := n.bus.GetIdentity(t.Context(), n.bus.IdentityKey(record.KindSessionID, "s1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, source := range []string{"passing", "test"} {
+		ahead.Add(int64(2 * time.Hour))
+		token := fmt.Sprint(6 + i)
+		n.send(n.of(source, "s1", token, "ann", token), n.of(source, "", token+"b", "ann", token+"b"))
+		n.outcome(token + "b")
+		_, now, err := n.bus.GetIdentity(t.Context(), n.bus.IdentityKey(record.KindSessionID, "s1"))
+		if err != nil || now != before != (source == "test") {
+			t.Errorf("after an event of %s the session's key has the revision %d, before %d; %v", source, now, before, err)
+		}
+	}
 	marked := 0
 	for _, e := range n.events() {
 		if strings.Contains(string(e.Data), `"ephemeral":true`) != strings.Contains(string(e.Data), `"source":"passing"`) {
@@ -107,13 +125,13 @@ func TestEphemeralEvents(t *testing.T) {
 			marked++
 		}
 	}
-	if marked != 3 {
+	if marked != 5 {
 		t.Errorf("%d events are ephemeral", marked)
 	}
 }
 
 func TestEventsAreEnrichedOnce(t *testing.T) {
-	n := startEnriching(t)
+	n, _ := startEnriching(t)
 	sent := func(source, id, user string) {
 		c := n.of(source, "s-"+id, id, user, id)
 		c.Event.Context = []byte(`{"ip":"203.0.113.7","userAgent":"Mozilla/5.0 (X11; Linux x86_64; rv:121.0) Gecko/20100101 Firefox/121.0"}`)
