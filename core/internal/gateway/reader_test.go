@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -202,6 +203,23 @@ func TestServerSentEvents(t *testing.T) {
 			}
 			break
 		}
+	}
+}
+
+// A stream outlasts the time that the server gives a request.
+func TestServerSentEventsOutlastTimeouts(t *testing.T) {
+	f := newLiveFixture(t, nil)
+	server := httptest.NewUnstartedServer(f.Handler())
+	server.Config.ReadTimeout, server.Config.WriteTimeout = 100*time.Millisecond, 100*time.Millisecond
+	server.Start()
+	t.Cleanup(server.Close)
+	f.server = server
+	s := f.listen(t, "/sse/events?token=t")
+	s.event()
+	time.Sleep(300 * time.Millisecond)
+	f.publish(t, 0, 1, "late")
+	if e := s.event(); !strings.HasPrefix(e["data"], `{"id":"late-1-0"`) {
+		t.Errorf("%v", e)
 	}
 }
 

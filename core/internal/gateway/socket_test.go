@@ -327,18 +327,18 @@ func TestSocketSubscribes(t *testing.T) {
 		t.Errorf("pushed %s", line)
 	}
 	// Who comes back goes on where it was, or begins with all that is kept.
-	for recover, want := range map[string][]string{
+	for where, want := range map[string][]string{
 		`{"epoch":"` + state.Epoch + `","offset":3}`: {"two-2-2", "again-3-0"},
 		`{"offset":0}`: {"before-1-0", "zero-2-0", "one-2-1", "two-2-2", "again-3-0"},
 	} {
 		c := f.dial(t, "?token=t")
-		c.send(`{"id":1,"subscribe":{"channel":"events","recover":` + recover + `}}`)
+		c.send(`{"id":1,"subscribe":{"channel":"events","recover":` + where + `}}`)
 		if line := c.line(); !strings.Contains(line, `"recovered":true}}`) {
-			t.Errorf("%s: %s", recover, line)
+			t.Errorf("%s: %s", where, line)
 		}
 		for _, id := range want {
 			if line := c.line(); !strings.Contains(line, `"data":{"id":"`+id+`"`) {
-				t.Errorf("%s: pushed %s, want %s", recover, line, id)
+				t.Errorf("%s: pushed %s, want %s", where, line, id)
 			}
 		}
 	}

@@ -135,6 +135,10 @@ func startEvent(channel string, start live.Start, asked bool) []byte {
 func (s *eventStream) serve() {
 	heartbeat := time.NewTicker(sseHeartbeat)
 	defer heartbeat.Stop()
+	// The time for a request to arrive is no bound for its answer.
+	if s.out.SetReadDeadline(time.Time{}) != nil {
+		return
+	}
 	retry := sseRetry + rand.N(sseRetry)
 	if !s.write(fmt.Appendf(nil, "retry: %d\n\n", retry.Milliseconds())) {
 		return

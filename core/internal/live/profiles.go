@@ -89,9 +89,9 @@ func (p *profiles) begin(ctx context.Context, w *watcher, from *Position, begun 
 		return err
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if w.last.Seq > now.Seq && stateOf(w.last.Data) == record.StateLive {
-		now = w.last
+	late := w.last
+	if late.Seq > now.Seq && !late.Deleted && stateOf(late.Data) == record.StateLive {
+		now = late
 	}
 	w.begun, w.last = true, bus.StoredDocument{}
 	profile := sdk.RawView(now.Data).Member("profile")
@@ -99,6 +99,10 @@ func (p *profiles) begin(ctx context.Context, w *watcher, from *Position, begun 
 	begun(Start{Position: Position{Epoch: w.id, Offset: w.known}, Recovered: from != nil})
 	if from != nil && (from.Epoch != w.id || from.Offset != w.known) {
 		w.push(profile.Raw())
+	}
+	p.mu.Unlock()
+	if late.Seq > now.Seq { // merged or erased since it was read
+		p.tell(ctx, w, &late)
 	}
 	return nil
 }
@@ -141,29 +145,37 @@ func (p *profiles) follow(ctx context.Context, w *watcher) (bus.StoredDocument, 
 // changed tells those who watch a profile what it is now.
 func (p *profiles) changed(ctx context.Context, d *bus.StoredDocument) {
 	p.mu.Lock()
-	var merged []*watcher
-	for _, w := range p.byID[d.Profile] {
-		switch {
-		case w.over:
-		case !w.begun:
-			w.last = *d
-		case !d.Deleted && stateOf(d.Data) == record.StateRedirect:
-			w.begun = false
-			merged = append(merged, w)
-		default:
-			w.now(d)
-		}
+	list := p.byID[d.Profile]
+	p.mu.Unlock()
+	for _, w := range list {
+		p.tell(ctx, w, d)
+	}
+}
+
+// tell tells one watcher what its profile is now. Where it was merged, that is
+// the other one.
+func (p *profiles) tell(ctx context.Context, w *watcher, d *bus.StoredDocument) {
+	p.mu.Lock()
+	merged := false
+	switch {
+	case w.over || w.id != d.Profile:
+	case !w.begun:
+		w.last = *d
+	case !d.Deleted && stateOf(d.Data) == record.StateRedirect:
+		merged, w.begun = true, false
+	default:
+		w.now(d)
 	}
 	p.mu.Unlock()
-	for _, w := range merged {
-		known := Position{} // of another profile: it is pushed
-		err := p.begin(ctx, w, &known, func(Start) {})
-		if err != nil && ctx.Err() == nil {
-			p.mu.Lock()
-			w.over = true
-			w.to.Lost("the profile was merged, and the other one cannot be read")
-			p.mu.Unlock()
-		}
+	if !merged {
+		return
+	}
+	known := Position{} // of another profile: it is pushed
+	if err := p.begin(ctx, w, &known, func(Start) {}); err != nil && ctx.Err() == nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		w.over = true
+		w.to.Lost("the profile was merged, and the other one cannot be read")
 	}
 }
 
@@ -193,7 +205,11 @@ func revisionOf(profile sdk.View) uint64 {
 	return uint64(n)
 }
 
-func (p *profiles) add(w *watcher) { p.byID[w.id] = append(p.byID[w.id], w) }
+// add puts a watcher on its profile, in a new list: the old one may be walked.
+func (p *profiles) add(w *watcher) {
+	list := p.byID[w.id]
+	p.byID[w.id] = append(list[:len(list):len(list)], w)
+}
 
 // take takes a watcher off its profile.
 func (p *profiles) take(w *watcher) {
