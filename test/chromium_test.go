@@ -23,6 +23,9 @@ import (
 // then a machine without them fails.
 func needsClients(t *testing.T) {
 	t.Helper()
+	if !strings.HasPrefix(t.Name(), "TestPage") && !strings.HasPrefix(t.Name(), "TestClients") {
+		t.Fatal("make test-clients finds these tests by their names: TestPage… and TestClients…")
+	}
 	if os.Getenv("TRIBUTARY_CLIENTS") == "" {
 		t.Skip("make test-clients runs it")
 	}

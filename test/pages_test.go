@@ -135,7 +135,7 @@ func TestPageEndsWithEventsThatWait(t *testing.T) {
 	p.tookEffect("ann", append(ids, "kept"))
 }
 
-func TestTabsShareWhatWaits(t *testing.T) {
+func TestPagesShareWhatWaits(t *testing.T) {
 	needsClients(t)
 	t.Parallel()
 	p := launch(t)
@@ -388,4 +388,46 @@ func TestPageResumesItsSubscription(t *testing.T) {
 		t.Errorf("the page heard %v", got)
 	}
 	page.becomes(time.Second, "errors + ''", "")
+}
+
+// The example's page, opened as its README says, shows in every window what
+// happens in one, and what happened while the server was away.
+func TestPageOfTheLiveExample(t *testing.T) {
+	needsClients(t)
+	t.Parallel()
+	p := launch(t)
+	p.run("apply", "-f", "../configs/examples/live")
+	line := lay(t, p)
+	file, err := filepath.Abs("../configs/examples/live/index.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := os.ReadFile(filepath.Join(p.dir, "admin-token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := "file://" + file + "#server=" + line.url + "&token=" + strings.TrimSpace(string(token))
+	b := browse(t)
+	one := b.open(address)
+	const shown = `[...document.querySelectorAll('#events b')].map(b => b.textContent) + ''`
+	// Its own page-view may come before it listens.
+	press := func(page *tab, name string) {
+		page.do(`[...document.querySelectorAll('button')].find(b => b.textContent == '` + name + `').click()`)
+	}
+	eventually(t, 20*time.Second, "the page to hear itself", func() bool {
+		press(one, "Look")
+		time.Sleep(500 * time.Millisecond)
+		return strings.Contains(fmt.Sprint(one.do(shown)), "page-view")
+	})
+	two := b.open(address)
+	time.Sleep(time.Second)
+	press(two, "Order")
+	one.becomes(10*time.Second, `document.querySelector('#events b').textContent`, "order-completed")
+	two.becomes(10*time.Second, `document.querySelector('#events b').textContent`, "order-completed")
+	p.stop()
+	press(one, "Add to cart")
+	p.start()
+	p.counts("events", `event.type == "added-to-cart"`, 1)
+	one.becomes(60*time.Second, "("+shown+").split('added-to-cart').length", 2)
+	one.becomes(time.Second, `document.querySelector('#problem').textContent`, "")
 }
