@@ -431,3 +431,39 @@ func TestPageOfTheLiveExample(t *testing.T) {
 	one.becomes(60*time.Second, "("+shown+").split('added-to-cart').length", 2)
 	one.becomes(time.Second, `document.querySelector('#problem').textContent`, "")
 }
+
+// The page about the browser is run, in one: its blocks in order, against a
+// server that is where it says.
+func TestPageOfTheDocs(t *testing.T) {
+	needsClients(t)
+	t.Parallel()
+	p := launch(t)
+	there := func(text string) string { return strings.ReplaceAll(text, "http://127.0.0.1:8080", p.url) }
+	var html string
+	var scripts []string
+	for _, b := range blocks(t) {
+		switch {
+		case b.page != "docs/browser.md":
+		case b.language == "html":
+			html = there(b.text)
+		case b.language == "js":
+			scripts = append(scripts, there(b.text))
+		}
+	}
+	if html == "" || len(scripts) < 3 {
+		t.Fatalf("the page shows %q and %d scripts", html, len(scripts))
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = w.Write([]byte(html))
+	}))
+	t.Cleanup(server.Close)
+	page := browse(t).open(server.URL)
+	for _, script := range scripts {
+		page.do(script + "\n;tributary.flush()")
+	}
+	p.counts("events", `event.type == "page-view"`, 2)
+	p.counts("events", `event.type == "added-to-cart" && event.properties.sku == "a-17"`, 1)
+	p.counts("events", `event.id == "order-4711"`, 1)
+	tells(t, "Ann", p.profile("user:17850"), map[string]any{"traits.firstName": "Ann", "traits.lastName": "Lee", "identities.email": []string{"ann@shop.example"}})
+}

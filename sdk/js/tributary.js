@@ -22,7 +22,7 @@ globalThis.Tributary = function (url, { key, token, size = 50, delay = 1e3, room
 		const all = keys(), cost = k => bytes(store[k] || '')
 		let n = 0, spare = all.reduce((rest, k) => rest - cost(k), room - more)
 		for (; spare < 0 && all[n]; delete store[all[n++]]) spare += cost(all[n])
-		if (n) onerror({ code: 'dropped', message: n + ' events, for lack of room' })
+		if (n) onerror({ code: 'dropped', message: n + ' events' })
 	}
 	const batch = (most, left, unsent) => {
 		const list = []
@@ -46,7 +46,7 @@ globalThis.Tributary = function (url, { key, token, size = 50, delay = 1e3, room
 		})
 		if (retry) throw retry
 	}
-	// A key in a header would ask for a preflight.
+	// A header would ask for a preflight.
 	const post = async (list, keepalive) => {
 		const body = `[{"writeKey":${json(key)},${texts(list).slice(1)}]`, signal = AbortSignal.timeout(3e4)
 		const r = await fetch(url + '/v1/events', { method: 'POST', body, credentials: 'omit', keepalive, signal }).catch(() => { throw lost })
@@ -92,11 +92,11 @@ globalThis.Tributary = function (url, { key, token, size = 50, delay = 1e3, room
 		if (ws || !subs.size) return
 		const me = ws = new WebSocket(url.replace('http', 'ws') + '/ws')
 		let dead, ping = 25, after = 0
-		const alive = () => { clearTimeout(dead); dead = setTimeout(() => me.close(), ping * 1e3 + 1e4) }
+		const alive = () => { clearTimeout(dead); dead = setTimeout(() => { me.close(); me.onclose(lost) }, ping * 1e3 + 1e4) }
 		alive()
 		me.onclose = ({ code, reason }) => {
 			clearTimeout(dead)
-			ws = ready = null
+			ws = ready = me.onclose = null
 			asked.forEach(done => done[1](lost))
 			asked.clear()
 			if (code > 3499 && code < 4e3) onerror({ code, message: reason })
@@ -166,8 +166,7 @@ globalThis.Tributary = function (url, { key, token, size = 50, delay = 1e3, room
 			if (ids?.user) put(name + 'user', ids.user)
 			return track('identify', {}, { ...options, ids, traits })
 		},
-		// At a log-out.
-		reset: () => ['user', 'anonymous', 'session'].forEach(k => delete store[name + k]),
+		reset: () => ['user', 'anonymous', 'session'].forEach(k => delete store[name + k]), // at log-out
 		// callback(data, { channel, offset }). Returns what ends it.
 		subscribe(channel, filter, callback) {
 			if (subs.has(channel)) throw Error(channel + ': subscribed')
