@@ -227,7 +227,13 @@ func TestServerSentEventsSlowReader(t *testing.T) {
 	f := newLiveFixture(t, func(o *Options) { o.Limits.WriteQueue = 64 << 10 })
 	s := f.listen(t, "/sse/events?token=t")
 	s.event()
-	for c := uint64(1); f.options.Live.Count() == 1; c++ {
+	var stream *eventStream
+	f.sockets.mu.Lock()
+	for c := range f.sockets.open {
+		stream = c.(*eventStream)
+	}
+	f.sockets.mu.Unlock()
+	for c := uint64(1); stream.why.Load() == nil; c++ {
 		if c > 10_000 {
 			t.Fatal("a reader that does not read is never given up")
 		}
