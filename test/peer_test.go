@@ -70,10 +70,10 @@ func (v *visit) hears(begin, end string) string {
 }
 
 // welcomes answers the connect, with pings every second, and the subscription.
-func (v *visit) welcomes(id int, recover string) {
+func (v *visit) welcomes(id int, from string) {
 	v.t.Helper()
 	v.says(fmt.Sprintf(`{"id":%d,"connected":{"session":null,"limits":{},"ping":1}}`, id))
-	v.hears(fmt.Sprintf(`{"id":%d,"subscribe":{"channel":"events"`, id+1), recover+"}}")
+	v.hears(fmt.Sprintf(`{"id":%d,"subscribe":{"channel":"events"`, id+1), from+"}}")
 }
 
 func (v *visit) closes(code int) {
