@@ -136,9 +136,12 @@ func (p *parser) identifier(e *event, field string, k *kind) error {
 
 // happened is the event's time by the server's clock.
 func (c *segmentCall) happened(received time.Time) time.Time {
-	at := c.original
-	if at.IsZero() {
-		at = c.stamp
+	at := c.stamp
+	switch {
+	case at.IsZero():
+		at = c.original
+	case !c.original.IsZero():
+		return at // RudderStack's clients put the caller's time beside that of the call
 	}
 	return byServerClock(at, c.sent, received)
 }
