@@ -225,21 +225,26 @@ func TestPageHeedsTheServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var asked, until atomic.Int64 // Unix milliseconds
-	var early atomic.Int32
+	var until atomic.Int64 // Unix milliseconds
+	var early, asked atomic.Int32
 	through := httputil.NewSingleHostReverseProxy(target)
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		now := time.Now().UnixMilli()
-		if asked.CompareAndSwap(0, now) {
+		if now < until.Load() {
+			early.Add(1)
+		}
+		if n := asked.Add(1); n <= 2 {
 			until.Store(now + 2000)
 			w.Header().Set("Access-Control-Allow-Origin", "*")
 			w.Header().Set("Access-Control-Expose-Headers", "retry-after")
 			w.Header().Set("Retry-After", "2")
-			w.WriteHeader(http.StatusServiceUnavailable)
+			if n == 1 {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			w.WriteHeader(http.StatusTooManyRequests)
+			fmt.Fprint(w, `{"error":{"code":"too_many_requests","message":"source shop may send 500 events in 1s"}}`)
 			return
-		}
-		if now < until.Load() {
-			early.Add(1)
 		}
 		through.ServeHTTP(w, r)
 	}))
@@ -253,7 +258,7 @@ func TestPageHeedsTheServer(t *testing.T) {
 		t.Errorf("%d requests came before the time that the server asked for", n)
 	}
 	p.tookEffect("ann", ids)
-	page.becomes(time.Second, "errors.map(e => e.code + (e.event?.id ?? '')) + ''", "503,too_largelarge,unknown_kindodd")
+	page.becomes(time.Second, "errors.map(e => e.code + (e.event?.id ?? '')) + ''", "503,too_many_requests,too_largelarge,unknown_kindodd")
 
 	wrong := b.open(newSite(t, p.url, "key: 'nobody'").url)
 	wrong.adds("ann", 2)

@@ -1,4 +1,4 @@
-// Tributary in a browser. See docs/browser.md.
+// Tributary in a browser: docs/browser.md
 {
 const json = JSON.stringify, { parse } = JSON, { now } = Date
 const bytes = text => new TextEncoder().encode(text).length
@@ -60,7 +60,7 @@ globalThis.Tributary = function (url, { key, token, size = 50, delay = 1e3, room
 			tries = 0
 		} catch (e) {
 			if (e != lost) onerror(e)
-			if (!/^(too_|malf|inv|413)/.test(e.code)) return later(pause(e) + backoff(tries++))
+			if (!/^(too_[ld]|malf|inv|413)/.test(e.code)) return later(pause(e) + backoff(tries++))
 			list[1] ? most = list.length >> 1 : delete store[list[0][0]]
 		}
 	}

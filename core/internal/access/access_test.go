@@ -173,6 +173,11 @@ func TestKeysRefused(t *testing.T) {
 		`{"keys":[{"kty":"x"}]}`:        "keys[0]: no JWK",
 		`{"kty":"oct","k":"c2hvcnQ"}`:   "too short for HS256",
 		`{"keys"`:                       "no valid JSON",
+		"[" + string(privateJWK) + "]":  "this is no key",
+		"ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQC7 somebody@example":                     "this is no key",
+		"https://login.example/.well-known/jwks.json":                                   "this is no key",
+		"/etc/tributary/keys/public-key-of-the-login.pem":                               "this is no key",
+		"Certificate:\n  Data: x\n" + publicPEM(t, short):                               "RSA key of 1024 bits",
 		`{"kty":"oct","k":"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY","alg":"RS256"}`: "is for HS256",
 	} {
 		if _, err := New(Options{Keys: []string{text}}); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "short\n") {

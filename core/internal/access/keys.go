@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
@@ -34,15 +35,22 @@ const (
 // any.
 func parseKeys(text string) ([]key, error) {
 	switch text = strings.TrimSpace(text); {
-	case strings.HasPrefix(text, "-----BEGIN "):
+	case strings.Contains(text, "-----BEGIN "): // there may be words before it
 		return parsePEM([]byte(text))
 	case strings.HasPrefix(text, "{"):
 		return parseJWKs([]byte(text), true)
+	case notSecret.MatchString(text):
+		// What everybody may know would let everybody sign.
+		return nil, errors.New("this is no key: want a PEM block, a JWK or a set of them as {\"keys\":[…]}, or a secret for HS256; a file is named as file:PATH, and a URL is for auth.jwt.jwks_url")
 	case len(text) < minSecret:
 		return nil, fmt.Errorf("a secret of %d bytes is too short for HS256; want at least %d", len(text), minSecret)
 	}
 	return []key{{algorithm: jose.HS256, value: []byte(text)}}, nil
 }
+
+// notSecret matches what is meant to be something else than a secret: a list of
+// keys, a public key of SSH, a path, a URL, text with a byte order mark.
+var notSecret = regexp.MustCompile(`^(\[|ssh-|ecdsa-|[a-z]+://|/.*\.(pem|json|jwks?|key|pub|crt|cer|der)$|\x{FEFF})`)
 
 func parsePEM(text []byte) (keys []key, err error) {
 	for {

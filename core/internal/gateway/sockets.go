@@ -101,9 +101,15 @@ func (s *sockets) drain(ctx context.Context) error {
 	}
 	left := s.count()
 	s.cut()
-	<-gone
+	select {
+	case <-gone:
+	case <-time.After(afterCut): // one waits for a bus that does not answer
+	}
 	return fmt.Errorf("drain the gateway: %d live connections cut: %w", left, ctx.Err())
 }
+
+// afterCut is how long a connection that was cut may take to end.
+const afterCut = time.Second
 
 // cut closes all connections without a word.
 func (s *sockets) cut() {

@@ -89,6 +89,10 @@ func (p *profiles) begin(ctx context.Context, w *watcher, from *Position, begun 
 		return err
 	}
 	p.mu.Lock()
+	if w.over {
+		p.mu.Unlock()
+		return errOver
+	}
 	late := w.last
 	if late.Seq > now.Seq && !late.Deleted && stateOf(late.Data) == record.StateLive {
 		now = late
@@ -106,6 +110,9 @@ func (p *profiles) begin(ctx context.Context, w *watcher, from *Position, begun 
 	}
 	return nil
 }
+
+// errOver says that a subscription ended while its profile was looked for.
+var errOver = errors.New("the subscription has ended")
 
 // maxRedirects bounds how often a profile was merged into another one; each
 // time into one that is older.
@@ -131,6 +138,10 @@ func (p *profiles) follow(ctx context.Context, w *watcher) (bus.StoredDocument, 
 				return bus.StoredDocument{}, fmt.Errorf("profile %s was merged, and into whom is not told", w.id)
 			}
 			p.mu.Lock()
+			if w.over { // it ended meanwhile
+				p.mu.Unlock()
+				return bus.StoredDocument{}, errOver
+			}
 			p.take(w)
 			w.id, w.last = to, bus.StoredDocument{}
 			p.add(w)
@@ -171,7 +182,7 @@ func (p *profiles) tell(ctx context.Context, w *watcher, d *bus.StoredDocument) 
 		return
 	}
 	known := Position{} // of another profile: it is pushed
-	if err := p.begin(ctx, w, &known, func(Start) {}); err != nil && ctx.Err() == nil {
+	if err := p.begin(ctx, w, &known, func(Start) {}); err != nil && !errors.Is(err, errOver) && ctx.Err() == nil {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		w.over = true
