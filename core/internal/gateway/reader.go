@@ -118,14 +118,16 @@ func (s *socket) refresh(c command) {
 }
 
 // aside does what needs a deep stack on another one than the reader's, which
-// would keep it for as long as the connection is idle.
+// would keep it for as long as the connection is idle. A panic is the caller's.
 func aside(do func()) {
-	done := make(chan struct{})
+	done := make(chan any)
 	go func() {
-		defer close(done)
+		defer func() { done <- recover() }()
 		do()
 	}()
-	<-done
+	if cause := <-done; cause != nil {
+		panic(cause)
+	}
 }
 
 func (s *socket) subscribe(c command) {

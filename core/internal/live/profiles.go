@@ -33,6 +33,7 @@ type watcher struct {
 	to      Sink
 	id      string // the profile's today
 	known   uint64 // the revision that was pushed last, or was there
+	seq     uint64 // of the document that this was
 	begun   bool
 	last    bus.StoredDocument // that came before it had begun
 	over    bool
@@ -97,7 +98,7 @@ func (p *profiles) begin(ctx context.Context, w *watcher, from *Position, begun 
 	if late.Seq > now.Seq && !late.Deleted && stateOf(late.Data) == record.StateLive {
 		now = late
 	}
-	w.begun, w.last = true, bus.StoredDocument{}
+	w.begun, w.last, w.seq = true, bus.StoredDocument{}, now.Seq
 	profile := sdk.RawView(now.Data).Member("profile")
 	w.known = revisionOf(profile)
 	begun(Start{Position: Position{Epoch: w.id, Offset: w.known}, Recovered: from != nil})
@@ -172,9 +173,11 @@ func (p *profiles) tell(ctx context.Context, w *watcher, d *bus.StoredDocument) 
 	case w.over || w.id != d.Profile:
 	case !w.begun:
 		w.last = *d
+	case d.Seq <= w.seq: // the reader is behind what was looked up
 	case !d.Deleted && stateOf(d.Data) == record.StateRedirect:
 		merged, w.begun = true, false
 	default:
+		w.seq = d.Seq
 		w.now(d)
 	}
 	p.mu.Unlock()

@@ -46,6 +46,9 @@ func (s *system) init() {
 	s.epoch, s.every = uuid.NewString(), healthEvery
 	s.shared.start = func(ctx context.Context) (func(context.Context), error) {
 		s.look(ctx)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		return func(ctx context.Context) {
 			for pause(ctx, s.every); ctx.Err() == nil; pause(ctx, s.every) {
 				s.look(ctx)
