@@ -118,10 +118,10 @@ func TestEphemeralEvents(t *testing.T) {
 	}
 	marked := 0
 	for _, e := range n.events() {
-		if strings.Contains(string(e.Data), `"ephemeral":true`) != strings.Contains(string(e.Data), `"source":"passing"`) {
+		if strings.Contains(string(e.Data), `"transient":true`) != strings.Contains(string(e.Data), `"source":"passing"`) {
 			t.Errorf("%s", e.Data)
 		}
-		if strings.Contains(string(e.Data), `"ephemeral":true`) {
+		if strings.Contains(string(e.Data), `"transient":true`) {
 			marked++
 		}
 	}
