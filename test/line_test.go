@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // A line is the network between clients and the product: it can be cut and
@@ -114,4 +115,15 @@ func (l *line) connections() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.carried
+}
+
+// staysQuiet does something, after which nobody connects for a while.
+func (l *line) staysQuiet(t *testing.T, do func()) {
+	t.Helper()
+	n := l.connections()
+	do()
+	time.Sleep(3 * time.Second)
+	if again := l.connections(); again != n {
+		t.Errorf("%d connections more", again-n)
+	}
 }

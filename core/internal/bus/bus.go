@@ -109,7 +109,7 @@ type Bus struct {
 	newChanges *tail[StoredDocument]
 	lastCommit []atomic.Uint64 // by partition, 0: unknown
 	runs       *runRoom
-	dead       deadCount
+	dead       unsynced // dead letters
 
 	closing  sync.Once
 	closeErr error

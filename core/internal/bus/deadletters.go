@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/tributary-bus/tributary/sdk"
@@ -36,13 +35,9 @@ func (b *Bus) DeadLetter(ctx context.Context, d DeadLetter) error {
 	if _, err := b.store(ctx, b.effects, streamDeadLetters, subjectDeadLetter(d.Origin), header, d.Payload); err != nil {
 		return fmt.Errorf("store a dead letter of %s: %w", d.Origin, err)
 	}
-	b.dead.stored.Add(1)
+	b.dead.changes.Add(1)
 	return nil
 }
-
-// deadCount is how many dead letters this node has stored, and how many of them
-// are known to be durable.
-type deadCount struct{ stored, synced atomic.Uint64 }
 
 // syncDeadLetters makes those durable that were stored before: an fsync for all
 // who ask meanwhile, and none where there is nothing new.
@@ -50,19 +45,10 @@ func (b *Bus) syncDeadLetters() error {
 	if b.sync == nil {
 		return nil
 	}
-	stored := b.dead.stored.Load()
-	if stored <= b.dead.synced.Load() {
-		return nil
-	}
-	if err := b.sync.deadLetters(); err != nil {
+	if err := b.dead.sync(b.sync.deadLetters); err != nil {
 		return fmt.Errorf("make the dead letters durable: %w", err)
 	}
-	for {
-		synced := b.dead.synced.Load()
-		if stored <= synced || b.dead.synced.CompareAndSwap(synced, stored) {
-			return nil
-		}
-	}
+	return nil
 }
 
 // DeadLetters returns the dead letters of an origin, or of all where it is

@@ -89,8 +89,9 @@ func (b *Bus) Runs(ctx context.Context, each func(run string, data []byte, revis
 }
 
 // SyncRuns makes durable what PutRun and DeleteRun have done before, and before
-// that the dead letters that were stored by then: one fsync for all who ask meanwhile, and none where nothing was done. It has nothing to
-// do where the server is external or the durability is process.
+// that the dead letters that were stored by then: one fsync of each for all who ask
+// meanwhile, and none where nothing was done. It has nothing to do where the server
+// is external or the durability is process.
 func (b *Bus) SyncRuns(ctx context.Context) error {
 	if b.sync == nil {
 		return nil
@@ -98,22 +99,13 @@ func (b *Bus) SyncRuns(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("make the flow runs durable: %w", context.Cause(ctx))
 	}
-	changes := b.runs.changes.Load()
 	if err := b.syncDeadLetters(); err != nil {
 		return err
 	}
-	if changes <= b.runs.synced.Load() {
-		return nil
-	}
-	if err := b.sync.flowRuns(); err != nil {
+	if err := b.runs.sync(b.sync.flowRuns); err != nil {
 		return fmt.Errorf("make the flow runs durable: %w", err)
 	}
-	for {
-		synced := b.runs.synced.Load()
-		if changes <= synced || b.runs.synced.CompareAndSwap(synced, changes) {
-			return nil
-		}
-	}
+	return nil
 }
 
 // A runRoom keeps the stream of runs below its bound, at which it does not
@@ -121,7 +113,7 @@ func (b *Bus) SyncRuns(ctx context.Context) error {
 // looks at the stream once a second and whenever it seems full: what is replaced
 // and deleted makes room, and what other nodes put takes it.
 type runRoom struct {
-	changes, synced atomic.Uint64
+	unsynced
 
 	turn        chan struct{} // held by who reads or looks
 	looked      time.Time

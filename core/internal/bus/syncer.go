@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // A syncer makes a stream of the embedded server durable: it fsyncs the files
@@ -275,4 +276,26 @@ func (s *shared) do() error {
 		s.done.Broadcast()
 	}
 	return s.err
+}
+
+// unsynced counts what this node changed in a stream, and up to which change it
+// is known to be durable.
+type unsynced struct{ changes, synced atomic.Uint64 }
+
+// sync calls do where there were changes since the last time, which makes durable
+// what was changed before the call.
+func (u *unsynced) sync(do func() error) error {
+	changes := u.changes.Load()
+	if changes <= u.synced.Load() {
+		return nil
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	for {
+		synced := u.synced.Load()
+		if changes <= synced || u.synced.CompareAndSwap(synced, changes) {
+			return nil
+		}
+	}
 }

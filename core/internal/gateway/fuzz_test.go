@@ -218,7 +218,7 @@ var cachedRules *rules
 
 func fuzzRules(t testing.TB) *rules {
 	if cachedRules == nil {
-		cachedRules = newRules(redirectSet(t))
+		cachedRules = newRules(setOf(t, redirectResources))
 	}
 	return cachedRules
 }

@@ -53,9 +53,11 @@ id: email
 spec: {event: event.traits.email, priority: 5, normalise: lower}
 `
 
-func testSet(t testing.TB) *config.Set {
+func testSet(t testing.TB) *config.Set { return setOf(t, testResources) }
+
+func setOf(t testing.TB, text string) *config.Set {
 	t.Helper()
-	resources, err := config.Parse("test.yaml", []byte(testResources))
+	resources, err := config.Parse("test.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"testing"
-
-	"github.com/tributary-bus/tributary/core/internal/config"
 )
 
 const redirectResources = testResources + `---
@@ -30,21 +28,8 @@ id: elsewhere
 spec: {source: web, url: 'https://shop.example/', event: {type: a}}
 `
 
-func redirectSet(t testing.TB) *config.Set {
-	t.Helper()
-	resources, err := config.Parse("test.yaml", []byte(redirectResources))
-	if err != nil {
-		t.Fatal(err)
-	}
-	set, err := config.NewSet(1, resources)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return set
-}
-
 func TestRedirects(t *testing.T) {
-	f := newFixture(t, func(o *Options) { o.Resources = fixedResources{redirectSet(t)} })
+	f := newFixture(t, func(o *Options) { o.Resources = fixedResources{setOf(t, redirectResources)} })
 	f.server.Client().CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	sale := "https://shop.example/sale?from="
 	for name, c := range map[string]struct {
@@ -105,7 +90,7 @@ func (fullBus) Accepting() error { return errors.New("the disk is full") }
 
 // Visitors go on and see their images also while no event can be taken in.
 func TestVisitorsGoOnWhateverBecomesOfTheEvent(t *testing.T) {
-	g, err := New(Options{Bus: fullBus{nullBus{16}}, Resources: fixedResources{redirectSet(t)}})
+	g, err := New(Options{Bus: fullBus{nullBus{16}}, Resources: fixedResources{setOf(t, redirectResources)}})
 	if err != nil {
 		t.Fatal(err)
 	}

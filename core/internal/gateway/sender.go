@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/tributary-bus/tributary/core/internal/config"
@@ -45,7 +46,8 @@ func (b *batch) screen(source *config.Source) {
 	if b.sender.personal && !source.Plain {
 		facts.of(&b.sender, source, &b.arena)
 	}
-	robot := source.Bots != config.BotsAllow && source.Bots != "" && enrich.IsBot(b.sender.agent)
+	screened := source.Bots == config.BotsMark || source.Bots == config.BotsRefuse
+	robot := screened && enrich.IsBot(b.sender.agent)
 	for i := range b.events {
 		e := &b.events[i]
 		if e.status != accepted {
@@ -55,10 +57,8 @@ func (b *batch) screen(source *config.Source) {
 			e.fail(fieldProblem(codeInvalid, "type", fmt.Sprintf("source %s may not send %s; see its types", source.ID, clipped(e.Type))))
 			continue
 		}
-		if source.Bots == config.BotsMark || source.Bots == config.BotsRefuse {
-			if !e.screenRobot(source, robot) {
-				continue
-			}
+		if screened && !e.screenRobot(source, robot) {
+			continue
 		}
 		e.Context = facts.addTo(e.Context, &b.arena)
 	}
@@ -76,7 +76,7 @@ func (e *event) screenRobot(source *config.Source, robot bool) bool {
 	case source.Bots == config.BotsRefuse:
 		e.fail(&problem{code: codeBot, message: fmt.Sprintf("its user agent is that of a robot, and source %s takes none; see its bots", source.ID)})
 		return false
-	case !hasTag(e.Tags, botTag):
+	case !slices.Contains(e.Tags, botTag):
 		e.Tags = append(e.Tags[:len(e.Tags):len(e.Tags)], botTag)
 	}
 	return true
@@ -84,15 +84,6 @@ func (e *event) screenRobot(source *config.Source, robot bool) bool {
 
 // botTag marks events of robots.
 const botTag = "bot"
-
-func hasTag(tags []string, tag string) bool {
-	for _, t := range tags {
-		if t == tag {
-			return true
-		}
-	}
-	return false
-}
 
 // facts are members of a context that tell who sends, as text.
 type facts struct {

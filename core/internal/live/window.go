@@ -1,6 +1,10 @@
 package live
 
-import "github.com/tributary-bus/tributary/core/internal/bus"
+import (
+	"sort"
+
+	"github.com/tributary-bus/tributary/core/internal/bus"
+)
 
 // A windowSize bounds a window.
 type windowSize struct{ events, bytes int }
@@ -43,13 +47,6 @@ func (w *window) after(seq uint64) ([]bus.StoredEvent, bool) {
 	if seq < w.from {
 		return nil, false
 	}
-	low, high := 0, len(w.events)
-	for low < high {
-		if mid := (low + high) / 2; w.events[mid].Seq <= seq {
-			low = mid + 1
-		} else {
-			high = mid
-		}
-	}
-	return w.events[low:], true
+	i := sort.Search(len(w.events), func(i int) bool { return w.events[i].Seq > seq })
+	return w.events[i:], true
 }

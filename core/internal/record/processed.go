@@ -24,9 +24,8 @@ type Processed struct {
 // where revision is the profile's after the event (absent for an event about
 // nobody), config the configuration that the event was processed by, transient and
 // transient_session (absent where they are not) that the event, and its sessions,
-// are not to be queried, session the
-// session after the event, ended the session that the event ended, and changes
-// what the event changed in the profile, by path.
+// are not to be queried, session the session after the event, ended the session
+// that the event ended, and changes what the event changed in the profile, by path.
 type ProcessedEvent struct {
 	Event    sdk.Event
 	Revision uint64

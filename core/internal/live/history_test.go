@@ -1,0 +1,147 @@
+package live
+
+import (
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/sdk/condition"
+)
+
+// Listeners come and go at random while events are stored, each goes on where
+// it was, and each gets every event once and in order: out of the window, out
+// of what is kept, and across the two.
+func TestHistoryThenLive(t *testing.T) {
+	b := openBus(t)
+	l := New(b, nil)
+	l.window = windowSize{events: 40, bytes: 1 << 20}
+	const total = 3000
+	publish(t, b, 1, "x", total/3)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for n := total / 3; n < total; {
+			some := min(1+rand.IntN(90), total-n)
+			messages := make([]bus.EventMessage, some)
+			for i := range messages {
+				messages[i] = message("x", 1, n+i, map[string]any{"n": int64(n + i)})
+			}
+			if err := b.PublishEvents(t.Context(), messages); err != nil {
+				t.Error(err)
+				return
+			}
+			n += some
+			time.Sleep(rand.N(40 * time.Millisecond))
+		}
+	})
+	even := filter(t, "event.properties.n % 2 == 0")
+	for reader := range 8 {
+		wg.Go(func() {
+			want, f := total, (*condition.Program)(nil)
+			if reader%2 == 1 {
+				want, f = total/2, even
+			}
+			var got []pushed
+			from := &Position{}
+			deadline := time.Now().Add(5 * time.Minute)
+			for len(got) < want {
+				if time.Now().After(deadline) {
+					t.Errorf("reader %d got %d of %d", reader, len(got), want)
+					return
+				}
+				one := newListener(-1)
+				if reader%3 == 0 {
+					one.delay = 3 * time.Millisecond
+				}
+				sub, start := subscribe(t, l, "events", f, from, one)
+				if !start.Recovered {
+					t.Errorf("reader %d: %+v after %+v", reader, start, from)
+				}
+				one.await(1+rand.IntN(600), 5*time.Second)
+				sub.Close()
+				got = append(got, one.heard(t, 0)...)
+				from = &Position{Epoch: start.Epoch}
+				if len(got) > 0 {
+					from.Offset = got[len(got)-1].offset
+				}
+				if one.lost != "" {
+					t.Errorf("reader %d lost the stream: %s", reader, one.lost)
+				}
+			}
+			for i, p := range got {
+				n := i
+				if f != nil {
+					n = 2 * i
+				}
+				if p.data["properties"].(map[string]any)["n"] != int64(n) {
+					t.Errorf("reader %d: place %d has %v", reader, i, p.data["id"])
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if len(l.slots) != 0 || l.Count() != 0 {
+		t.Errorf("%d readers and %d subscriptions are left", len(l.slots), l.Count())
+	}
+}
+
+func TestRecoverSaysWhetherThereIsAGap(t *testing.T) {
+	b := openBus(t)
+	l := New(b, nil)
+	l.window = windowSize{events: 2, bytes: 1 << 20}
+	publish(t, b, 1, "x", 10)
+	sub, start := subscribe(t, l, "events", nil, nil, newListener(-1))
+	defer sub.Close()
+	epoch := start.Epoch
+	for name, c := range map[string]struct {
+		from      Position
+		recovered bool
+		offset    uint64
+		first     string // that is pushed, after one more event was stored
+	}{
+		"everything":    {Position{"", 0}, true, 0, "x-0"},
+		"window":        {Position{epoch, 9}, true, 9, "x-9"},
+		"at the end":    {Position{epoch, 10}, true, 10, "y-0"},
+		"older":         {Position{epoch, 4}, true, 4, "x-4"},
+		"another epoch": {Position{"other", 4}, false, 10, "y-0"},
+		"not given yet": {Position{epoch, 4000}, false, 10, "y-0"},
+	} {
+		one := newListener(-1)
+		sub, start := subscribe(t, l, "events", nil, &c.from, one)
+		defer sub.Close()
+		if start.Recovered != c.recovered || start.Offset != c.offset || start.Epoch != epoch {
+			t.Errorf("%s: begins at %+v", name, start)
+		}
+		defer func() {
+			if got := one.ids(t, 1); got[0] != c.first {
+				t.Errorf("%s: the first one is %s, want %s", name, got[0], c.first)
+			}
+		}()
+	}
+	publish(t, b, 2, "y", 1)
+}
+
+func TestRecoverBehindWhatIsKept(t *testing.T) {
+	b := openBus(t)
+	l := New(b, nil)
+	l.window = windowSize{events: 2, bytes: 1 << 20}
+	publish(t, b, 1, "x", 10)
+	state, err := b.EventsState(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.DeleteEvents(t.Context(), []uint64{1, 2, 3, 4}); err != nil {
+		t.Fatal(err)
+	}
+	one := newListener(-1)
+	sub, start := subscribe(t, l, "events", nil, &Position{state.Epoch, 2}, one)
+	defer sub.Close()
+	if start.Recovered || start.Offset != 4 {
+		t.Errorf("begins at %+v", start)
+	}
+	if got := one.ids(t, 6); got[0] != "x-4" || len(got) != 6 {
+		t.Errorf("heard %v", got)
+	}
+}
