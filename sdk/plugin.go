@@ -26,6 +26,7 @@ type Action struct {
 	name, description string
 	ports             []string
 	schema            []byte // of a node's config
+	pure              bool
 	run               func(context.Context, *wire.Call, *wire.Reply, *slog.Logger) error
 	err               error // what is wrong with its making
 }
@@ -89,6 +90,15 @@ type ActionOption func(*Action)
 // is one, "done". Every action has a port "error" beside them.
 func Ports(names ...string) ActionOption {
 	return func(a *Action) { a.ports = names }
+}
+
+// Pure says that an action only computes its output from its input and waits for
+// nothing: no network, no file, no sleep. Its calls are worked on where they
+// arrive, one after the other, and answered sooner for it. One that waits all
+// the same holds up the process's other calls of the action, and one that ends
+// its goroutine ends the process.
+func Pure() ActionOption {
+	return func(a *Action) { a.pure = true }
 }
 
 // handle is the action as the worker calls it.

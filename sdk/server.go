@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -79,7 +80,7 @@ func (s *server) Start(ctx context.Context, r *control.StartRequest) (*control.S
 	w, err := worker.Start(ctx, worker.Options{
 		Name: s.plugin.Name, Version: s.plugin.Version, Description: s.plugin.Description, Instance: r.GetInstance(),
 		Connection: worker.Connection{URLs: c.GetUrls(), JWT: c.GetJwt(), Seed: c.GetSeed(), Inbox: c.GetInbox()},
-		Endpoints:  endpoints, Concurrency: int(r.GetConcurrency()), Log: s.log,
+		Endpoints:  endpoints, Concurrency: int(r.GetConcurrency()), Fatal: func() { os.Exit(1) }, Log: s.log,
 	})
 	if err != nil {
 		return nil, status.Errorf(codes.Unavailable, "start the plugin %s: %v", s.plugin.Name, err)
@@ -96,7 +97,9 @@ func (s *server) endpoints(r *control.StartRequest) ([]worker.Endpoint, error) {
 		n := len(list)
 		for _, e := range r.GetEndpoints() {
 			if e.GetAction() == a.name {
-				list = append(list, worker.Endpoint{Action: a.name, Subject: e.GetSubject(), Queue: e.GetQueue(), Handle: a.handle(s.log)})
+				list = append(list, worker.Endpoint{
+					Action: a.name, Subject: e.GetSubject(), Queue: e.GetQueue(), Handle: a.handle(s.log), Inline: a.pure,
+				})
 			}
 		}
 		if len(list) != n+1 {

@@ -12,7 +12,7 @@ func Plugin() sdk.Plugin {
 	return sdk.Plugin{
 		Name: "event", Version: "1.0.0", Description: "Sends events.",
 		Actions: []sdk.Action{
-			sdk.NewAction("emit", "Sends an event about the same profile, or about nobody where the flow's event is.", emit),
+			sdk.NewAction("emit", "Sends an event about the same profile, or about nobody where the flow's event is.", emit, sdk.Pure()),
 		},
 	}
 }

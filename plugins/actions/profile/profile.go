@@ -17,8 +17,8 @@ func Plugin() sdk.Plugin {
 	return sdk.Plugin{
 		Name: "profile", Version: "1.0.0", Description: "Changes the profile that a flow runs for.",
 		Actions: []sdk.Action{
-			sdk.NewAction("set", "Sets places of the profile.", set),
-			sdk.NewAction("remove", "Removes places of the profile.", remove),
+			sdk.NewAction("set", "Sets places of the profile.", set, sdk.Pure()),
+			sdk.NewAction("remove", "Removes places of the profile.", remove, sdk.Pure()),
 		},
 	}
 }

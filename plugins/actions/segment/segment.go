@@ -14,8 +14,8 @@ func Plugin() sdk.Plugin {
 	return sdk.Plugin{
 		Name: "segment", Version: "1.0.0", Description: "Puts profiles into segments and takes them out.",
 		Actions: []sdk.Action{
-			sdk.NewAction("add", "Puts the profile into a segment.", add),
-			sdk.NewAction("remove", "Takes the profile out of a segment.", remove),
+			sdk.NewAction("add", "Puts the profile into a segment.", add, sdk.Pure()),
+			sdk.NewAction("remove", "Takes the profile out of a segment.", remove, sdk.Pure()),
 		},
 	}
 }

@@ -39,7 +39,11 @@ func (i *intake) Handle(r micro.Request) {
 	select {
 	case i.w.slots <- struct{}{}:
 		// A call ends by itself; Drain waits for it, and Close cancels it.
-		go i.w.work(i.e, i.n, r)
+		if i.e.Inline {
+			i.w.work(i.e, i.n, r)
+		} else {
+			go i.w.work(i.e, i.n, r)
+		}
 	case <-i.w.base.Done():
 		i.w.taken.Add(-1)
 	}
@@ -66,6 +70,7 @@ func (w *Worker) work(e *Endpoint, n *counts, r micro.Request) {
 			a.fail(reply.ID, fmt.Sprintf("the action %s panicked: %v", e.Action, cause))
 		} else if !returned {
 			a.fail(reply.ID, fmt.Sprintf("the action %s ended its goroutine", e.Action))
+			defer w.lose(e)
 		}
 		<-w.slots
 		w.taken.Add(-1)
@@ -95,6 +100,18 @@ func (w *Worker) work(e *Endpoint, n *counts, r micro.Request) {
 	}
 	a.answer(reply)
 	returned = true
+}
+
+// lose ends what cannot go on: an inline call has ended the goroutine on which its
+// endpoint's calls arrive.
+func (w *Worker) lose(e *Endpoint) {
+	if !e.Inline {
+		return
+	}
+	ctx, cancel := context.WithTimeout(w.base, time.Second)
+	defer cancel()
+	w.log.Error("a pure action ended the goroutine that takes its calls: the process ends", "action", e.Action, "answered", flush(ctx, w.nc) == nil)
+	w.fatal()
 }
 
 // expire answers for an action that has not done so in time. It keeps its slot

@@ -29,13 +29,19 @@ type Options struct {
 	// Concurrency is how many calls are worked on at a time, at most; 0 is 64
 	// for each processor.
 	Concurrency int
-	Log         *slog.Logger
+	// Fatal is called when the worker cannot take calls of an endpoint any more,
+	// after the log says why.
+	Fatal func()
+	Log   *slog.Logger
 }
 
 // An Endpoint is where an action takes its calls.
 type Endpoint struct {
 	Action, Subject, Queue string
 	Handle                 Handler
+	// Inline calls are worked on one after the other, each without a goroutine
+	// of its own.
+	Inline bool
 }
 
 // A Handler works on a call and fills in the reply, whose id is set. It may
@@ -62,6 +68,7 @@ type Worker struct {
 	taken    atomic.Int64  // calls taken from NATS and not answered yet
 	counts   map[string]*counts
 	problems problems
+	fatal    func()
 	closed   sync.Once
 }
 
@@ -83,7 +90,7 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 		o.Concurrency = 64 * runtime.GOMAXPROCS(0)
 	}
 	w := &Worker{
-		log: o.Log, slots: make(chan struct{}, o.Concurrency), counts: map[string]*counts{}, problems: problems{log: o.Log},
+		log: o.Log, slots: make(chan struct{}, o.Concurrency), counts: map[string]*counts{}, problems: problems{log: o.Log}, fatal: o.Fatal,
 	}
 	var err error
 	if w.nc, err = connect(o, &w.problems); err != nil {

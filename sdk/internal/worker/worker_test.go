@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -158,4 +159,52 @@ func TestWhatTheServerRefusesIsTold(t *testing.T) {
 	eventually(t, "the refused answer to be told", func() bool {
 		return strings.Contains(w.Health().Problem, `Publish to "answer"`)
 	})
+}
+
+// TestInlineCalls has calls worked on where they arrive: each answered, also
+// after a panic. One that ends the goroutine ends the worker, not
+// silently and not without its answer.
+func TestInlineCalls(t *testing.T) {
+	s := serve(t, server.Options{})
+	o := options(s, func(ctx context.Context, c *wire.Call, reply *wire.Reply) {
+		switch c.ID {
+		case "panic":
+			panic("no")
+		case "end":
+			runtime.Goexit()
+		}
+		done(ctx, c, reply)
+	})
+	ended := make(chan struct{})
+	o.Endpoints[0].Inline, o.Fatal = true, func() { close(ended) }
+	w, err := Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	nc := dial(t, s)
+	answers := make(chan string, 1)
+	if _, err := nc.Subscribe("answer", func(m *nats.Msg) { answers <- string(m.Data) }); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ id, want string }{
+		{"1", `"port":"done"`}, {"panic", "panicked: no"}, {"2", `"port":"done"`}, {"3", `"port":"done"`}, {"end", "ended its goroutine"},
+	} {
+		if err := nc.PublishRequest("action.test.do", "answer", []byte(`{"id":"`+c.id+`"}`)); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case got := <-answers:
+			if !strings.Contains(got, `"id":"`+c.id+`"`) || !strings.Contains(got, c.want) {
+				t.Errorf("%s: %s", c.id, got)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s: no answer", c.id)
+		}
+	}
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("the endpoint is gone and the worker goes on")
+	}
 }
