@@ -22,6 +22,7 @@ type partition struct {
 	rules     *rules // nil until the log or the last commit names a revision
 	sealed    bool   // the last commit has no effects that take-over would repeat
 
+	arrivals  arrivals
 	documents *cache[*entry]
 	document  []byte // room for one document
 }
@@ -74,24 +75,32 @@ func (p *partition) work(ctx context.Context, reader *bus.IngestReader, messages
 	if awaited(messages) {
 		return p.processAll(ctx, messages, nil)
 	}
+	p.arrivals.add(len(messages), time.Now())
 	more := func(messages []bus.IngestMessage) ([]bus.IngestMessage, error) {
+		had := len(messages)
 		messages, err := reader.More(ctx, messages, readBytes)
+		p.arrivals.add(len(messages)-had, time.Now())
 		if ctx.Err() != nil {
 			err = nil // told to stop: what was read is read again at the next start
 		}
 		return messages, err
 	}
 	p.node.bus.Unhurried(ctx)
-	if !p.node.bus.Scarce() {
+	if !p.node.bus.Scarce() || p.arrivals.within(gatherFor, time.Now()) < worthGathering {
 		return p.processAll(ctx, messages, more)
 	}
 	pause(ctx, gatherFor)
 	return p.node.bus.Background(ctx, func() error { return p.processAll(ctx, messages, more) })
 }
 
-// gatherFor is how long a portion of work waits to become larger while the CPU
-// is scarce.
-const gatherFor = 50 * time.Millisecond
+const (
+	// gatherFor is how long a portion of work waits to become larger while the CPU
+	// is scarce.
+	gatherFor = 50 * time.Millisecond
+	// worthGathering is how many messages have to be expected meanwhile; for fewer
+	// whoever listens is not made to wait.
+	worthGathering = 4
+)
 
 // processAll commits what the messages hold, and what more adds to them, batch by batch, until ctx ends. A
 // batch that is begun is finished.
