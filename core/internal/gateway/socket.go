@@ -68,7 +68,9 @@ func (s *socket) run(bearer, key, token string) {
 	s.beatMu.Lock()
 	s.beat = time.AfterFunc(s.g.pace.ping, s.ping)
 	s.beatMu.Unlock()
-	if s.greet(bearer, key, token) {
+	greeted := false
+	aside(func() { greeted = s.greet(bearer, key, token) })
+	if greeted {
 		s.read()
 	}
 	for _, one := range s.subscriptions {
@@ -170,11 +172,21 @@ func (s *socket) readMessage() bool {
 	}
 	s.lastRead.Store(time.Now().UnixNano())
 	for line := range bytes.SplitSeq(message, []byte{'\n'}) {
-		if line = bytes.TrimSpace(line); len(line) > 0 && !s.serve(line) {
+		if line = bytes.TrimSpace(line); len(line) > 0 && !s.serveLine(line) {
 			return false
 		}
 	}
 	return s.why.Load() == nil
+}
+
+// serveLine serves a command, and anything but a track aside: what a connection
+// says that then only listens would leave it with a deep stack.
+func (s *socket) serveLine(line []byte) (served bool) {
+	if bytes.Contains(line[:min(len(line), 64)], []byte(`"track"`)) {
+		return s.serve(line)
+	}
+	aside(func() { served = s.serve(line) })
+	return served
 }
 
 // serve is false where the connection has to end.
@@ -196,17 +208,15 @@ func (s *socket) serve(line []byte) bool {
 	switch c.name {
 	case "connect":
 		s.session = c.session
-		admitted := false
-		aside(func() { admitted = s.admit(c.id, c.key, c.token) })
-		return admitted
+		return s.admit(c.id, c.key, c.token)
 	case "track":
 		s.tracks.add(track{id: c.id, events: c.events, wait: c.wait, session: s.session, size: len(line)})
 	case "subscribe":
-		aside(func() { s.subscribe(c) })
+		s.subscribe(c)
 	case "unsubscribe":
 		s.unsubscribe(c)
 	case "refresh":
-		aside(func() { s.refresh(c) })
+		s.refresh(c)
 	}
 	return true
 }
