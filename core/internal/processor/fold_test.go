@@ -129,6 +129,23 @@ func TestFoldKeepsAnInvalidEventOutOfTheProfile(t *testing.T) {
 	}
 }
 
+// What the product says of a profile has happened, whatever somebody's schema wants;
+// what others send under the same name is held to it.
+func TestNoSchemaRefusesASystemEvent(t *testing.T) {
+	r := compile(t, "kind: event-type\nid: segment-entered\nspec: {schema: {required: [reason]}, copy: [{to: counters.entered, op: increment}]}")
+	for source, valid := range map[string]bool{record.SourceSystem: true, "shop": false} {
+		c := command(record.TypeSegmentEntered, `{"segment":"loyal"}`)
+		c.Event.Source = source
+		a := examine(r, nil, c)
+		if a.event.Valid != valid {
+			t.Errorf("of %s: valid is %v", source, a.event.Valid)
+		}
+		if valid && a.apply("p1", nil).Profile.Counters["entered"] != int64(1) {
+			t.Errorf("of %s: the rules of its type are not applied", source)
+		}
+	}
+}
+
 func TestFoldLeavesATypeAloneWhoseConditionDoesNotHold(t *testing.T) {
 	r := compile(t, shop)
 	c := command("order-completed", `{"total":"ten"}`)
