@@ -26,6 +26,8 @@ type application struct {
 	eventType *config.EventType
 	changes   map[string]any
 	ended     *sdk.Session
+	// unknown is true where the query store does not have the session that ended.
+	unknown bool
 	// ephemeral is true for an event that is folded and not kept.
 	ephemeral bool
 	problems  []error // rules that failed on this event: counted and logged
@@ -88,7 +90,7 @@ func (a *application) apply(id string, claims []claim) *record.Document {
 	a.changes = map[string]any{}
 	identify(p, claims, a.changes)
 	profile.CountEvent(a.doc, &a.event, a.rules.aggregates[a.event.Type], a.event.Received)
-	a.ended = visit(a.doc, &a.event)
+	a.ended, a.unknown = visit(a.doc, &a.event, a.source.TransientSession)
 	a.describe()
 	if a.event.Type == "identify" {
 		a.adoptTraits()
@@ -191,7 +193,8 @@ func copyOperand(rule *config.CopyRule, vars *condition.Vars) (any, error) {
 // processed is what EVENTS carries of the event.
 func (a *application) processed() *record.ProcessedEvent {
 	out := &record.ProcessedEvent{Event: a.event, Config: a.rules.set.Revision(), Changes: a.changes, Ended: a.ended,
-		Transient: a.source.Transient || a.ephemeral, TransientSession: a.source.TransientSession || a.ephemeral}
+		Transient: a.source.Transient || a.ephemeral, TransientSession: a.source.TransientSession || a.ephemeral,
+		TransientEnded: a.ended != nil && a.unknown}
 	if a.event.Profile != "" {
 		out.Revision = a.doc.Profile.Revision
 		if a.event.Session != "" {
