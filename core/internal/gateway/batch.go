@@ -73,9 +73,9 @@ type batch struct {
 	profileKept bool
 	// together is true where all events are about the same profile.
 	together bool
-	sender      sender
-	shared      int // bytes that were added to events because they share them
-	commit      commit
+	sender   sender
+	shared   int // bytes that were added to events because they share them
+	commit   commit
 	// keep is true where the bus may still read what it was given, so that
 	// the room is not used again.
 	keep    bool

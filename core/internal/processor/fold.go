@@ -60,9 +60,13 @@ func examine(r *rules, doc *record.Document, c *record.Command) *application {
 	return a
 }
 
-// refuse marks the event as not valid.
+// refuse marks the event as not valid. It is about nobody then, but for a system
+// event: that tells what has become of a profile.
 func (a *application) refuse(errs []sdk.FieldError) {
-	a.event.Valid, a.event.Errors, a.event.Profile = false, errs, ""
+	a.event.Valid, a.event.Errors = false, errs
+	if a.doc == nil || a.source.Source != record.SourceSystem {
+		a.event.Profile = ""
+	}
 }
 
 // vars are what the rules' conditions see. Now is when the event was received.

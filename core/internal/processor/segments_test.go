@@ -149,3 +149,29 @@ func TestSegmentEventsAreFoldedOnce(t *testing.T) {
 		t.Errorf("told %q, want %q", told, want)
 	}
 }
+
+// A profile that has no room left for what the event would count has entered its
+// segment all the same, and the event says who.
+func TestASegmentEventOfAFullProfile(t *testing.T) {
+	n := start(t, t.TempDir())
+	n.configure()
+	id := n.person("ann")
+	room := maxDocument - len(n.document(id).AppendJSON(nil)) - len(`"filling":""`) - 80
+	n.send(
+		n.patches("run1", id, &record.Patch{Patches: []wire.Patch{set("data.filling", `"`+strings.Repeat("x", room)+`"`)}}, "filled"),
+		n.patches("run2", id, &record.Patch{Patches: []wire.Patch{enter("loyal")}}, "entered"),
+	)
+	for _, token := range []string{"filled", "entered"} {
+		if o := n.outcome(token); !o.Valid {
+			t.Fatalf("%s: %+v", token, o)
+		}
+	}
+	eventually(t, "the event", func() bool { last, err := n.bus.EventsLast(t.Context()); return err == nil && last == 2 })
+	text := string(n.events()[1].Data)
+	if !strings.Contains(text, fmt.Sprintf(`"source":"system","profile":%q`, id)) || !strings.Contains(text, `"valid":false,"errors":[{`) {
+		t.Errorf("%s", text)
+	}
+	if p := n.document(id).Profile; p.Revision != 3 || p.Segments["loyal"] == nil || p.Stats.Events["segment-entered"].Count != 0 {
+		t.Errorf("revision %d, segments %v", p.Revision, p.Segments)
+	}
+}
