@@ -87,6 +87,7 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		{"control character", "kind: event-type\nid: \"a\\tb\"\nspec: {}\n", `f.yaml:1: id: "a\tb" must not hold control characters`},
 
 		// identification
+		{"system", "kind: source\nid: system\nspec: {}\n", `f.yaml:1: id: "system" is reserved: it is the source of the product's own events`},
 		{"session", "kind: identification\nid: session\nspec: {}\n", `f.yaml:1: id: "session" is reserved: a session already identifies its profile`},
 		{"rule", spec("identification", "normalise: upper"), `f.yaml:4: identification/x: spec.normalise: unknown rule "upper"; want one of trim, lower, digits, phone`},
 		{"place", spec("identification", "profile: counters.x"), `f.yaml:4: identification/x: spec.profile: "counters.x" cannot hold an identifier; want a path such as traits.email or data.contact.email`},

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/tributary-bus/tributary/core/internal/record"
 )
 
 // A Source is who sends events: a web shop, an app, a queue.
@@ -124,6 +126,14 @@ func ParseRate(s string) (Rate, error) {
 		return Rate{}, fmt.Errorf("%q is not a rate; want events per second, minute or hour, such as 500/s, 1000/m or 10000/h", s)
 	}
 	return Rate{n, per}, nil
+}
+
+// sourceID keeps the source of system events apart: nobody sends as the product.
+func sourceID(id string) string {
+	if id == record.SourceSystem {
+		return fmt.Sprintf("%q is reserved: it is the source of the product's own events", id)
+	}
+	return plainID(id)
 }
 
 func compileSource(f *form, id string) any {

@@ -20,6 +20,8 @@ type event struct {
 	// bySession is true where a known session decides whose the event is,
 	// before anything else does.
 	bySession bool
+	// stranger is true where nothing identifies whom the event is about.
+	stranger bool
 	// orNobody is true where the event is about nobody, unless it names somebody
 	// or has a session.
 	orNobody bool
@@ -69,9 +71,11 @@ type batch struct {
 	whole bool // the body asks for the profile's document, as far as the source may have it
 	// profileKept is true where the body says that the profile should not change.
 	profileKept bool
-	sender      sender
-	shared      int // bytes that were added to events because they share them
-	commit      commit
+	// together is true where all events are about the same profile.
+	together bool
+	sender   sender
+	shared   int // bytes that were added to events because they share them
+	commit   commit
 	// keep is true where the bus may still read what it was given, so that
 	// the room is not used again.
 	keep    bool
@@ -104,7 +108,7 @@ func (b *batch) release() {
 	clear(b.events[:cap(b.events)])
 	b.events, b.arena, b.body, b.out = b.events[:0], b.arena[:0], b.body[:0], b.out[:0]
 	b.key, b.shared, b.request, b.sender = "", 0, request{}, sender{}
-	b.async, b.whole, b.profileKept = false, false, false
+	b.async, b.whole, b.profileKept, b.together = false, false, false, false
 	clear(b.renewals)
 	b.renewals = b.renewals[:0]
 	b.commit.reset()

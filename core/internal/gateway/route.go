@@ -118,7 +118,32 @@ func (r *router) route(ctx context.Context, b *batch, rules *rules, source strin
 	for _, i := range open {
 		r.settle(&b.events[i], found, source, b.received)
 	}
+	if b.together && len(b.events) > 1 {
+		r.gather(b, source)
+	}
 	return nil
+}
+
+// gather sends the events that nothing identifies to whom the others of their
+// request are about; where there are none, all to the profile that the first one
+// makes, also where that one is a repetition.
+func (r *router) gather(b *batch, source string) {
+	var to string
+	for i := range b.events {
+		e := &b.events[i]
+		if e.profile != "" && !e.stranger {
+			to = e.profile
+			break
+		}
+		if to == "" && e.status != invalid {
+			to = r.directory.DerivedProfile(kindEvent, source+"/"+e.ID, 0)
+		}
+	}
+	for i := range b.events {
+		if e := &b.events[i]; e.stranger {
+			r.send(e, to)
+		}
+	}
 }
 
 // fromCache routes by the cache alone, where it knows enough.
@@ -189,7 +214,7 @@ func (r *router) settle(e *event, found map[fingerprint]*looked, source string, 
 	}
 	if e.profile == "" {
 		strongest := record.Identifier{Kind: kindEvent, Value: source + "/" + e.ID}
-		if len(ids) > 0 {
+		if e.stranger = len(ids) == 0; !e.stranger {
 			strongest = ids[0]
 		}
 		var gen uint64

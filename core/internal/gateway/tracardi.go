@@ -59,6 +59,10 @@ func (tracardiDialect) parse(b *batch, r *request, rules *rules, limits *Limits)
 		return refuse(http.StatusUnauthorized, codeUnauthorized, "a source id that begins with @ is reserved")
 	}
 	b.async, b.whole, b.profileKept = options.async, options.profile, !options.saveProfile
+	b.together = true
+	if profile == "" {
+		profile = passed(shared, rules)
+	}
 	if len(request) > len("{}") {
 		shared = withField(shared, "request", request)
 	}
@@ -89,6 +93,26 @@ func (tracardiDialect) parse(b *batch, r *request, rules *rules, limits *Limits)
 		e.TransientSession = !options.saveSession
 	}
 	return nil
+}
+
+// passed is the profile that a visitor had on another site of the same owner, as
+// that site's link told it: {"tracardi":{"pass":{"profile":"…","source":"…"}}} in the
+// context, where the source is one that is known here. It counts like one that the
+// client names.
+func passed(context []byte, rules *rules) string {
+	if len(context) == 0 {
+		return ""
+	}
+	pass := sdk.RawView(context).Member("tracardi").Member("pass")
+	source, _ := pass.String("source")
+	if _, refused := rules.keylessSource(source); refused != nil {
+		return ""
+	}
+	profile, _ := pass.String("profile")
+	if profile = strings.TrimSpace(profile); len(profile) > maxID {
+		return ""
+	}
+	return profile
 }
 
 // tracardiOptions are what a payload asks for beside its events.

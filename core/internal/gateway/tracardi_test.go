@@ -196,3 +196,73 @@ func TestTrackIdentity(t *testing.T) {
 		})
 	}
 }
+
+// A link from another site of the same owner tells whom its visitor is there. It
+// counts where the visitor is nobody yet here, and where we know the other site.
+func TestTrackAdoptsAPassedProfile(t *testing.T) {
+	f := newFixture(t, nil)
+	f.fold(t, applied)
+	f.exist(t, "p-there")
+	f.exist(t, "p-here")
+	f.hold(t, "session", "s-known", record.Identity{Profile: "p-of-session"})
+	for name, c := range map[string]struct{ session, profile, pass, want string }{
+		"nobody yet":               {"s1", "", `{"profile":" p-there ","source":"web-key"}`, "p-there"},
+		"by a source's id":         {"s2", "", `{"profile":"p-there","source":"hook"}`, "p-there"},
+		"without a session":        {"", "", `{"profile":"p-there","source":"web-key"}`, "p-there"},
+		"somebody here":            {"s3", "p-here", `{"profile":"p-there","source":"web-key"}`, "p-here"},
+		"a known session":          {"s-known", "", `{"profile":"p-there","source":"web-key"}`, "p-of-session"},
+		"from an unknown site":     {"s4", "", `{"profile":"p-there","source":"elsewhere"}`, f.bus.DerivedProfile("session", "s4", 0)},
+		"from a disabled one":      {"s5", "", `{"profile":"p-there","source":"old-key"}`, f.bus.DerivedProfile("session", "s5", 0)},
+		"from nowhere":             {"s6", "", `{"profile":"p-there"}`, f.bus.DerivedProfile("session", "s6", 0)},
+		"a profile that is not":    {"s7", "", `{"profile":"p-forged","source":"web-key"}`, f.bus.DerivedProfile("session", "s7", 0)},
+		"a profile that is a list": {"s8", "", `{"profile":["p-there"],"source":"web-key"}`, f.bus.DerivedProfile("session", "s8", 0)},
+		"a long one":               {"s9", "", `{"profile":"` + strings.Repeat("p", maxID+1) + `","source":"web-key"}`, f.bus.DerivedProfile("session", "s9", 0)},
+		"no pass":                  {"s10", "", `7`, f.bus.DerivedProfile("session", "s10", 0)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			body := `{"source":{"id":"shop-key"},"session":{"id":"` + c.session + `"},"profile":{"id":"` + c.profile + `"},"context":{"tracardi":{"pass":` + c.pass + `}},"events":[{"type":"x"}]}`
+			a := f.send(t, "POST", "/track", body)
+			profile, _ := a.body["profile"].(map[string]any)
+			if a.status != 200 || profile["id"] != c.want {
+				t.Errorf("%d %s, want profile %s", a.status, a.text, c.want)
+			}
+		})
+	}
+}
+
+// The events of a payload are about one profile, also where nothing says whose.
+func TestTrackEventsAreAboutOneProfile(t *testing.T) {
+	first := func(f *fixture) string { return f.bus.DerivedProfile("event", "shop/1", 0) }
+	ann := func(f *fixture) string { return f.bus.DerivedProfile("email", "a@b.example", 0) }
+	for name, c := range map[string]struct {
+		bodies []string // events, one payload after another
+		want   func(f *fixture) string
+		events int
+	}{
+		"of strangers":               {[]string{`{"id":"1","type":"x"},{"id":"2","type":"x"},{"id":"3","type":"x"}`}, first, 3},
+		"the first is not taken in":  {[]string{`{"id":"0","type":""},{"id":"1","type":"x"},{"id":"3","type":"x"}`}, first, 2},
+		"the first was there before": {[]string{`{"id":"1","type":"x"}`, `{"id":"1","type":"x"},{"id":"2","type":"x"}`}, first, 2},
+		"a later one names somebody": {[]string{`{"id":"1","type":"x"},{"id":"2","type":"x","traits":{"email":"a@b.example"}},{"id":"3","type":"x"}`}, ann, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, nil)
+			f.fold(t, applied)
+			for _, events := range c.bodies {
+				a := f.send(t, "POST", "/track", `{"source":{"id":"shop-key"},"events":[`+events+`]}`)
+				if profile, _ := a.body["profile"].(map[string]any); profile["id"] != c.want(f) {
+					t.Errorf("%d %s, want profile %s", a.status, a.text, c.want(f))
+				}
+			}
+			seen := map[string]bool{}
+			for _, command := range f.commands(t) {
+				seen[command.Event.ID] = true
+				if command.Profile != c.want(f) {
+					t.Errorf("event %s is about %s, want %s", command.Event.ID, command.Profile, c.want(f))
+				}
+			}
+			if len(seen) != c.events {
+				t.Errorf("%d events, want %d", len(seen), c.events)
+			}
+		})
+	}
+}

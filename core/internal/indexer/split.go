@@ -3,7 +3,6 @@ package indexer
 import (
 	"bytes"
 	"fmt"
-	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -25,23 +24,29 @@ func newSplitter() *splitter {
 }
 
 // event splits a message of EVENTS: into the event, its session and the session
-// that it ended, but for those that are transient. The documents' bodies are
-// parts of text.
+// that it ended, but for those that are transient, each by a mark of its own. The
+// documents' bodies are parts of text.
 func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, error) {
 	first := len(docs)
 	var hasEvent bool
-	var transient [2]bool // the event, the sessions
+	ended := -1                          // where the session that it ended is among them
+	var noEvent, noSession, noEnded bool // what is not for the store
 	err := s.members(text, func(name string) error {
 		kind := store.Sessions
 		switch name {
 		case "event":
 			kind, hasEvent = store.Events, true
-		case "session", "ended":
+		case "session":
+		case "ended":
+			ended = len(docs)
 		case "transient":
-			transient[0] = true
+			noEvent = true
 			return s.decoder.SkipValue()
 		case "transient_session":
-			transient[1] = true
+			noSession = true
+			return s.decoder.SkipValue()
+		case "transient_ended":
+			noEnded = true
 			return s.decoder.SkipValue()
 		default:
 			return s.decoder.SkipValue()
@@ -59,10 +64,22 @@ func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, 
 	if !hasEvent || docs[first].Kind != store.Events {
 		return docs[:first], fmt.Errorf("split event: %w: it has no event", record.ErrMalformed)
 	}
-	kept := slices.DeleteFunc(docs[first:], func(doc store.Document) bool {
-		return doc.Kind == store.Events && transient[0] || doc.Kind == store.Sessions && transient[1]
-	})
-	return docs[:first+len(kept)], nil
+	kept := docs[:first]
+	for i, doc := range docs[first:] {
+		var left bool
+		switch {
+		case doc.Kind == store.Events:
+			left = noEvent
+		case first+i == ended:
+			left = noEnded
+		default:
+			left = noSession
+		}
+		if !left {
+			kept = append(kept, doc)
+		}
+	}
+	return kept, nil
 }
 
 // document takes the profile out of a message of PROFILES. live is false where

@@ -211,22 +211,25 @@ func BenchmarkSplitEvent(b *testing.B) {
 // for those who count them.
 func TestTransientEvents(t *testing.T) {
 	for name, c := range map[string]struct {
-		event, session bool
-		want           string
+		event, session, ended bool
+		want                  string
 	}{
-		"both kept":   {false, false, "events sessions sessions"},
-		"the event":   {true, false, "sessions sessions"},
-		"the session": {false, true, "events"},
-		"both":        {true, true, ""},
+		"all kept":                  {false, false, false, "shop/e p/s p/t"},
+		"the event":                 {true, false, false, "p/s p/t"},
+		"the session":               {false, true, false, "shop/e p/t"},
+		"the one before":            {false, false, true, "shop/e p/s"},
+		"both sessions":             {false, true, true, "shop/e"},
+		"the event and its session": {true, true, false, "p/t"},
+		"all":                       {true, true, true, ""},
 	} {
 		p := record.ProcessedEvent{
 			Event: sdk.Event{ID: "e", Type: "x", Source: "shop", Valid: true}, Session: &sdk.Session{ID: "s", Profile: "p", Revision: 1}, Ended: &sdk.Session{ID: "t", Profile: "p", Revision: 1},
-			Transient: c.event, TransientSession: c.session,
+			Transient: c.event, TransientSession: c.session, TransientEnded: c.ended,
 		}
 		docs, err := newSplitter().event(p.AppendJSON(nil), []store.Document{{Kind: store.Profiles}})
 		var got []string
 		for _, doc := range docs[1:] {
-			got = append(got, string(doc.Kind))
+			got = append(got, doc.ID)
 		}
 		if err != nil || strings.Join(got, " ") != c.want {
 			t.Errorf("%s: %v, %v, want %s", name, got, err, c.want)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/record"
 	"github.com/tributary-bus/tributary/sdk"
 )
 
@@ -55,9 +56,10 @@ func (c Channel) Filters() bool { return c.kind == kindEvents || c.kind == kindS
 
 // segmentChanges are the types of the events that say that a profile has
 // entered or left a segment, and what is told of them.
-var segmentChanges = map[string]string{"segment-entered": "entered", "segment-left": "left"}
+var segmentChanges = map[string]string{record.TypeSegmentEntered: "entered", record.TypeSegmentLeft: "left"}
 
-// carries tells whether the channel has the event.
+// carries tells whether the channel has the event. That of a segment has only what
+// the product says: anybody may send an event of the same type.
 func (c Channel) carries(e *bus.StoredEvent, text *texts) bool {
 	if c.kind == kindEvents {
 		return true
@@ -65,8 +67,10 @@ func (c Channel) carries(e *bus.StoredEvent, text *texts) bool {
 	if segmentChanges[e.Type] == "" {
 		return false
 	}
-	id, _ := text.event(e).String("properties.segment")
-	return id == c.id
+	event := text.event(e)
+	source, _ := event.String("source")
+	id, _ := event.String("properties.segment")
+	return source == record.SourceSystem && id == c.id
 }
 
 // push is the frame that carries an event on the channel.

@@ -19,9 +19,11 @@ func TestSegmentChannel(t *testing.T) {
 		sub, _ := subscribe(t, l, channel, nil, nil, to)
 		defer sub.Close()
 	}
-	publish(t, b, 1, "segment-entered", 1)
-	publish(t, b, 2, "x", 1)
-	publish(t, b, 3, "segment-left", 1)
+	publish(t, b, 1, "segment-left", 1) // as anybody may send it
+	publishOf(t, b, "system", 2, "segment-entered", 1)
+	publish(t, b, 3, "x", 1)
+	publish(t, b, 4, "segment-entered", 1)
+	publishOf(t, b, "system", 5, "segment-left", 1)
 	got := one.heard(t, 2)
 	for i, want := range []string{"entered", "left"} {
 		p := got[i]

@@ -25,7 +25,7 @@ func TestHistoryThenLive(t *testing.T) {
 			some := min(1+rand.IntN(90), total-n)
 			messages := make([]bus.EventMessage, some)
 			for i := range messages {
-				messages[i] = message("x", 1, n+i, map[string]any{"n": int64(n + i)})
+				messages[i] = message("shop", "x", 1, n+i, map[string]any{"n": int64(n + i)})
 			}
 			if err := b.PublishEvents(t.Context(), messages); err != nil {
 				t.Error(err)

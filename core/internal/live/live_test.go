@@ -35,9 +35,9 @@ func openBus(t *testing.T) *bus.Bus {
 	return b
 }
 
-func message(kind string, c uint64, n int, properties map[string]any) bus.EventMessage {
+func message(source, kind string, c uint64, n int, properties map[string]any) bus.EventMessage {
 	p := record.ProcessedEvent{
-		Event: sdk.Event{ID: fmt.Sprintf("%s-%d", kind, n), Type: kind, Source: "shop", Valid: true, Profile: "p",
+		Event: sdk.Event{ID: fmt.Sprintf("%s-%d", kind, n), Type: kind, Source: source, Valid: true, Profile: "p",
 			Time: time.Now(), Received: time.Now(), Properties: sdk.NewObject(properties)},
 		Session: &sdk.Session{ID: "s", Events: int64(n)},
 	}
@@ -47,9 +47,14 @@ func message(kind string, c uint64, n int, properties map[string]any) bus.EventM
 // publish stores events of a type with n from 0 on.
 func publish(t *testing.T, b *bus.Bus, c uint64, kind string, count int) {
 	t.Helper()
+	publishOf(t, b, "shop", c, kind, count)
+}
+
+func publishOf(t *testing.T, b *bus.Bus, source string, c uint64, kind string, count int) {
+	t.Helper()
 	messages := make([]bus.EventMessage, count)
 	for n := range messages {
-		messages[n] = message(kind, c, n, map[string]any{"n": int64(n), "segment": "loyal"})
+		messages[n] = message(source, kind, c, n, map[string]any{"n": int64(n), "segment": "loyal"})
 	}
 	if err := b.PublishEvents(t.Context(), messages); err != nil {
 		t.Error(err)

@@ -26,6 +26,8 @@ type application struct {
 	eventType *config.EventType
 	changes   map[string]any
 	ended     *sdk.Session
+	// unknown is true where the query store does not have the session that ended.
+	unknown bool
 	// ephemeral is true for an event that is folded and not kept.
 	ephemeral bool
 	problems  []error // rules that failed on this event: counted and logged
@@ -49,15 +51,22 @@ func examine(r *rules, doc *record.Document, c *record.Command) *application {
 		a.problems = append(a.problems, err)
 	}
 	a.eventType = t
+	if c.Event.Source == record.SourceSystem {
+		return a // what happened has happened, whatever a schema says
+	}
 	if errs := validate(t, &a.event); len(errs) > 0 {
 		a.refuse(errs)
 	}
 	return a
 }
 
-// refuse marks the event as not valid.
+// refuse marks the event as not valid. It is about nobody then, but for a system
+// event: that tells what has become of a profile.
 func (a *application) refuse(errs []sdk.FieldError) {
-	a.event.Valid, a.event.Errors, a.event.Profile = false, errs, ""
+	a.event.Valid, a.event.Errors = false, errs
+	if a.doc == nil || a.source.Source != record.SourceSystem {
+		a.event.Profile = ""
+	}
 }
 
 // vars are what the rules' conditions see. Now is when the event was received.
@@ -85,7 +94,7 @@ func (a *application) apply(id string, claims []claim) *record.Document {
 	a.changes = map[string]any{}
 	identify(p, claims, a.changes)
 	profile.CountEvent(a.doc, &a.event, a.rules.aggregates[a.event.Type], a.event.Received)
-	a.ended = visit(a.doc, &a.event)
+	a.ended, a.unknown = visit(a.doc, &a.event, a.source.TransientSession)
 	a.describe()
 	if a.event.Type == "identify" {
 		a.adoptTraits()
@@ -188,7 +197,8 @@ func copyOperand(rule *config.CopyRule, vars *condition.Vars) (any, error) {
 // processed is what EVENTS carries of the event.
 func (a *application) processed() *record.ProcessedEvent {
 	out := &record.ProcessedEvent{Event: a.event, Config: a.rules.set.Revision(), Changes: a.changes, Ended: a.ended,
-		Transient: a.source.Transient || a.ephemeral, TransientSession: a.source.TransientSession || a.ephemeral}
+		Transient: a.source.Transient || a.ephemeral, TransientSession: a.source.TransientSession || a.ephemeral,
+		TransientEnded: a.ended != nil && a.unknown}
 	if a.event.Profile != "" {
 		out.Revision = a.doc.Profile.Revision
 		if a.event.Session != "" {

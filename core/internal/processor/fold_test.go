@@ -129,6 +129,23 @@ func TestFoldKeepsAnInvalidEventOutOfTheProfile(t *testing.T) {
 	}
 }
 
+// What the product says of a profile has happened, whatever somebody's schema wants;
+// what others send under the same name is held to it.
+func TestNoSchemaRefusesASystemEvent(t *testing.T) {
+	r := compile(t, "kind: event-type\nid: segment-entered\nspec: {schema: {required: [reason]}, copy: [{to: counters.entered, op: increment}]}")
+	for source, valid := range map[string]bool{record.SourceSystem: true, "shop": false} {
+		c := command(record.TypeSegmentEntered, `{"segment":"loyal"}`)
+		c.Event.Source = source
+		a := examine(r, nil, c)
+		if a.event.Valid != valid {
+			t.Errorf("of %s: valid is %v", source, a.event.Valid)
+		}
+		if valid && a.apply("p1", nil).Profile.Counters["entered"] != int64(1) {
+			t.Errorf("of %s: the rules of its type are not applied", source)
+		}
+	}
+}
+
 func TestFoldLeavesATypeAloneWhoseConditionDoesNotHold(t *testing.T) {
 	r := compile(t, shop)
 	c := command("order-completed", `{"total":"ten"}`)
@@ -203,5 +220,50 @@ func TestASessionEndsWhereAnotherBegins(t *testing.T) {
 	if e := out.Ended; e == nil || e.ID != "s1" || e.Events != 3 || e.Status != sdk.SessionEnded || e.Duration() != time.Hour ||
 		string(sdk.AppendValue(nil, e.Context)) != `{"os":{"name":"Linux"}}` {
 		t.Errorf("ended = %+v", e)
+	}
+}
+
+// What an event does not want stored of its session is not stored, and the end of a
+// session is where the session is: whichever event ends it.
+func TestTheEndOfASessionIsKnownWhereTheSessionIs(t *testing.T) {
+	r := compile(t, shop)
+	for name, c := range map[string]struct {
+		events string // sessions of events in turn; with an x they are not to be stored
+		want   string // the sessions that ended, in order; with an x those that the store does not have
+	}{
+		"kept":                              {"a b", "a"},
+		"a transient one ends a kept one":   {"a bx", "a"},
+		"a kept one ends a transient one":   {"ax b", "ax"},
+		"transient ones":                    {"ax bx cx", "ax bx"},
+		"it became known later":             {"ax a b", "a"},
+		"it was known before":               {"a ax bx", "a"},
+		"after one that was not known":      {"ax b c", "ax b"},
+		"after one that was":                {"a bx bx c", "a bx"},
+		"an event without a session":        {"ax - b", "ax"},
+		"one that is gone back to is a new": {"a bx a c", "a bx a"},
+	} {
+		var commands []*record.Command
+		var ends []string
+		for _, of := range strings.Fields(c.events) {
+			e := command("page-view", `{}`)
+			e.Event.Session, e.Event.TransientSession = strings.Trim(of, "x-"), strings.HasSuffix(of, "x")
+			commands = append(commands, e)
+			doc, out := fold(t, r, commands...)
+			if out.TransientSession != e.Event.TransientSession {
+				t.Errorf("%s: of %s: %v", name, of, out.TransientSession)
+			}
+			if out.Ended != nil {
+				ends = append(ends, out.Ended.ID+map[bool]string{true: "x"}[out.TransientEnded])
+			} else if out.TransientEnded {
+				t.Errorf("%s: %s ends nothing, and that is not known", name, of)
+			}
+			text := doc.AppendJSON(nil)
+			if again, err := record.ParseDocument(text); err != nil || string(again.AppendJSON(nil)) != string(text) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if got := strings.Join(ends, " "); got != c.want {
+			t.Errorf("%s: ended %s, want %s", name, got, c.want)
+		}
 	}
 }

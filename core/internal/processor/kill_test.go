@@ -55,7 +55,8 @@ const (
 func killPerson(i int) string { return fmt.Sprint("person-", i) }
 
 // fill appends events and patches in turn, those about one person in order; some
-// come twice. A patch sends an event of its own.
+// come twice. A patch sends an event of its own, and makes its person enter a
+// segment or leave it.
 func (n *node) fill() {
 	for round := range killEach {
 		var batch []*record.Command
@@ -67,6 +68,7 @@ func (n *node) fill() {
 				By: "flow/test",
 				Patches: []wire.Patch{
 					increment("counters.patched", 1), {Op: wire.OpAppend, Path: "data.order", Value: fmt.Appendf(nil, "%q", run)},
+					{Op: []wire.Op{wire.OpEnter, wire.OpLeave}[round%2], Path: "segments.odd"},
 				},
 				Events: []record.Event{{ID: run, Type: "sent", Source: "flow"}},
 			}, "")
@@ -135,18 +137,20 @@ func TestKill(t *testing.T) {
 		defer n.stop()
 		eventually(t, "all to be processed", func() bool {
 			for i := range killPeople {
-				if doc := n.document(killPerson(i)); doc == nil || doc.Profile.Stats.Events["sent"].Count < killEach {
+				doc := n.document(killPerson(i))
+				if doc == nil || doc.Profile.Stats.Events["sent"].Count < killEach ||
+					doc.Profile.Stats.Events[record.TypeSegmentEntered].Count+doc.Profile.Stats.Events[record.TypeSegmentLeft].Count < killEach {
 					return false
 				}
 			}
 			last, err := n.bus.EventsLast(t.Context())
-			return err == nil && last >= 2*killPeople*killEach
+			return err == nil && last >= 3*killPeople*killEach
 		})
 		return n.outcomeOf()
 	}
 	want, events := run(0)
-	if events != 2*killPeople*killEach {
-		t.Errorf("undisturbed, %d events were sent on, want %d", events, 2*killPeople*killEach)
+	if events != 3*killPeople*killEach {
+		t.Errorf("undisturbed, %d events were sent on, want %d", events, 3*killPeople*killEach)
 	}
 	got, again := run(kills)
 	if again != events {

@@ -42,6 +42,7 @@ func (b *batch) patch(it *item) error {
 		b.reply(c, refused("nobody has the profile"))
 		return nil
 	}
+	before := segmentsBefore(e, p)
 	if tooLarge, err := b.change(c, e, p); tooLarge != nil || err != nil {
 		if err != nil {
 			return err
@@ -49,6 +50,7 @@ func (b *batch) patch(it *item) error {
 		b.withdraw(c)
 		return b.refuse(it, fmt.Sprintf("%s: %s", p.By, tooLarge[0].Message))
 	}
+	b.tellSegments(c, e, before)
 	b.send(c, p)
 	b.node.metrics.patches.Inc()
 	o := &record.Outcome{Status: record.StatusAccepted, Profile: profileOf(e), Valid: true}
@@ -110,13 +112,8 @@ func (b *batch) change(c *record.Command, e *entry, p *record.Patch) (tooLarge [
 	return nil, nil
 }
 
-// send makes a command of each event of a patch. They are about the profile
-// that was patched, whoever it is by now identified by.
+// send makes a command of each event of a patch.
 func (b *batch) send(c *record.Command, p *record.Patch) {
-	partition := b.number
-	if c.Profile != "" {
-		partition = b.node.bus.Partition(c.Profile)
-	}
 	for i := range p.Events {
 		e := &p.Events[i]
 		if err := sendable(e); err != nil {
@@ -127,14 +124,24 @@ func (b *batch) send(c *record.Command, p *record.Patch) {
 		if e.Time.IsZero() {
 			e.Time = c.Received
 		}
-		next := record.Command{
-			Kind: record.KindEvent, ID: record.EventID(e.Source, e.ID), Profile: c.Profile,
-			Hops: c.Hops + 1, Settled: true, Received: c.Received, Event: e,
-		}
-		data := record.AppendCommand(nil, &next)
-		b.commit.Commands = append(b.commit.Commands, record.Routed{Partition: partition, Command: data})
-		b.weight += len(data)
+		b.cause(c, e)
 	}
+}
+
+// cause makes a command of an event that a command sends. It is about the profile
+// of that one, whoever it is by now identified by, and comes after it.
+func (b *batch) cause(c *record.Command, e *record.Event) {
+	partition := b.number
+	if c.Profile != "" {
+		partition = b.node.bus.Partition(c.Profile)
+	}
+	next := record.Command{
+		Kind: record.KindEvent, ID: record.EventID(e.Source, e.ID), Profile: c.Profile,
+		Hops: c.Hops + 1, Settled: true, Received: c.Received, Event: e,
+	}
+	data := record.AppendCommand(nil, &next)
+	b.commit.Commands = append(b.commit.Commands, record.Routed{Partition: partition, Command: data})
+	b.weight += len(data)
 }
 
 // maxType is how many characters an event's type may have.

@@ -15,18 +15,20 @@ const inactivity = 30 * time.Minute
 var sessionFields = [...]string{"app", "device", "geo", "os", "utm"}
 
 // visit enters an event into the session that it names and returns the session
-// that this ended, if it did. An event without a session opens none.
-func visit(doc *record.Document, e *sdk.Event) (ended *sdk.Session) {
+// that this ended, if it did, and whether that is one which the query store does not
+// have. An event without a session opens none; a transient one makes none known.
+func visit(doc *record.Document, e *sdk.Event, transient bool) (ended *sdk.Session, unknown bool) {
 	if e.Session == "" {
-		return nil
+		return nil, false
 	}
 	s := doc.Session
 	if s != nil && s.ID != e.Session && s.Status == sdk.SessionActive {
 		old := *s
 		old.Status, old.Ended = sdk.SessionEnded, old.Updated
 		old.Revision++
-		ended = &old
+		ended, unknown = &old, doc.TransientSession
 	}
+	doc.TransientSession = transient && (s == nil || s.ID != e.Session || doc.TransientSession)
 	if s == nil || s.ID != e.Session {
 		doc.Profile.Stats.Visits++
 		// A session may move from one profile to another, so its revisions
@@ -49,7 +51,7 @@ func visit(doc *record.Document, e *sdk.Event) (ended *sdk.Session) {
 		next.Updated = e.Time
 	}
 	doc.Session = &next
-	return ended
+	return ended, unknown
 }
 
 func firstContext(e *sdk.Event) map[string]any {

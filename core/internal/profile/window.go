@@ -21,14 +21,17 @@ const (
 
 // CountEvent enters one occurrence of an event into the profile's lifetime
 // numbers and into the windows that stored conditions read, of which the
-// aggregates are those of the event's type.
+// aggregates are those of the event's type. A system event is no sign of life of
+// the person.
 func CountEvent(doc *record.Document, e *sdk.Event, aggregates []condition.Aggregate, now time.Time) {
 	stats := &doc.Profile.Stats
-	if stats.FirstSeen.IsZero() || e.Time.Before(stats.FirstSeen) {
-		stats.FirstSeen = e.Time
-	}
-	if e.Time.After(stats.LastSeen) {
-		stats.LastSeen = e.Time
+	if e.Source != record.SourceSystem {
+		if stats.FirstSeen.IsZero() || e.Time.Before(stats.FirstSeen) {
+			stats.FirstSeen = e.Time
+		}
+		if e.Time.After(stats.LastSeen) {
+			stats.LastSeen = e.Time
+		}
 	}
 	if e.Type == "page-view" {
 		stats.Views++

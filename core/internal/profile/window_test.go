@@ -118,6 +118,20 @@ func TestLifetimeNumbersGoByEventTime(t *testing.T) {
 	}
 }
 
+func TestASystemEventIsNoSignOfLife(t *testing.T) {
+	doc := emptyDocument()
+	CountEvent(doc, happened("a", noon, `{}`), nil, noon)
+	for _, at := range []time.Time{noon.Add(-time.Hour), noon.Add(time.Hour)} {
+		e := happened(record.TypeSegmentLeft, at, `{}`)
+		e.Source = record.SourceSystem
+		CountEvent(doc, e, nil, noon)
+	}
+	s := doc.Profile.Stats
+	if !s.FirstSeen.Equal(noon) || !s.LastSeen.Equal(noon) || s.Events[record.TypeSegmentLeft].Count != 2 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
 func TestTypesBeyondFiveHundredAreMarked(t *testing.T) {
 	doc := emptyDocument()
 	for i := range typesKept + 2 {

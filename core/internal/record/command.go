@@ -95,7 +95,8 @@ type Event struct {
 	// Transient is true where the event takes its effect and is not to be found
 	// afterwards: the query store does not get it.
 	Transient bool
-	// TransientSession is the same of what the event says about its session.
+	// TransientSession is the same of what the event says about its session. The
+	// end of one that others have made known is stored all the same.
 	TransientSession bool
 	Time             time.Time
 	IDs              []Identifier

@@ -28,6 +28,9 @@ type Document struct {
 	C       uint64
 	Profile *sdk.Profile
 	Session *sdk.Session // the open one, or the last one
+	// TransientSession is true while all events of the session said that the query
+	// store is not to have it: then it does not get its end either.
+	TransientSession bool
 	// Windows holds the recent occurrences that stored conditions read, by
 	// the name of the aggregate.
 	Windows map[string]*Window
@@ -44,6 +47,9 @@ func (d *Document) AppendJSON(dst []byte) []byte {
 	if d.Session != nil {
 		dst = append(dst, `,"session":`...)
 		dst = d.Session.AppendJSON(dst)
+	}
+	if d.TransientSession {
+		dst = append(dst, `,"transient_session":true`...)
 	}
 	if len(d.Windows) > 0 {
 		dst = append(dst, `,"windows":{`...)
@@ -109,6 +115,8 @@ func parseDocument(text []byte) (*Document, error) {
 		case "session":
 			d.Session = &sdk.Session{}
 			err = d.Session.UnmarshalJSON(v)
+		case "transient_session":
+			err = json.Unmarshal(v, &d.TransientSession)
 		case "windows":
 			d.Windows, err = ParseWindows(v)
 		}

@@ -19,13 +19,14 @@ type Processed struct {
 
 // A ProcessedEvent is the payload of a message of EVENTS: a JSON object
 //
-//	{"event":{…},"revision":7,"config":3,"transient":true,"transient_session":true,"session":{…},"ended":{…},"changes":{"traits.vip":true}}
+//	{"event":{…},"revision":7,"config":3,"transient":true,"transient_session":true,"transient_ended":true,"session":{…},"ended":{…},"changes":{"traits.vip":true}}
 //
 // where revision is the profile's after the event (absent for an event about
-// nobody), config the configuration that the event was processed by, transient and
-// transient_session (absent where they are not) that the event, and its sessions,
-// are not to be queried, session the session after the event, ended the session
-// that the event ended, and changes what the event changed in the profile, by path.
+// nobody), config the configuration that the event was processed by, transient,
+// transient_session and transient_ended (absent where they are not) that the event,
+// its session, and the session that it ended, are not to be queried, session the
+// session after the event, ended the session that the event ended, and changes what
+// the event changed in the profile, by path.
 type ProcessedEvent struct {
 	Event    sdk.Event
 	Revision uint64
@@ -33,9 +34,9 @@ type ProcessedEvent struct {
 	Session  *sdk.Session
 	Ended    *sdk.Session
 	Changes  map[string]any
-	// Transient and TransientSession keep the event and the sessions out of the
-	// query store.
-	Transient, TransientSession bool
+	// Transient keeps the event out of the query store, TransientSession what it
+	// says of its session, and TransientEnded the end of the session before.
+	Transient, TransientSession, TransientEnded bool
 }
 
 // AppendJSON appends the payload.
@@ -53,6 +54,9 @@ func (p *ProcessedEvent) AppendJSON(dst []byte) []byte {
 	}
 	if p.TransientSession {
 		dst = append(dst, `,"transient_session":true`...)
+	}
+	if p.TransientEnded {
+		dst = append(dst, `,"transient_ended":true`...)
 	}
 	if p.Session != nil {
 		dst = append(dst, `,"session":`...)
