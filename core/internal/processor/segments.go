@@ -43,7 +43,9 @@ func segmentsBefore(e *entry, p *record.Patch) map[string]any {
 	if !names || e.doc == nil {
 		return nil
 	}
-	return maps.Clone(e.doc.Profile.Segments)
+	before := make(map[string]any, len(e.doc.Profile.Segments))
+	maps.Copy(before, e.doc.Profile.Segments)
+	return before
 }
 
 // tellSegments sends the events of what the command changed of the profile's
