@@ -242,7 +242,7 @@ func (p *product) introduce(ctx context.Context, users int) error {
 	}
 	defer conn.conn.Close()
 	body := eventsText(time.Now(), perRequest)
-	request := newPayload(requestText(p.address, "/v1/events", writeKey, body), blocks.Add(1), users)
+	request := newPayload(requestText(p.address, "/v1/events", writeKey, "", body), blocks.Add(1), users)
 	for range users / perRequest {
 		if ctx.Err() != nil {
 			return ctx.Err()
