@@ -161,6 +161,11 @@ func FuzzEvent(f *testing.F) {
 		if truncate {
 			source.IP = config.IPTruncate
 		}
+		if cut := Cut([]byte(context), source.IP); string(Cut(cut, source.IP)) != string(cut) {
+			t.Errorf("%s is cut to %s, and then to %s", context, cut, Cut(cut, source.IP))
+		} else {
+			valid(t, string(cut))
+		}
 		event := record.Event{Context: []byte(context), Properties: []byte(properties)}
 		e.Event(&event, source)
 		valid(t, string(event.Context))
