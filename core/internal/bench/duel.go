@@ -99,7 +99,7 @@ func (d duel) turn(ctx context.Context, r *run, c *ceilingProcess, p *product) (
 	if n := t.ceiling.failed + t.product.failed; n > 0 {
 		return nil, fmt.Errorf("%d requests were answered wrongly, such as: %s%s", n, t.ceiling.failure, t.product.failure)
 	}
-	if t.settled, err = p.settle(ctx, settleLimit); err != nil {
+	if t.settled, err = p.settle(ctx); err != nil {
 		return nil, err
 	}
 	t.cpu, err = cpuOf(p.pid)
@@ -120,7 +120,7 @@ func (d duel) singly(ctx context.Context, r *run, p *product) (*loadResult, erro
 	case result.failed > 0:
 		return nil, fmt.Errorf("%d requests were answered wrongly, such as: %s", result.failed, result.failure)
 	}
-	_, err = p.settle(ctx, settleLimit)
+	_, err = p.settle(ctx)
 	return result, err
 }
 
