@@ -33,7 +33,7 @@ var (
 	_, otherEd, _ = ed25519.GenerateKey(rand.Reader)
 )
 
-func publicPEM(t *testing.T, key crypto.Signer) string {
+func publicPEM(t testing.TB, key crypto.Signer) string {
 	t.Helper()
 	der, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {
@@ -42,7 +42,7 @@ func publicPEM(t *testing.T, key crypto.Signer) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 }
 
-func sign(t *testing.T, algorithm jose.SignatureAlgorithm, key any, id string, claims map[string]any) string {
+func sign(t testing.TB, algorithm jose.SignatureAlgorithm, key any, id string, claims map[string]any) string {
 	t.Helper()
 	options := (&jose.SignerOptions{}).WithType("JWT")
 	if id != "" {
@@ -76,7 +76,7 @@ func with(name string, value any) map[string]any {
 }
 
 // forged is a token with a header and a signature of one's own making.
-func forged(t *testing.T, header, signature string) string {
+func forged(t testing.TB, header, signature string) string {
 	t.Helper()
 	payload, err := json.Marshal(good())
 	if err != nil {
@@ -253,16 +253,74 @@ func TestJWKS(t *testing.T) {
 	expect("withdrawn", a, ErrUnknown, 7)
 }
 
+// FuzzGrant holds that nobody makes a good token of what others have, or of one that
+// has expired.
 func FuzzGrant(f *testing.F) {
-	r, err := New(Options{Keys: []string{secret}})
+	r, err := New(Options{Keys: []string{secret, publicPEM(f, rsaKey), publicPEM(f, edKey)}, Now: func() time.Time { return testNow }})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add("a.b.c")
 	f.Add("eyJhbGciOiJub25lIn0.e30.")
+	f.Add(forged(f, `{"alg":"none"}`, ""))
+	f.Add(forged(f, `{"alg":"HS256","typ":"JWT"}`, "c2lnbmF0dXJl"))
+	f.Add(sign(f, jose.HS256, []byte(secret+"x"), "", good()))
+	f.Add(sign(f, jose.RS256, otherRSA, "any", good()))
+	f.Add(sign(f, jose.EdDSA, otherEd, "", good()))
+	f.Add(sign(f, jose.HS256, []byte(secret), "", with("exp", testNow.Add(-time.Hour).Unix())))
+	f.Add(sign(f, jose.EdDSA, edKey, "", with("channels", "events")))
 	f.Fuzz(func(t *testing.T, token string) {
 		if g, err := r.Grant(t.Context(), token); err == nil {
 			t.Errorf("%q: %+v", token, g)
+		}
+	})
+}
+
+// FuzzKeys holds that keys are read as ones of an algorithm that tokens may have, or
+// refused without being repeated, and that no secret is taken from a published set.
+func FuzzKeys(f *testing.F) {
+	var set jose.JSONWebKeySet
+	for id, public := range map[string]any{"a": rsaKey.Public(), "b": edKey.Public()} {
+		set.Keys = append(set.Keys, jose.JSONWebKey{Key: public, KeyID: id, Use: "sig"})
+	}
+	private, err := json.Marshal(jose.JSONWebKey{Key: edKey, KeyID: "p"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	shared, err := json.Marshal(jose.JSONWebKey{Key: []byte(secret), KeyID: "s"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	published, err := json.Marshal(set)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, text := range []string{secret, publicPEM(f, rsaKey), publicPEM(f, edKey), publicPEM(f, rsaKey) + publicPEM(f, edKey), string(published), string(private), string(shared),
+		`{"keys":[]}`, `{"keys":[{"kty":"EC","crv":"P-256"}]}`, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		keys, err := parseKeys(text)
+		if err != nil && len(text) >= minSecret/2 && strings.Contains(err.Error(), text) {
+			t.Errorf("%q is repeated in %v", text, err)
+		}
+		if err == nil && len(keys) == 0 && !strings.HasPrefix(strings.TrimSpace(text), "{") {
+			t.Errorf("%q has no keys", text)
+		}
+		remote, err := parseJWKs([]byte(text), false)
+		for i, k := range append(keys, remote...) {
+			ok := false
+			switch v := k.value.(type) {
+			case *rsa.PublicKey:
+				ok = k.algorithm == jose.RS256 && v.N.BitLen() >= minRSA
+			case ed25519.PublicKey:
+				ok = k.algorithm == jose.EdDSA && len(v) == ed25519.PublicKeySize
+			case []byte:
+				ok = k.algorithm == jose.HS256 && len(v) >= minSecret && i < len(keys)
+			}
+			if !ok {
+				t.Errorf("%q has the key %+v (%v)", text, k, err)
+			}
 		}
 	})
 }

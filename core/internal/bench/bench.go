@@ -46,9 +46,9 @@ type Scenario struct {
 
 // Scenarios are all that can be measured, in the order in which they are.
 var Scenarios = []Scenario{
-	{"ingest-single", "One event a request over 64 connections, as fast as answers come, against a bare net/http handler that discards the body.", ingestSingle},
+	{"ingest-single", "One event of a browser a request over 64 connections, as fast as answers come, with key, schema and what is added about its sender, against a bare net/http handler that discards the body.", ingestSingle},
 	{"ingest-batch", "100 events a request over 64 connections, as fast as answers come, against the same handler.", ingestBatch},
-	{"websocket", "One event a message over 64 WebSockets with 16 unanswered messages each, against a bare WebSocket that answers each message.", overWebSocket},
+	{"websocket", "One event of a browser a message over 64 WebSockets with 16 unanswered messages each, against a bare WebSocket that answers each message, and to one event a request over HTTP in turns with it.", overWebSocket},
 	{"live", "The stream back over WebSocket: 5,000 connections that listen and hear nothing; 100 events a second to 1,000 listeners with a filter each, of which 200 match.", liveStream},
 	{"pipeline", "Events at a fixed rate, 20 a request, through to the query store: schema, traits, copy rules, two identifiers each.", pipeline},
 	{"call", "Calls of an action in the process of a built-in plugin, over the product's own NATS, against a bare responder on it.", call},

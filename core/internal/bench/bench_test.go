@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/tributary-bus/tributary/core/internal/config"
@@ -92,6 +93,7 @@ func (f *fake) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("POST /v1/events", f.ingest)
+	mux.HandleFunc("GET /ws", f.socket)
 	admin := func(pattern string, answer func() string) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("Authorization") != "Bearer secret" {
@@ -112,6 +114,40 @@ func (f *fake) handler() http.Handler {
 	return mux
 }
 
+// socket takes tracks in over WebSocket.
+func (f *fake) socket(w http.ResponseWriter, r *http.Request) {
+	upgrader := websocket.Upgrader{}
+	conn, err := upgrader.Upgrade(w, r, nil)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	for {
+		_, text, err := conn.ReadMessage()
+		if err != nil {
+			return
+		}
+		answer := `{"id":1,"connected":{}}`
+		if bytes.Contains(text, []byte(`"track"`)) {
+			answer = ceilingAck
+			f.mu.Lock()
+			f.events += bytes.Count(text, []byte(`"type":"order-completed"`))
+			f.mu.Unlock()
+			if f.behaviour == "browsers" && plain(r, text) {
+				answer = `{"id":2,"error":{"code":"plain"}}`
+			}
+		}
+		if err := conn.WriteMessage(websocket.TextMessage, []byte(answer)); err != nil {
+			return
+		}
+	}
+}
+
+// plain tells whether an event is sent by no browser.
+func plain(r *http.Request, text []byte) bool {
+	return !strings.HasPrefix(r.UserAgent(), "Mozilla/5.0 ") || !bytes.Contains(text, []byte("utm_source="))
+}
+
 func (f *fake) ingest(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	n := bytes.Count(body, []byte(`"type":"order-completed"`))
@@ -126,6 +162,10 @@ func (f *fake) ingest(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	f.mu.Unlock()
+	if late && f.behaviour == "browsers" && (plain(r, body) || r.Header.Get("Authorization") != "Bearer dev") {
+		http.Error(w, "plain", http.StatusBadRequest)
+		return
+	}
 	if refuse {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
@@ -181,6 +221,36 @@ func TestRunMeasuresProductAgainstCeiling(t *testing.T) {
 	}
 	if !strings.Contains(progress, "ingest-batch, fsync: turn 3 of 3:") {
 		t.Errorf("progress: %s", progress)
+	}
+}
+
+// TestSinglesAreABrowsers holds that the scenarios of single events send what the
+// product looks at: a key, a browser's headers, and a page with a campaign.
+func TestSinglesAreABrowsers(t *testing.T) {
+	report, _, err := measure(t, "browsers", "ingest-single", "websocket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, setting := range []string{"process", "fsync"} {
+		if slow := find(t, report, "ingest-single", setting, "answer, 99 of 100"); slow.Target == nil || *slow.Target != *atMost(10) {
+			t.Errorf("%s: %+v", setting, slow)
+		}
+	}
+	_, _, err = measure(t, "browsers", "ingest-batch")
+	if err == nil || !strings.Contains(err.Error(), "plain") {
+		t.Errorf("nobody looked: %v", err)
+	}
+}
+
+func TestWebSocketIsComparedToHTTP(t *testing.T) {
+	report, _, err := measure(t, "", "websocket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	single := find(t, report, "websocket", "fsync", "one event a request over HTTP")
+	times := find(t, report, "websocket", "fsync", "accepted, to that over HTTP")
+	if single.Value <= 0 || times.Value <= 0 || times.Target == nil || *times.Target != *atLeast(1.5) || times.OK == nil || *times.OK != (times.Value >= 1.5) {
+		t.Errorf("%+v, %+v", single, times)
 	}
 }
 

@@ -17,6 +17,8 @@ import (
 type httpLoad struct {
 	events int     // in a request
 	rate   float64 // requests a second of all connections together; 0: no pause after an answer
+	// browser has the events sent as a page in a browser does.
+	browser bool
 	// accepted tells whether an answer says that all events of its request
 	// were taken in.
 	accepted func(body []byte, events int) bool
@@ -38,7 +40,11 @@ func (h httpLoad) on(at server, over span) *load {
 		if err != nil {
 			return nil, err
 		}
-		text := requestText(at.address, "/v1/events", writeKey, eventsText(start, h.events))
+		headers, body := "", eventsText(start, h.events)
+		if h.browser {
+			headers, body = browserHeaders, browsed(body)
+		}
+		text := requestText(at.address, "/v1/events", writeKey, headers, body)
 		return &httpSender{
 			conn: c, load: h, schedule: newSchedule(h.rate, i, over.connections, start),
 			request: newPayload(text, blocks.Add(1), users),

@@ -119,7 +119,7 @@ func pushes(ctx context.Context, r *run, p *product, stuck bool) error {
 		if err := conn.conn.SetDeadline(time.Now().Add(patience)); err != nil {
 			return err
 		}
-		a, err := conn.exchange([]byte(requestText(p.address, "/v1/events", writeKey, body)))
+		a, err := conn.exchange([]byte(requestText(p.address, "/v1/events", writeKey, "", body)))
 		if err != nil {
 			return err
 		}
@@ -187,7 +187,7 @@ func (l *listeners) dial(ctx context.Context, n, buffer int, filter func(int) st
 
 // open opens one connection and subscribes it to all events that meet a filter.
 func (l *listeners) open(ctx context.Context, buffer int, filter string) (*socket, error) {
-	s, err := dialSocketWith(ctx, l.p.address, buffer)
+	s, err := dialSocketWith(ctx, l.p.address, "", buffer)
 	if err != nil {
 		return nil, err
 	}

@@ -152,7 +152,7 @@ func TestExchangeKeepsAnswersApart(t *testing.T) {
 	}
 	defer c.conn.Close()
 	for _, body := range []string{"a", "bc", "12345678", "b", "bcd", ""} {
-		a, err := c.exchange([]byte(requestText(at.address, "/", "k", body)))
+		a, err := c.exchange([]byte(requestText(at.address, "/", "k", "", body)))
 		if err != nil || a.status != 200 || string(a.body) != body+large[:len(body)*10_000] {
 			t.Errorf("%s: answer %d of %d bytes, %v", body, a.status, len(a.body), err)
 		}

@@ -21,7 +21,21 @@ const eventForm = `{"id":"` + idMark + `","type":"order-completed","time":"%s",`
 	`"properties":{"total":139.12,"currency":"GBP","country":"United Kingdom","items":[` +
 	`{"sku":"85123A","name":"Heart t-light holder","quantity":6,"price":2.55},` +
 	`{"sku":"71053","name":"Metal lantern","quantity":6,"price":3.39}]},` +
-	`"context":{"page":{"url":"https://shop.example/thanks"}}}`
+	`"context":{"page":` + plainPage + `}}`
+
+// What a page in a browser tells beside the event: where it stands, where its
+// visitor came from and, in the headers, who sends, behind a proxy on this machine.
+// The product adds to events what these tell.
+const (
+	plainPage   = `{"url":"https://shop.example/thanks"}`
+	browserPage = `{"url":"https://shop.example/thanks?utm_source=news&utm_campaign=spring","referrer":"https://www.google.com/"}`
+
+	browserHeaders = "User-Agent: Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36\r\n" +
+		"Accept: */*\r\nAccept-Language: de-DE,de;q=0.9,en;q=0.8\r\nReferer: https://shop.example/\r\nX-Forwarded-For: 203.0.113.7\r\n"
+)
+
+// browsed makes what a browser sends of events.
+func browsed(text string) string { return strings.ReplaceAll(text, plainPage, browserPage) }
 
 const (
 	idMark   = "id______________"
@@ -129,8 +143,9 @@ func eventsText(at time.Time, events int) string {
 	return "[" + strings.Repeat(text+",", events-1) + text + "]"
 }
 
-// requestText is a whole request that posts the body.
-func requestText(host, path, key, body string) string {
-	return "POST " + path + " HTTP/1.1\r\nHost: " + host + "\r\nAuthorization: Bearer " + key +
+// requestText is a whole request that posts the body. Further headers end in a line
+// break each.
+func requestText(host, path, key, headers, body string) string {
+	return "POST " + path + " HTTP/1.1\r\nHost: " + host + "\r\n" + headers + "Authorization: Bearer " + key +
 		"\r\nContent-Type: application/json\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
 }

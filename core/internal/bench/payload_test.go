@@ -9,6 +9,10 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/tributary-bus/tributary/core/internal/enrich"
+	"github.com/tributary-bus/tributary/core/internal/record"
+	"github.com/tributary-bus/tributary/sdk"
 )
 
 type sentEvent struct {
@@ -22,7 +26,7 @@ func TestPayloadNeverRepeatsAnID(t *testing.T) {
 	seen, people := map[string]bool{}, map[string]int{}
 	for block := range uint64(3) {
 		for _, events := range []int{1, 20, 100} {
-			p := newPayload(requestText("127.0.0.1:1", "/v1/events", "dev", eventsText(at, events)), block*10+uint64(events), 50)
+			p := newPayload(requestText("127.0.0.1:1", "/v1/events", "dev", browserHeaders, browsed(eventsText(at, events))), block*10+uint64(events), 50)
 			if len(p.events) != events {
 				t.Fatalf("found %d events, want %d", len(p.events), events)
 			}
@@ -64,6 +68,40 @@ func TestPayloadTakesUsersInTurn(t *testing.T) {
 func TestEventSize(t *testing.T) {
 	if n := len(eventText(time.Now())); n < 380 || n > 420 {
 		t.Errorf("an event has %d bytes, want about 400", n)
+	}
+}
+
+// What a browser tells is what the product adds to: all of its kinds.
+func TestBrowserIsEnriched(t *testing.T) {
+	text := requestText("127.0.0.1:1", "/v1/events", "dev", browserHeaders, browsed(eventText(time.Now())))
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(body); n > 520 {
+		t.Errorf("an event has %d bytes, want about 500", n)
+	}
+	if !enrich.Personal(r.UserAgent()) || r.Header.Get("X-Forwarded-For") == "" {
+		t.Errorf("%v", r.Header)
+	}
+	context, ok := sdk.RawView(body).Map("context")
+	if !ok {
+		t.Fatalf("%s", body)
+	}
+	context["userAgent"], context["languages"] = r.UserAgent(), r.Header.Get("Accept-Language")
+	e := record.Event{Context: sdk.AppendValue(nil, context)}
+	enrich.New(nil).Event(&e, nil)
+	for _, name := range []string{"device", "os", "app", "utm", "referrer"} {
+		if !sdk.RawView(e.Context).Exists(name) {
+			t.Errorf("%s: nothing is known of %s", e.Context, name)
+		}
+	}
+	if list, _ := sdk.RawView(e.Context).List("languages"); len(list) != 3 {
+		t.Errorf("%s: the languages are no list", e.Context)
 	}
 }
 

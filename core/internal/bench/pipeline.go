@@ -61,7 +61,7 @@ func sustain(ctx context.Context, r *run, target float64, name string, resources
 		if err != nil {
 			return err
 		}
-		settled, err := p.settle(ctx, settleLimit)
+		settled, err := p.settle(ctx)
 		if err != nil {
 			return err
 		}

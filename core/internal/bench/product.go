@@ -220,7 +220,7 @@ func (p *product) prepare(ctx context.Context, users int) error {
 	if err := p.introduce(ctx, users); err != nil {
 		return fmt.Errorf("make %d profiles: %w", users, err)
 	}
-	if _, err := p.settle(ctx, settleLimit); err != nil {
+	if _, err := p.settle(ctx); err != nil {
 		return fmt.Errorf("make %d profiles: %w", users, err)
 	}
 	made, err := p.client.Count(ctx, client.Profiles, "")
@@ -242,7 +242,7 @@ func (p *product) introduce(ctx context.Context, users int) error {
 	}
 	defer conn.conn.Close()
 	body := eventsText(time.Now(), perRequest)
-	request := newPayload(requestText(p.address, "/v1/events", writeKey, body), blocks.Add(1), users)
+	request := newPayload(requestText(p.address, "/v1/events", writeKey, "", body), blocks.Add(1), users)
 	for range users / perRequest {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -266,8 +266,8 @@ const settleLimit = 5 * time.Minute
 
 // settle waits until all that was accepted can be queried, and tells how long
 // that took.
-func (p *product) settle(ctx context.Context, within time.Duration) (time.Duration, error) {
-	ctx, cancel := context.WithTimeout(ctx, within)
+func (p *product) settle(ctx context.Context) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, settleLimit)
 	defer cancel()
 	began := time.Now()
 	// What one consumer does, another one has to read: twice nobody behind is

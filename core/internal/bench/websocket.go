@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// A socketLoad is track messages of one event each over WebSockets. A
-// connection has a number of messages on the way and sends one for each
+// A socketLoad is track messages of one event each, of a page in a browser, over
+// WebSockets. A connection has a number of messages on the way and sends one for each
 // acknowledgement.
 type socketLoad struct {
 	inFlight int
@@ -25,7 +25,7 @@ func (l socketLoad) on(at server, over span) *load {
 			return nil, err
 		}
 		s.inFlight = l.inFlight
-		message := `{"id":` + frameMark + `,"track":{"events":[` + eventText(start) + `]}}`
+		message := `{"id":` + frameMark + `,"track":{"events":[` + browsed(eventText(start)) + `]}}`
 		frame := clientFrame(message)
 		s.message = newPayload(frame, blocks.Add(1), users)
 		s.number = bytes.Index(s.message.text, []byte(frameMark))
@@ -56,34 +56,34 @@ type socket struct {
 
 func (s *socket) net() net.Conn { return s.conn }
 
-// dialSocket connects to host:port and opens the WebSocket at /ws.
+// dialSocket connects to host:port and opens the WebSocket at /ws, as a browser.
 func dialSocket(ctx context.Context, address string) (*socket, error) {
-	return dialSocketWith(ctx, address, 64<<10)
+	return dialSocketWith(ctx, address, browserHeaders, 64<<10)
 }
 
-// dialSocketWith is dialSocket with a buffer of so many bytes, which the
-// largest frame has to fit.
-func dialSocketWith(ctx context.Context, address string, buffer int) (*socket, error) {
+// dialSocketWith is dialSocket with other headers, each of which ends in a line
+// break, and a buffer of so many bytes, which the largest frame has to fit.
+func dialSocketWith(ctx context.Context, address, headers string, buffer int) (*socket, error) {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
 	s := &socket{conn: conn, buf: make([]byte, buffer)}
-	if err := s.upgrade(address); err != nil {
+	if err := s.upgrade(address, headers); err != nil {
 		conn.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *socket) upgrade(host string) error {
+func (s *socket) upgrade(host, headers string) error {
 	if err := s.conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
-	const request = "GET /ws HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+	const request = "GET /ws HTTP/1.1\r\nHost: %s\r\n%sConnection: Upgrade\r\nUpgrade: websocket\r\n" +
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-	if _, err := fmt.Fprintf(s.conn, request, host); err != nil {
+	if _, err := fmt.Fprintf(s.conn, request, host, headers); err != nil {
 		return fmt.Errorf("ask for a WebSocket: %w", err)
 	}
 	for {

@@ -44,7 +44,7 @@ func New(places *Places) *Enricher {
 }
 
 // Event adds to the event's context, and does with the address in it what its
-// source wants. An event of a plain source stays as it is, but for its address.
+// source wants. Of what clients send nothing is left to cut by then, see [Cut]. An event of a plain source stays as it is, but for its address.
 //
 // The context gets these members, each only where it has none of that name and
 // something is known:
@@ -70,10 +70,33 @@ func (e *Enricher) Event(event *record.Event, source *config.Source) {
 	if !plain {
 		context = e.extended(&facts, context)
 	}
-	if text := kept(facts.ip, keep); facts.has.ip && (text != facts.ip || text == "" && keep != config.IPKeep) {
-		context = replaced(context, "ip", text)
+	if facts.has.ip {
+		context = cut(context, facts.ip, keep)
 	}
 	event.Context = context
+}
+
+// Cut returns a context in which the address is what a choice such as
+// [config.IPTruncate] keeps of it; the given one where nothing is to be cut.
+func Cut(context []byte, keep string) []byte {
+	if keep == config.IPKeep || !bytes.Contains(context, []byte(`"ip"`)) && bytes.IndexByte(context, '\\') < 0 {
+		return context
+	}
+	for name, v := range sdk.RawView(context).Members() {
+		if name == "ip" {
+			return cut(context, short(v, maxAddress), keep)
+		}
+	}
+	return context
+}
+
+// cut is [Cut] of a context whose address has been read; empty: it is none.
+func cut(context []byte, address, keep string) []byte {
+	text := kept(address, keep)
+	if text == address && (text != "" || keep == config.IPKeep) {
+		return context
+	}
+	return replaced(context, "ip", text)
 }
 
 // extended returns the context with what the facts tell.

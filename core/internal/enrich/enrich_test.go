@@ -108,6 +108,27 @@ func TestWhatASourceWants(t *testing.T) {
 	}
 }
 
+func TestCut(t *testing.T) {
+	for name, c := range map[string]struct{ keep, context, want string }{
+		"keep":              {"keep", `{"ip":"nonsense"}`, `{"ip":"nonsense"}`},
+		"truncate":          {"truncate", `{"a":1,"ip":"203.0.113.7","b":{}}`, `{"a":1,"ip":"203.0.113.0","b":{}}`},
+		"truncate again":    {"truncate", `{ "ip":"203.0.113.0"}`, `{ "ip":"203.0.113.0"}`},
+		"truncate null":     {"truncate", `{"ip":null}`, `{}`},
+		"truncate a list":   {"truncate", `{"ip":["203.0.113.7"],"a":1}`, `{"a":1}`},
+		"drop":              {"drop", `{"ip":"203.0.113.7","a":1}`, `{"a":1}`},
+		"drop, in escapes":  {"drop", `{"\u0069p":"203.0.113.7","a":1}`, `{"a":1}`},
+		"further down":      {"drop", `{"request":{"ip":"203.0.113.7"}}`, `{"request":{"ip":"203.0.113.7"}}`},
+		"as a value":        {"drop", `{"a":"ip"}`, `{"a":"ip"}`},
+		"nothing":           {"drop", ``, ``},
+		"an empty context":  {"drop", `{}`, `{}`},
+		"none, but escapes": {"drop", `{"a":"\n"}`, `{"a":"\n"}`},
+	} {
+		if got := string(Cut([]byte(c.context), c.keep)); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
 func TestAgentsAreCachedWithinABound(t *testing.T) {
 	e := New(nil)
 	var group sync.WaitGroup
@@ -139,6 +160,11 @@ func FuzzEvent(f *testing.F) {
 		source := &config.Source{IP: config.IPKeep}
 		if truncate {
 			source.IP = config.IPTruncate
+		}
+		if cut := Cut([]byte(context), source.IP); string(Cut(cut, source.IP)) != string(cut) {
+			t.Errorf("%s is cut to %s, and then to %s", context, cut, Cut(cut, source.IP))
+		} else {
+			valid(t, string(cut))
 		}
 		event := record.Event{Context: []byte(context), Properties: []byte(properties)}
 		e.Event(&event, source)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -199,4 +200,43 @@ func TestPlacesWhileTheFileChanges(t *testing.T) {
 	}
 	close(stop)
 	group.Wait()
+}
+
+// FuzzPlaces holds that a file which is no database, or a broken one, is refused or
+// tells valid places, whatever is asked.
+func FuzzPlaces(f *testing.F) {
+	path := filepath.Join(f.TempDir(), "seed.mmdb")
+	for _, networks := range []map[string]mmdbtype.Map{city, moved} {
+		write(f, path, networks)
+		text, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, address := range []string{"81.2.69.1", "2001:db8::1", "192.0.2.1", "10.0.0.1"} {
+			f.Add(text, address)
+		}
+		f.Add(text[:len(text)/2], "81.2.69.1")
+		f.Add(text[len(text)/2:], "81.2.69.1")
+	}
+	f.Add([]byte("\xab\xcd\xefMaxMind.com"), "::")
+	f.Fuzz(func(t *testing.T, text []byte, address string) {
+		asked, err := netip.ParseAddr(address)
+		if err != nil {
+			return
+		}
+		path := filepath.Join(t.TempDir(), "city.mmdb")
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		places, err := OpenPlaces(path, slog.New(slog.DiscardHandler), time.Now)
+		if err != nil {
+			if !strings.Contains(err.Error(), path) {
+				t.Errorf("%v does not name the file", err)
+			}
+			return
+		}
+		if member := places.text(asked.Unmap()); len(member) > 0 {
+			valid(t, "{"+string(member)+"}")
+		}
+	})
 }

@@ -92,15 +92,18 @@ func (b *batch) cloudKey(e *event, value jsontext.Value) {
 }
 
 // binaryCloudEvent reads an event whose attributes are headers and whose data is
-// the body.
+// the body. Both count for its size: names, without their prefix, and values as
+// they were sent.
 func (b *batch) binaryCloudEvent(r *request, rules *rules, limits *Limits) *refusal {
 	e := b.add()
 	c := &cloudEvent{e: e, rules: rules}
+	size := len(r.body)
 	for _, header := range sortedNames(r.Header) {
 		name, ok := strings.CutPrefix(header, "Ce-")
 		if !ok {
 			continue
 		}
+		size += len(name) + len(r.Header.Get(header))
 		name = strings.ToLower(name)
 		text, err := url.PathUnescape(r.Header.Get(header))
 		value := jsontext.Value(sdk.AppendString(nil, text))
@@ -114,12 +117,13 @@ func (b *batch) binaryCloudEvent(r *request, rules *rules, limits *Limits) *refu
 		}
 	}
 	if media := r.Header.Get("Content-Type"); media != "" {
+		size += len("datacontenttype") + len(media)
 		c.attribute("datacontenttype", sdk.AppendString(nil, media))
 	}
 	c.finish()
-	if n := len(r.body); n > limits.Event {
-		e.fail(tooLarge(n, limits.Event))
-	} else if n > 0 {
+	if size > limits.Event {
+		e.fail(tooLarge(size, limits.Event))
+	} else if len(r.body) > 0 {
 		if refused := c.setBody(b, r.body); refused != nil {
 			return refused
 		}

@@ -172,3 +172,33 @@ func TestCloudEventIdentity(t *testing.T) {
 		}
 	}
 }
+
+// Attributes become part of the event, so in binary mode they count for its size
+// like those of an event that is written out whole.
+func TestCloudEventSize(t *testing.T) {
+	f := newFixture(t, func(o *Options) { o.Limits.Event = 1000 })
+	header := []string{"X-Write-Key", "shop-key", "Content-Type", "application/json", "Ce-Specversion", "1.0", "Ce-Source", "/s", "Ce-Type", "t"}
+	// specversion1.0 source/s typet idN and datacontenttype with its value are 61
+	// bytes, and the name note 4.
+	const attributes = 61
+	body := func(n int) string { return `"` + strings.Repeat("x", n-2) + `"` }
+	for name, c := range map[string]struct {
+		body, note string
+		status     int
+	}{
+		"a full body":                   {body(1000 - attributes), "", 200},
+		"a body with one byte more":     {body(1001 - attributes), "", 400},
+		"full of attributes":            {"{}", strings.Repeat("n", 1000-attributes-4-2), 200},
+		"attributes, a byte more":       {"{}", strings.Repeat("n", 1001-attributes-4-2), 400},
+		"attributes alone, a byte more": {"", strings.Repeat("n", 1001-attributes-4), 400},
+	} {
+		more := []string{"Ce-Id", "1"}
+		if c.note != "" {
+			more = append(more, "Ce-Note", c.note)
+		}
+		a := f.send(t, "POST", "/v1/cloudevents", c.body, append(more, header...)...)
+		if a.status != c.status || c.status == 400 && !strings.Contains(a.text, `an event of 1001 bytes is larger than the 1000 that are allowed`) {
+			t.Errorf("%s: %d %s", name, a.status, a.text)
+		}
+	}
+}

@@ -104,12 +104,24 @@ func FuzzRedirect(f *testing.F) {
 
 func FuzzCommand(f *testing.F) {
 	seed(f, `{"id":1,"connect":{"key":"shop-key","token":"t","session":"s"}}`, `{"id":2,"track":{"events":[{"type":"x"}],"wait":"processed"}}`,
-		`{"id":3,"subscribe":{"channel":"events","filter":"event.type == \"x\"","recover":{"epoch":"e","offset":12}}}`, `{"pong":{}}`, `{"id":4,"unsubscribe":{"channel":"events"}}`)
+		`{"id":3,"subscribe":{"channel":"events","filter":"event.type == \"x\"","recover":{"epoch":"e","offset":12}}}`, `{"pong":{}}`, `{"id":4,"unsubscribe":{"channel":"events"}}`,
+		`{"id":5,"track":{"events":[`+typicalEvent(1)+`,7],"wait":"flows"}}`, `{"id":6,"refresh":{"token":"eyJhbGciOiJIUzI1NiJ9.eyJjaGFubmVscyI6WyJldmVudHMiXX0.c2ln"}}`)
 	f.Fuzz(func(t *testing.T, line []byte) {
 		p := parser{nesting: 64, arena: new([]byte)}
 		c, refused := p.parseCommand(line)
 		if refused == nil && (commandFields[c.name] == "" && c.name != "pong" || c.id <= 0 && c.name != "pong") {
 			t.Errorf("%q is taken as %+v", line, c)
+		}
+		if refused == nil && c.name == "track" {
+			limits := testLimits
+			b := newBatch(testNow, &limits)
+			refused = b.parseTrack(track{id: c.id, events: c.events, wait: c.wait, session: "s"}, fuzzRules(t), &limits)
+			if refused != nil && len(b.events) > 0 {
+				t.Errorf("%q is refused, and leaves %d events", line, len(b.events))
+			}
+			if text := ackFrame(c.id, b.events); !bytes.HasPrefix(text, []byte("{")) {
+				t.Errorf("%q is answered %s", line, text)
+			}
 		}
 		if refused != nil {
 			if _, err := sdk.ParseObject(errorFrame(c.id, refused)); err != nil {

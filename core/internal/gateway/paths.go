@@ -49,7 +49,7 @@ func handle(name, pattern string, serve handler) {
 		names = append(names, m.name)
 	}
 	slices.Sort(names)
-	one.allow = strings.Join(names, ", ")
+	one.allow = strings.Join(slices.Compact(names), ", ") // a path may answer OPTIONS itself
 }
 
 func (p *paths) add(pattern string) *route {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -56,6 +57,21 @@ func TestMethodsOfAPath(t *testing.T) {
 	a = f.send(t, "OPTIONS", "/v1/events", "")
 	if a.status != 204 || a.header.Get("Allow") != "OPTIONS, POST" || a.header.Get("Access-Control-Allow-Methods") != "" {
 		t.Errorf("%d %v", a.status, a.header)
+	}
+}
+
+// TestAllowNamesMethodsOnce holds that every path names its methods sorted, each
+// once, OPTIONS among them.
+func TestAllowNamesMethodsOnce(t *testing.T) {
+	f := newFixture(t, nil)
+	for _, pattern := range routes.all() {
+		path := strings.NewReplacer("{", "", "}", "").Replace(pattern)
+		a := f.send(t, "PATCH", path, "")
+		names := strings.Split(a.header.Get("Allow"), ", ")
+		once := slices.Compact(slices.Sorted(slices.Values(names)))
+		if a.status != 405 || !slices.Equal(names, once) || !slices.Contains(names, "OPTIONS") || len(names) < 2 {
+			t.Errorf("%s: %d, Allow: %s", path, a.status, a.header.Get("Allow"))
+		}
 	}
 }
 

@@ -32,7 +32,7 @@ func (p *Proxies) client(r *http.Request) netip.Addr {
 		return address
 	}
 	header, read := "X-Forwarded-For", hopAddress
-	if http.CanonicalHeaderKey(p.Header) == "Forwarded" {
+	if p.standard() {
 		header, read = "Forwarded", forwardedAddress
 	}
 	lines := r.Header.Values(header)
@@ -53,6 +53,43 @@ func (p *Proxies) client(r *http.Request) netip.Addr {
 		}
 	}
 	return address
+}
+
+// standard tells whether the proxies write Forwarded.
+func (p *Proxies) standard() bool { return http.CanonicalHeaderKey(p.Header) == "Forwarded" }
+
+// askedFor is how the client named this server, its host and https or http: as a
+// trusted proxy says in its header, or else as the request that came here does.
+// Of several proxies the first one, next to the client, counts. It is for nothing
+// but the answer to this client, who may have written it where a proxy hands on
+// what it gets.
+func (p *Proxies) askedFor(r *http.Request) (host, scheme string) {
+	host, scheme = r.Host, "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || !p.trusts(plainAddress(peer.Addr())) {
+		return host, scheme
+	}
+	toldHost, toldScheme := firstOf(r.Header.Get("X-Forwarded-Host")), firstOf(r.Header.Get("X-Forwarded-Proto"))
+	if p.standard() {
+		first := firstOf(r.Header.Get("Forwarded"))
+		toldHost, _ = forwardedValue(first, "host")
+		toldScheme, _ = forwardedValue(first, "proto")
+	}
+	if toldHost != "" {
+		host = toldHost
+	}
+	if toldScheme = strings.ToLower(toldScheme); toldScheme == "https" || toldScheme == "http" {
+		scheme = toldScheme
+	}
+	return host, scheme
+}
+
+func firstOf(list string) string {
+	first, _, _ := strings.Cut(list, ",")
+	return strings.TrimSpace(first)
 }
 
 func (p *Proxies) trusts(address netip.Addr) bool {
@@ -76,19 +113,31 @@ func lastHop(list string) (rest, hop string, more bool) {
 
 // forwardedAddress reads for=… of an element of Forwarded.
 func forwardedAddress(element string) (netip.Addr, bool) {
+	value, ok := forwardedValue(element, "for")
+	if !ok {
+		return netip.Addr{}, false
+	}
+	return hopAddress(value)
+}
+
+// forwardedValue reads the value of a name in an element of Forwarded; false where
+// there is none, or a quote is left open.
+func forwardedValue(element, name string) (string, bool) {
 	for pair := range strings.SplitSeq(element, ";") {
-		name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
-		if !strings.EqualFold(name, "for") {
+		other, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
+		if !strings.EqualFold(other, name) {
 			continue
 		}
-		if quoted, ok := strings.CutPrefix(value, `"`); ok {
-			if value, ok = strings.CutSuffix(quoted, `"`); !ok {
-				return netip.Addr{}, false
-			}
+		quoted, ok := strings.CutPrefix(value, `"`)
+		if !ok {
+			return value, true
 		}
-		return hopAddress(value)
+		if value, ok = strings.CutSuffix(quoted, `"`); ok {
+			return value, true
+		}
+		break
 	}
-	return netip.Addr{}, false
+	return "", false
 }
 
 // hopAddress reads an address with or without a port, an IPv6 one in brackets or

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -153,6 +154,34 @@ func (s *sse) event() map[string]string {
 	}
 	s.t.Fatalf("the stream ended: %v", s.lines.Err())
 	return nil
+}
+
+// TestOneTokenOfAStream holds that a stream is opened with the token that is meant,
+// and with none where that cannot be told.
+func TestOneTokenOfAStream(t *testing.T) {
+	f := newLiveFixture(t, func(o *Options) { o.Now = nil })
+	web := webToken(t, time.Hour, "events")
+	for name, c := range map[string]struct {
+		query  string
+		header []string
+		status int
+	}{
+		"the address alone":     {"?token=t", nil, 200},
+		"a header alone":        {"", []string{"Authorization", "Bearer " + web}, 200},
+		"as Basic user":         {"", []string{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte("t:"))}, 200},
+		"the same twice":        {"?token=t", []string{"Authorization", "Bearer t"}, 200},
+		"two that are good":     {"?token=t", []string{"Authorization", "Bearer " + web}, 400},
+		"a bad header":          {"?token=t", []string{"Authorization", "Bearer u"}, 400},
+		"a bad address":         {"?token=u", []string{"Authorization", "bearer t"}, 400},
+		"a bearer of nothing":   {"?token=t", []string{"Authorization", "Bearer "}, 200},
+		"a password of a proxy": {"?token=t", []string{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte("anna:secret"))}, 200},
+		"a write key":           {"?token=t", []string{"X-Write-Key", "shop-key"}, 200},
+		"neither":               {"", nil, 401},
+	} {
+		if s := f.listen(t, "/sse/events"+c.query, c.header...); s.status != c.status {
+			t.Errorf("%s: %d, want %d", name, s.status, c.status)
+		}
+	}
 }
 
 func TestServerSentEvents(t *testing.T) {

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/tributary-bus/tributary/sdk"
@@ -133,10 +132,11 @@ func serveSettings(g *Gateway, w http.ResponseWriter, r *http.Request) {
 	}
 	on := map[string]any{"__default": map[string]any{"enabled": true, "integrations": map[string]any{}}}
 	w.Header().Set("Cache-Control", "private, max-age=60")
-	w.Header().Add("Vary", "Host, X-Forwarded-Host, X-Forwarded-Proto")
+	w.Header().Add("Vary", "Host, Forwarded, X-Forwarded-Host, X-Forwarded-Proto")
+	host, scheme := g.options.Proxies.askedFor(r)
 	writeJSON(w, http.StatusOK, sdk.AppendValue(nil, map[string]any{
 		"integrations": map[string]any{"Segment.io": map[string]any{
-			"apiKey": key, "apiHost": publicHost(r) + "/v1", "protocol": publicScheme(r),
+			"apiKey": key, "apiHost": host + "/v1", "protocol": scheme,
 			"unbundledIntegrations": []any{}, "addBundledMetadata": true, "maybeBundledConfigIds": map[string]any{},
 			"versionSettings": map[string]any{"version": "4.4.7", "componentTypes": []any{"browser"}},
 		}},
@@ -149,27 +149,6 @@ func serveSettings(g *Gateway, w http.ResponseWriter, r *http.Request) {
 		"legacyVideoPluginsEnabled": false,
 		"remotePlugins":             []any{},
 	}))
-}
-
-// publicHost is the host that the client sees: what a proxy says it is, or what
-// the request was sent to. It is told to nobody but this client.
-func publicHost(r *http.Request) string {
-	if host, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Host"), ","); host != "" {
-		return strings.TrimSpace(host)
-	}
-	return r.Host
-}
-
-// publicScheme is how the client came here, https or http.
-func publicScheme(r *http.Request) string {
-	proto, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
-	if proto = strings.ToLower(strings.TrimSpace(proto)); proto == "https" || proto == "http" {
-		return proto
-	}
-	if r.TLS != nil {
-		return "https"
-	}
-	return "http"
 }
 
 // Every one of them is a dialect.

@@ -111,7 +111,7 @@ func TestSegmentSingleRequests(t *testing.T) {
 
 // What analytics.js needs to start, and to send to where its settings came from.
 func TestSegmentSettings(t *testing.T) {
-	f := newFixture(t, nil)
+	f := newFixture(t, func(o *Options) { o.Proxies = Proxies{Networks: networks(t, "127.0.0.0/8")} })
 	a := f.send(t, "GET", "/v1/projects/shop-key/settings", "", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "events.shop.example")
 	if a.status != 200 {
 		t.Fatalf("%d %s", a.status, a.text)

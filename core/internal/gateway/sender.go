@@ -39,8 +39,9 @@ func (g *Gateway) sender(r *http.Request) sender {
 }
 
 // screen looks at what a batch's source wants of its events before they are taken
-// in: which types it may send, what it does with robots, and what is added about
-// the sender.
+// in: which types it may send, what it does with robots, what is added about the
+// sender, and what is kept of an address. That is settled here, since the source
+// may be another one, or gone, by the time the events are processed.
 func (b *batch) screen(source *config.Source) {
 	var facts facts
 	if b.sender.personal && !source.Plain {
@@ -60,7 +61,7 @@ func (b *batch) screen(source *config.Source) {
 		if screened && !e.screenRobot(source, robot) {
 			continue
 		}
-		e.Context = facts.addTo(e.Context, &b.arena)
+		e.Context = enrich.Cut(facts.addTo(e.Context, &b.arena), source.IP)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/tributary-bus/tributary/core/internal/config"
+	"github.com/tributary-bus/tributary/sdk"
 )
 
 const firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:121.0) Gecko/20100101 Firefox/121.0"
@@ -148,6 +149,53 @@ func TestFactsOnEveryPath(t *testing.T) {
 		if got["ip"] != address || got["userAgent"] != firefox || got["languages"] != "de-DE,en;q=0.5" {
 			t.Errorf("%s: %s", id, context)
 		}
+	}
+}
+
+// TestAddressesAreCutBeforeTheyAreStored holds that what is accepted has no more of
+// an address than its source wants, on every path and whoever wrote it: when it is
+// processed the source may be gone, and what it wanted with it.
+func TestAddressesAreCutBeforeTheyAreStored(t *testing.T) {
+	f := newScreened(t)
+	for _, key := range []string{"network-key", "hidden-key"} {
+		context := `"context":{"ip":"198.51.100.23","a":1}`
+		for path, body := range map[string]string{
+			"/v1/events": `{"type":"x",` + context + `}`,
+			"/v1/batch":  `{"batch":[{"type":"track","event":"x","userId":"1",` + context + `},{"type":"track","event":"x","userId":"1"}],"context":{"ip":"198.51.100.23"}}`,
+			"/v1/t":      `{"event":"x","userId":"1",` + context + `}`,
+			"/track":     `{"events":[{"type":"x",` + context + `},{"type":"x"}],"context":{"\u0069p":"198.51.100.23"},"options":{"async":true}}`,
+		} {
+			if a := f.send(t, "POST", path, body, append(fromAbroad, "X-Write-Key", key)...); a.status != 200 {
+				t.Errorf("%s: %d %s", path, a.status, a.text)
+			}
+		}
+		if a := f.send(t, "GET", "/pixel.gif?type=x&ids.user=1&context.ip=198.51.100.23&writeKey="+key, ""); a.status != 200 {
+			t.Errorf("pixel: %d %s", a.status, a.text)
+		}
+		c := f.dial(t, "?key="+key)
+		c.send(`{"id":1,"track":{"events":[{"id":"w","type":"x",` + context + `}]}}`)
+		c.expect(`{"id":1,"ack":{"results":[{"id":"w","status":"accepted"}]}}`)
+		source, refused := f.current().sourceOf(key)
+		if refused != nil {
+			t.Fatal(refused)
+		}
+		if submitted, err := f.Submit(t.Context(), source, []byte(`{"type":"x",`+context+`}`)); err != nil || submitted[0].Status != "accepted" {
+			t.Errorf("%+v, %v", submitted, err)
+		}
+	}
+	stored := map[string]int{}
+	for _, command := range f.commands(t) {
+		context := string(command.Event.Context)
+		if stored[command.Event.Source]++; strings.Contains(context, "198.51.100.23") || strings.Contains(context, "203.0.113.7") {
+			t.Errorf("of source %s is stored %s", command.Event.Source, context)
+		}
+		ip, _ := sdk.RawView(command.Event.Context).Member("ip").String("")
+		if command.Event.Source == "network" && strings.Contains(context, `"a":1`) && ip != "198.51.100.0" || command.Event.Source == "hidden" && ip != "" {
+			t.Errorf("of source %s is stored %s", command.Event.Source, context)
+		}
+	}
+	if stored["network"] != 9 || stored["hidden"] != 9 {
+		t.Errorf("stored are %v", stored)
 	}
 }
 

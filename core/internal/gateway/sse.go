@@ -48,9 +48,10 @@ type eventStream struct {
 // serveSSE serves GET /sse/{channel}.
 func serveSSE(g *Gateway, w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	token := query.Get("token")
-	if bearer := headerKey(r.Header); bearer != "" {
-		token = bearer
+	token, refused := readerToken(r.Header, query.Get("token"))
+	if refused != nil {
+		refused.write(w)
+		return
 	}
 	grant, refused := g.grantOf(r.Context(), token)
 	if refused != nil {
@@ -99,6 +100,21 @@ func serveSSE(g *Gateway, w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
 	s.serve()
+}
+
+// readerToken is the token of a stream's headers or else of its address. A bearer
+// token that differs from that one is refused, since neither is more meant than
+// the other; other headers, such as what a browser sends to a proxy that asks for
+// a password, give way to the address.
+func readerToken(h http.Header, query string) (string, *refusal) {
+	if query == "" {
+		return headerKey(h), nil
+	}
+	scheme, bearer, _ := strings.Cut(h.Get("Authorization"), " ")
+	if bearer = strings.TrimSpace(bearer); strings.EqualFold(scheme, "bearer") && bearer != "" && bearer != query {
+		return "", refuse(http.StatusBadRequest, codeInvalid, "Authorization: Bearer and ?token= name different tokens; send one of them")
+	}
+	return query, nil
 }
 
 // lastEventID reads where a client is to go on: 0 is all that is kept.

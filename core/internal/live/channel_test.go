@@ -157,3 +157,16 @@ func TestParseChannel(t *testing.T) {
 		}
 	}
 }
+
+// FuzzParseChannel holds that a channel has one name, that by which it was asked for.
+func FuzzParseChannel(f *testing.F) {
+	for _, name := range []string{"events", "system", "profile:01890a5d-ac96-774b-bcce-000000000001", "segment:loyal", "profile:", "segment:a:b", "flow:x", "events:x", "*"} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		c, err := ParseChannel(name)
+		if err == nil && c.String() != name || err != nil && c != (Channel{}) {
+			t.Errorf("%q is %q, %v", name, c, err)
+		}
+	})
+}
