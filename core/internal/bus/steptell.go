@@ -110,7 +110,8 @@ func (t *StepTeller) Tell(flow string, step []byte) {
 	t.put(flow, step)
 }
 
-// Close ends the telling, when what was told is on its way.
+// Close ends the telling, when what was told is on its way, or NATS does not take
+// it.
 func (t *StepTeller) Close() {
 	t.bus.teller.CompareAndSwap(t, nil)
 	t.mu.Lock()
@@ -192,11 +193,18 @@ func (t *StepTeller) put(flow string, step []byte) {
 	}
 }
 
-// send sends what is queued until the teller is closed.
+// send sends what is queued until the teller is closed. What is left then is sent
+// as long as NATS takes it.
 func (t *StepTeller) send() {
 	for m := range t.queue {
 		if err := t.conn.Publish(m.subject, m.data); err != nil {
 			t.bus.log.Debug("a step of a run is not told", "error", err)
+			t.mu.Lock()
+			closed := t.closed
+			t.mu.Unlock()
+			if closed {
+				return
+			}
 		}
 	}
 }
