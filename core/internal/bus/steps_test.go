@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,7 +72,7 @@ func TestStepsReachOtherNodes(t *testing.T) {
 	e := startExternal(t)
 	works, listens := open(t, Options{Partitions: 4, URLs: []string{e.url()}}), open(t, Options{URLs: []string{e.url()}})
 	var early, late hearer
-	defer early.listen(t, listens, "early")()
+	stop := early.listen(t, listens, "early")
 	teller := must(works.TellSteps())
 	defer teller.Close()
 	eventually(t, 20*time.Second, "the early listener to be known", func() bool { return teller.Listened("early") })
@@ -86,6 +87,13 @@ func TestStepsReachOtherNodes(t *testing.T) {
 	defer again.listen(t, listens, "late")()
 	teller.Tell("late", []byte("more"))
 	eventually(t, 20*time.Second, "the next step", func() bool { steps, _ := again.heard(); return slices.Equal(steps, []string{"more"}) })
+	// What nobody listens to any more is forgotten, and nothing else.
+	stop()
+	eventually(t, 20*time.Second, "a flow to be forgotten", func() bool { return !teller.Listened("early") })
+	time.Sleep(listenEvery + time.Second)
+	if !teller.Listened("late") {
+		t.Error("a flow is forgotten that somebody listens to")
+	}
 	for name, h := range map[string]*hearer{"early": &early, "late": &late, "again": &again} {
 		if steps, lost := h.heard(); lost > 0 {
 			t.Errorf("%s: heard %v, and %d times that steps were lost", name, steps, lost)
@@ -130,6 +138,27 @@ func TestASlowHearerIsToldOfItsLoss(t *testing.T) {
 	if taken == 0 || taken >= told {
 		t.Errorf("took %d of %d steps", taken, told)
 	}
+}
+
+// Telling does not wait for a server that stands still.
+func TestTellingDoesNotWaitForNATS(t *testing.T) {
+	e := startExternal(t)
+	b := open(t, Options{Partitions: 4, URLs: []string{e.url()}})
+	teller := must(b.TellSteps())
+	defer teller.Close()
+	var h hearer
+	defer h.listen(t, b, "f")()
+	e.hang()
+	step := make([]byte, 1000)
+	began := time.Now()
+	for range 5 * stepQueue {
+		teller.Tell("f", step)
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("telling took %v", took)
+	}
+	e.signal(syscall.SIGCONT)
+	eventually(t, 20*time.Second, "the loss to be told", func() bool { _, lost := h.heard(); return lost > 0 })
 }
 
 // Where the connection is cut, steps are missed, and that is told.

@@ -302,6 +302,14 @@ func TestFlowChannelTellsALoss(t *testing.T) {
 		}
 		sub.Close()
 	}
+	// Nor where nothing has followed yet.
+	last := Position{start.Epoch, s.last()}
+	s.lost()
+	sub, got := subscribe(t, l, "flow:f", nil, &last, newListener(-1))
+	defer sub.Close()
+	if got.Recovered || got.Offset <= last.Offset {
+		t.Errorf("right after a loss: begins at %+v, after %+v", got, last)
+	}
 }
 
 // The flows that are followed are bounded: one that nobody listens to any more
