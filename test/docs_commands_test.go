@@ -82,7 +82,7 @@ func runBlocks(t *testing.T, list []block) string {
 	for _, b := range list {
 		switch b.action {
 		case "run":
-			script += fmt.Sprintf("printf '%%s%s\\n' %q\n", separator, b.place()) + strings.ReplaceAll(b.text, "127.0.0.1:8080", address)
+			script += fmt.Sprintf("printf '%s%%s\\n' %q\n", separator, b.place()) + strings.ReplaceAll(b.text, "127.0.0.1:8080", address)
 		case "file":
 			_, path, _ := strings.Cut(b.arg, " ")
 			script += fmt.Sprintf("cat > %q <<'%s'\n%s%[2]s\n", path, endOfFile, b.text)

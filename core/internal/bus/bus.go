@@ -88,7 +88,11 @@ type Bus struct {
 	calls   *caller    // of plugins' actions
 	reading *nats.Conn // feeds, and management
 	replies *nats.Conn
-	waiting sync.Map // by prefix, who takes the answers to callers on this node
+	waiting sync.Map   // by prefix, who takes the answers to callers on this node
+	steps   *nats.Conn // of runs, for those who listen
+
+	teller   atomic.Pointer[StepTeller] // nil: no runs are worked on here
+	listened listened
 
 	js      jetstream.JetStream
 	streams map[string]jetstream.Stream
@@ -158,7 +162,7 @@ func (b *Bus) close(ctx context.Context) (err error) {
 	if b.calls != nil {
 		b.calls.line.close()
 	}
-	for _, conn := range []*nats.Conn{b.reading, b.replies} {
+	for _, conn := range []*nats.Conn{b.reading, b.replies, b.steps} {
 		if conn != nil {
 			conn.Close()
 		}
@@ -320,6 +324,9 @@ func (b *Bus) connect() (err error) {
 		return fmt.Errorf("connect to NATS: %w", err)
 	}
 	if b.replies, err = b.dial("replies", lasting...); err != nil {
+		return fmt.Errorf("connect to NATS: %w", err)
+	}
+	if b.steps, err = b.dial("steps", lasting...); err != nil {
 		return fmt.Errorf("connect to NATS: %w", err)
 	}
 	if b.js, err = jetstream.New(b.reading); err != nil {

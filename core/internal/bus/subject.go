@@ -32,6 +32,7 @@ const (
 	prefixJobState   = "$KV.jobs."
 	prefixEvents     = "event."
 	prefixRuns       = "flow.run."
+	prefixListened   = "flow.listened."
 
 	subjectProbe  = "ingest.probe"
 	subjectConfig = "config.changes"
@@ -107,6 +108,11 @@ func resourceOf(subject string) (kind, id string, err error) {
 func subjectAction(plugin, action string) string { return "action." + plugin + "." + action }
 func subjectRequests(plugin string) string       { return "cmd." + plugin }
 func subjectEnded(plugin string) string          { return "plugin.ended." + plugin }
+
+// subjectStep is where the steps of a flow's runs are told, subjectListened where
+// a node says that somebody listens to them. They are of no stream.
+func subjectStep(flow string) string     { return "flow.step." + encodeToken(flow) }
+func subjectListened(flow string) string { return prefixListened + encodeToken(flow) }
 
 func inboxPlugin(plugin, unique string) string { return "_INBOX.plugin." + plugin + "." + unique }
 

@@ -73,20 +73,26 @@ var retries = [...]time.Duration{100 * time.Millisecond, 500 * time.Millisecond,
 // work asks for a node until it is answered for good.
 func (c *caller) work(ctx context.Context, n int, node *config.FlowNode, call *wire.Call) result {
 	plugin, action, _ := strings.Cut(node.Action, "/")
+	var first time.Time
 	for attempt := 1; ; attempt++ {
 		call.Attempt = attempt
 		c.metrics.calls.Inc()
 		began := time.Now()
+		if attempt == 1 {
+			first = began
+		}
 		r, err := c.try(ctx, plugin, action, node, call)
-		c.metrics.duration.UpdateDuration(began)
+		one := time.Since(began)
+		c.metrics.duration.Update(one.Seconds())
+		took := began.Sub(first) + one
 		var failed *callError
 		if err == nil {
-			r.node, r.attempts = n, attempt
+			r.node, r.attempts, r.took = n, attempt, took
 			return r
 		}
 		if !errors.As(err, &failed) || !failed.temporary || attempt > node.Retries || ctx.Err() != nil {
 			c.metrics.callsFailed.Inc()
-			return result{node: n, err: err, attempts: attempt}
+			return result{node: n, err: err, attempts: attempt, took: took}
 		}
 		c.metrics.retries.Inc()
 		pause(ctx, retries[min(attempt, len(retries))-1])

@@ -48,6 +48,7 @@ type Bus interface {
 	calling
 	committing
 	keeping
+	telling
 	DeadLetter(ctx context.Context, d bus.DeadLetter) error
 	Respond(subject string, data []byte) error
 	Partition(profile string) int
@@ -87,6 +88,7 @@ type Engine struct {
 	metrics *counters
 	calls   *caller
 	commits *committer
+	steps   *bus.StepTeller // while it runs
 	current atomic.Pointer[session]
 	answers map[eventKey]*answer // of callers who wait, guarded by the session's mutex
 }
@@ -122,6 +124,10 @@ func (e *Engine) Run(ctx context.Context) error {
 		return fmt.Errorf("run flows: %w", err)
 	}
 	defer stopReplies()
+	if e.steps, err = e.bus.TellSteps(); err != nil {
+		return fmt.Errorf("run flows: %w", err)
+	}
+	defer e.steps.Close()
 	// Runs may commit for a moment after ctx has ended.
 	committing, stopCommitting := context.WithCancel(context.WithoutCancel(ctx))
 	var committer sync.WaitGroup

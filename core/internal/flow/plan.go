@@ -3,6 +3,7 @@ package flow
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -59,6 +60,7 @@ type result struct {
 	response value // of core/result
 	answered bool
 	attempts int
+	took     time.Duration // over all attempts; 0: not known
 	// err is why the node failed: it leaves by its error port.
 	err error
 	// fatal ends the run whatever the node's error port leads to: core/fail.

@@ -27,6 +27,7 @@ type run struct {
 	before place     // in the event's partition, before the event
 	begun  time.Time // when it came to be under way
 	size   int       // of what its nodes have answered, in bytes
+	since  time.Time // when it was told that it began; zero: nobody listened
 
 	// mu guards what is journalled: the progress, and the revision of the
 	// journal's entry (0: none).
@@ -96,6 +97,7 @@ func (r *run) execute(ctx context.Context) {
 		}
 	}
 	r.ended = true
+	r.tellEnded()
 	r.lane.session.answer(r)
 }
 
@@ -115,6 +117,7 @@ func (r *run) carryOut(ctx context.Context) error {
 			return err
 		}
 		e.metrics.runs.Inc()
+		r.tellBegun()
 	}
 	if err := r.walk(ctx, view); err != nil || r.progress.failure != nil {
 		return err
@@ -210,7 +213,11 @@ func (r *run) walk(ctx context.Context, v *view) error {
 		for _, n := range next {
 			node := &r.flow.Nodes[n]
 			if node.Config == nil {
+				began := r.clock()
 				res := r.own(ctx, n, v)
+				if !began.IsZero() {
+					res.took = time.Since(began)
+				}
 				now = append(now, res)
 				continue
 			}
@@ -245,10 +252,11 @@ func (r *run) walk(ctx context.Context, v *view) error {
 				err = v.apply(now[i].patches)
 			}
 			if err != nil {
-				now[i] = result{node: now[i].node, err: err, attempts: now[i].attempts}
+				now[i] = result{node: now[i].node, err: err, attempts: now[i].attempts, took: now[i].took}
 			}
 		}
 		next = r.advance(ctx, now...)
+		r.tellNodes(now)
 		if r.progress.failure != nil {
 			return nil
 		}

@@ -25,7 +25,7 @@ var (
 	closeShutdown     = closing{3001, "shutting down"}
 	closeExpired      = closing{3005, "token expired"}
 	closeSlow         = closing{3008, "slow reader"}
-	closeLost         = closing{3009, "events were dropped before they could be pushed"}
+	closeLost         = closing{3009, "events or steps were dropped before they could be pushed"}
 	closeNoPong       = closing{3012, "no pong"}
 	closeUnready      = closing{3014, "tokens cannot be verified now"}
 	closeConnections  = closing{3013, "too many connections"}

@@ -50,7 +50,7 @@ func (g *Gateway) request(grant *access.Grant, channel, filter string, from *liv
 	case !grant.Reads(channel):
 		return r, refuse(http.StatusForbidden, codeForbidden, "the token does not cover the channel "+clipped(channel))
 	case filter != "" && !c.Filters():
-		return r, &refusal{status: http.StatusBadRequest, problem: *fieldProblem(codeInvalid, "filter", "what "+c.String()+" tells is a state, and has no filter")}
+		return r, &refusal{status: http.StatusBadRequest, problem: *fieldProblem(codeInvalid, "filter", "the channel "+c.String()+" has no filter: events and segments do")}
 	}
 	r.Channel = c
 	if filter == "" {

@@ -61,7 +61,7 @@ func TestTokenChannels(t *testing.T) {
 		t.Error(line)
 	}
 	c.send(`{"id":7,"subscribe":{"channel":"profile:p","filter":"true"}}`)
-	if line := c.line(); !strings.Contains(line, `what profile:p tells is a state, and has no filter`) {
+	if line := c.line(); !strings.Contains(line, `the channel profile:p has no filter`) {
 		t.Error(line)
 	}
 	// Another token takes its place, with all that it does not cover.

@@ -15,6 +15,7 @@ const (
 	kindEvents  = "events"
 	kindProfile = "profile"
 	kindSegment = "segment"
+	kindFlow    = "flow"
 	kindSystem  = "system"
 )
 
@@ -24,7 +25,7 @@ type Channel struct {
 }
 
 // Names is how channels are written, for messages.
-const Names = "events, profile:<id>, segment:<id> or system"
+const Names = "events, profile:<id>, segment:<id>, flow:<id> or system"
 
 // maxChannelID bounds the id in a channel's name, in bytes.
 const maxChannelID = 256
@@ -35,7 +36,7 @@ func ParseChannel(name string) (Channel, error) {
 	switch {
 	case name == kindEvents, name == kindSystem:
 		return Channel{kind: name}, nil
-	case !has || kind != kindProfile && kind != kindSegment:
+	case !has || kind != kindProfile && kind != kindSegment && kind != kindFlow:
 		return Channel{}, fmt.Errorf("there is no such channel; want %s", Names)
 	case id == "" || len(id) > maxChannelID:
 		return Channel{}, fmt.Errorf("%s: needs an id of at most %d bytes", kind, maxChannelID)

@@ -148,8 +148,8 @@ func TestSystemChannel(t *testing.T) {
 
 func TestParseChannel(t *testing.T) {
 	for name, good := range map[string]bool{
-		"events": true, "profile:a": true, "segment:loyal": true, "profile:a:b": true, "system": true,
-		"": false, "event": false, "profile": false, "profile:": false, "events:x": false, "other:x": false,
+		"events": true, "profile:a": true, "segment:loyal": true, "profile:a:b": true, "system": true, "flow:thank-you": true,
+		"": false, "event": false, "profile": false, "profile:": false, "flow": false, "flow:": false, "events:x": false, "other:x": false,
 	} {
 		c, err := ParseChannel(name)
 		if (err == nil) != good || good && c.String() != name {

@@ -1,6 +1,6 @@
 // Package live hands what happens to whoever listens: events as they are
 // processed, those of the past that are kept where a listener asks for them,
-// and the state of a profile whenever it changes.
+// the state of a profile whenever it changes, and what the runs of a flow do.
 //
 // One reader of the bus serves all subscriptions to events. It keeps the last
 // events in a window. A subscription that asks for the past reads for itself,
@@ -39,6 +39,8 @@ type Source interface {
 	DocumentsLast(ctx context.Context) (uint64, error)
 	ReadDocuments(ctx context.Context, after uint64) (*bus.DocumentReader, error)
 	GetDocument(ctx context.Context, profile string) (data []byte, revision uint64, err error)
+
+	ListenSteps(flow string, take func(step []byte), lost func()) (stop func(), err error)
 }
 
 var _ Source = (*bus.Bus)(nil)
@@ -81,7 +83,8 @@ type Sink interface {
 }
 
 // Live has one reader of the bus for all subscriptions to events, one for all
-// to profiles, and none where there are no subscriptions.
+// to profiles, one for each flow that is listened to, and none where there are no
+// subscriptions.
 type Live struct {
 	source   Source
 	log      *slog.Logger
@@ -90,6 +93,7 @@ type Live struct {
 	events   shared
 	profiles profiles
 	system   system
+	flows    flows
 
 	mu     sync.Mutex // of what follows, and of the order of pushes
 	epoch  string
@@ -110,6 +114,7 @@ func New(source Source, log *slog.Logger) *Live {
 	l.events.start = l.startEvents
 	l.profiles.init(l)
 	l.system.init()
+	l.flows.init(source)
 	return l
 }
 
@@ -140,6 +145,8 @@ func (l *Live) Subscribe(ctx context.Context, r Request, to Sink, begun func(Sta
 		return l.profiles.subscribe(ctx, r, to, begun)
 	case kindSystem:
 		return l.system.subscribe(ctx, r, to, begun)
+	case kindFlow:
+		return l.flows.subscribe(ctx, r, to, begun)
 	}
 	if err := l.events.enter(ctx); err != nil {
 		return nil, err
@@ -218,7 +225,7 @@ func (l *Live) remove(m *member) {
 
 // Count is how many subscriptions there are.
 func (l *Live) Count() int {
-	return l.events.count() + l.profiles.shared.count() + l.system.shared.count()
+	return l.events.count() + l.profiles.shared.count() + l.system.shared.count() + l.flows.count()
 }
 
 // startEvents opens the reader and fills the window with the last events that

@@ -292,7 +292,7 @@ func TestSubscribeWithoutBus(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
-	for _, name := range []string{"events", "profile:x"} {
+	for _, name := range []string{"events", "profile:x", "flow:x"} {
 		c, _ := ParseChannel(name)
 		if _, err := New(b, nil).Subscribe(ctx, Request{Channel: c}, newListener(-1), func(Start) {}); err == nil {
 			t.Errorf("%s: subscribed to a bus that is closed", name)
