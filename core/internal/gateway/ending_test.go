@@ -26,11 +26,13 @@ func TestServerSentEventsExpireUnderConstantPushes(t *testing.T) {
 	s := f.listen(t, "/sse/events?token="+webToken(t, -3*time.Second, "events")) // within the leeway of 5 s
 	stream := f.one(t).(*eventStream)
 	pushed := make(chan int, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
 	go func() {
 		n, pad := 0, strings.Repeat("x", 1000)
-		for stream.Push(fmt.Appendf(nil, `{"push":{"channel":"events","offset":%d,"data":{"n":%d,"pad":%q}}}`, n, n, pad)) {
+		for ctx.Err() == nil && stream.Push(fmt.Appendf(nil, `{"push":{"channel":"events","offset":%d,"data":{"n":%d,"pad":%q}}}`, n, n, pad)) {
 			n++
-			stream.Room(context.Background(), time.Minute)
+			stream.Room(ctx, time.Minute)
 		}
 		pushed <- n
 	}()
@@ -88,25 +90,25 @@ func TestServerSentEventsCut(t *testing.T) {
 
 // A reader that takes what is left for it bit by bit does not hold an end up.
 func TestEndsAreInTime(t *testing.T) {
-	f := newLiveFixture(t, nil)
+	const frames, size = 600, 16 << 10
+	f := newLiveFixture(t, func(o *Options) { o.Limits.WriteQueue = 2 * frames * size })
 	f.pace.write, f.pace.last = time.Second, time.Second
-	const frames, size = 60, 16 << 10 // just below what the queue takes
 	frame := bytes.Repeat([]byte("x"), size)
 	dial := func(t *testing.T, request string) {
 		conn, err := net.Dial("tcp", f.server.Listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := conn.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
+		if _, err := conn.Write([]byte(request)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := conn.Write([]byte(request)); err != nil {
+		if _, err := conn.Read(make([]byte, 1)); err != nil { // it has begun
 			t.Fatal(err)
 		}
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			for some := make([]byte, 4<<10); ; time.Sleep(25 * time.Millisecond) { // 6 s for all
+			for some := make([]byte, 16<<10); ; time.Sleep(10 * time.Millisecond) { // 6 s for all
 				if _, err := conn.Read(some); err != nil {
 					return
 				}

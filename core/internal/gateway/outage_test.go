@@ -129,7 +129,7 @@ func TestServerSentEventsEndDuringAnOutage(t *testing.T) {
 			go func() {
 				defer close(answered)
 				// It would try again over a connection that it had before.
-				client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+				client := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 				response, err := client.Get(f.server.URL + "/sse/events?token=t")
 				if c.reason == "" {
 					if err == nil {
