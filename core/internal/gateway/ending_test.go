@@ -15,6 +15,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/tributary-bus/tributary/core/internal/access"
+	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/live"
 )
 
@@ -200,6 +201,22 @@ func TestSocketPanics(t *testing.T) {
 	if n := f.options.Live.Count(); n != 0 {
 		t.Errorf("%d subscriptions are left", n)
 	}
+}
+
+// A failingBus fails in a way that nobody has foreseen.
+type failingBus struct{ *bus.Bus }
+
+func (failingBus) Accepting() error { panic("unforeseen") }
+
+// Tracks that fail so end their connection, not the process.
+func TestSocketTrackPanics(t *testing.T) {
+	f := newFixture(t, func(o *Options) { o.Bus = failingBus{o.Bus.(*bus.Bus)} })
+	c := f.dial(t, "?key=shop-key")
+	c.send(`{"id":1,"track":{"events":[{"type":"x"}]}}`, `{"id":2,"track":{"events":[{"type":"x"}]}}`)
+	if code := c.closed(); code != 3000 {
+		t.Errorf("closed with %d, want 3000", code)
+	}
+	f.none(t, 5*time.Second)
 }
 
 // JSON may have any kind of line break between its parts; in a stream of
