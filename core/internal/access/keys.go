@@ -126,11 +126,12 @@ func parseJWKs(text []byte, secrets bool) ([]key, error) {
 	var keys []key
 	for i, one := range set.Keys {
 		k, err := parseJWK(one, secrets)
-		if err == nil {
+		switch {
+		case err == nil:
 			keys = append(keys, k)
-		} else if alone {
+		case alone:
 			return nil, err
-		} else if secrets {
+		case secrets:
 			return nil, fmt.Errorf("keys[%d]: %w", i, err)
 		}
 	}

@@ -165,13 +165,12 @@ func TestSocketSlowMessage(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for line := `{"ping":{}}`; ; {
-		if line = c.line(); line != `{"ping":{}}` {
-			if line != `{"id":1,"ack":{"results":[{"id":"a","status":"accepted"}]}}` {
-				t.Error(line)
-			}
-			return
-		}
+	line := c.line()
+	for line == `{"ping":{}}` {
+		line = c.line()
+	}
+	if line != `{"id":1,"ack":{"results":[{"id":"a","status":"accepted"}]}}` {
+		t.Error(line)
 	}
 }
 

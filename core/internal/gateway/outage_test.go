@@ -145,7 +145,7 @@ func TestServerSentEventsEndDuringAnOutage(t *testing.T) {
 				var body struct {
 					Error struct{ Code, Message string }
 				}
-				if err := json.NewDecoder(response.Body).Decode(&body); err != nil || response.StatusCode != 503 || body.Error.Message != c.reason {
+				if err := json.NewDecoder(response.Body).Decode(&body); err != nil || response.StatusCode != http.StatusServiceUnavailable || body.Error.Message != c.reason {
 					t.Errorf("%d %+v %v", response.StatusCode, body, err)
 				}
 			}()

@@ -90,6 +90,7 @@ func serveSSE(g *Gateway, w http.ResponseWriter, r *http.Request) {
 		timer := time.AfterFunc(grant.Expires.Sub(g.now()), func() { s.end(closeExpired) })
 		defer timer.Stop()
 	}
+	//nolint:contextcheck // the stream's context is made of the request's
 	subscription, refused := g.listen(s.ctx, request, s, func(start live.Start) {
 		s.epoch = start.Epoch
 		s.Push(startEvent(channel, start, from != nil))
