@@ -7,9 +7,29 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
 )
+
+// occupy lets a server have a stream already. One that deletes its last stream
+// removes their directory a moment later, while others may be made there.
+func occupy(t *testing.T, url string) {
+	t.Helper()
+	conn, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "OTHERS", Subjects: []string{"others"}}); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // lostBus is a bus whose external server is gone.
 func lostBus(t *testing.T) *bus.Bus {
@@ -24,6 +44,7 @@ func lostBus(t *testing.T) *bus.Bus {
 	if !s.ReadyForConnections(10 * time.Second) {
 		t.Fatal("the server does not start")
 	}
+	occupy(t, s.ClientURL())
 	b, err := bus.Open(t.Context(), bus.Options{Dir: t.TempDir(), Partitions: 4, URLs: []string{s.ClientURL()}})
 	if err != nil {
 		t.Fatal(err)
