@@ -143,10 +143,7 @@ func (r *Readers) verified(ctx context.Context, token *jwt.JSONWebToken) (*claim
 	header := token.Headers[0]
 	err := verify(r.keys, token, header)
 	if err != nil && r.jwks != nil {
-		var keys []key
-		if keys, err = r.jwks.keys(ctx, header); err == nil {
-			err = verify(keys, token, header)
-		}
+		err = r.jwks.verify(ctx, token, header)
 	}
 	if err != nil {
 		return nil, err

@@ -6,24 +6,34 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
 )
 
 // A jwks keeps the keys of a URL. They are fetched when somebody needs them:
-// again after a while, and where a token names a key that is not among them;
-// never more often than every few seconds, whatever tokens come.
+// again after a while, and where none of them has signed a token; never more
+// often than every few seconds, whatever tokens come. Who is known by the keys
+// that there are waits for nobody's fetch.
 type jwks struct {
 	o      *Options
 	client *http.Client
-	turn   chan struct{} // one fetches at a time, the others wait for it
+	kept   atomic.Pointer[keySet] // nil: none were ever fetched
+	turn   chan struct{}          // one fetches at a time
+	tried  time.Time              // of whose turn it is
+}
 
-	// Of whose turn it is.
+// A keySet is what was fetched at once.
+type keySet struct {
 	list    []key
-	fetched time.Time // the list
-	tried   time.Time
+	fetched time.Time
+}
+
+// younger is false for a set that there is not.
+func (s *keySet) younger(age time.Duration, now time.Time) bool {
+	return s != nil && now.Sub(s.fetched) < age
 }
 
 const (
@@ -44,29 +54,54 @@ func newJWKS(o *Options) *jwks {
 	return j
 }
 
-// keys returns the keys that a token may have been signed with.
-func (j *jwks) keys(ctx context.Context, h jose.Header) ([]key, error) {
-	select {
-	case j.turn <- struct{}{}:
-		defer func() { <-j.turn }()
-	case <-ctx.Done():
-		return nil, ErrKeys
-	}
-	now := j.o.Now()
-	known := slices.ContainsFunc(j.list, func(k key) bool { return k.fits(h) })
-	if (!known || now.Sub(j.fetched) >= jwksFresh) && (j.tried.IsZero() || now.Sub(j.tried) >= jwksPause) {
-		j.tried = now
-		list, err := j.fetch(ctx)
-		if err == nil {
-			j.list, j.fetched = list, now
-		} else {
-			j.o.Log.Warn("the keys of auth.jwt.jwks_url cannot be fetched", "error", err, "old_keys", len(j.list))
+// verify looks for a key that has signed the token. Its error is [ErrUnknown],
+// or [ErrKeys] where that cannot be told.
+func (j *jwks) verify(ctx context.Context, token *jwt.JSONWebToken, h jose.Header) error {
+	set, now := j.kept.Load(), j.o.Now()
+	known := set.younger(jwksStale, now) && verify(set.list, token, h) == nil
+	if known {
+		if set.younger(jwksFresh, now) {
+			return nil
+		}
+		select {
+		case j.turn <- struct{}{}:
+		default: // another one is at it
+			return nil
+		}
+	} else {
+		select {
+		case j.turn <- struct{}{}:
+		case <-ctx.Done():
+			return ErrKeys
 		}
 	}
-	if j.fetched.IsZero() || now.Sub(j.fetched) >= jwksStale {
-		return nil, ErrKeys
+	defer func() { <-j.turn }()
+	if set = j.renewed(ctx, set); !set.younger(jwksStale, j.o.Now()) {
+		return ErrKeys
 	}
-	return j.list, nil
+	return verify(set.list, token, h)
+}
+
+// renewed fetches the keys, unless that was done since seen was looked at, or
+// was tried just now. It returns those that count.
+func (j *jwks) renewed(ctx context.Context, seen *keySet) *keySet {
+	now := j.o.Now()
+	if set := j.kept.Load(); set != seen || !j.tried.IsZero() && now.Sub(j.tried) < jwksPause {
+		return set
+	}
+	j.tried = now
+	list, err := j.fetch(ctx)
+	if err != nil {
+		old := 0
+		if seen != nil {
+			old = len(seen.list)
+		}
+		j.o.Log.Warn("the keys of auth.jwt.jwks_url cannot be fetched", "error", err, "old_keys", old)
+		return seen
+	}
+	set := &keySet{list, now}
+	j.kept.Store(set)
+	return set
 }
 
 func (j *jwks) fetch(ctx context.Context) ([]key, error) {

@@ -107,8 +107,8 @@ func keyOf(id string, value any) (key, error) {
 }
 
 // parseJWKs reads a JWK or a JWK set. Where secrets are allowed, nothing may be
-// wrong; else what is no public key for one of the algorithms is left out, as
-// sets that are published hold keys for other purposes, too.
+// wrong; else what is no public key for one of the algorithms is left out of a
+// set, as those that are published hold keys for other purposes, too.
 func parseJWKs(text []byte, secrets bool) ([]key, error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -116,7 +116,8 @@ func parseJWKs(text []byte, secrets bool) ([]key, error) {
 	if err := json.Unmarshal(text, &set); err != nil {
 		return nil, errors.New("no valid JSON")
 	}
-	if set.Keys == nil {
+	alone := set.Keys == nil
+	if alone {
 		set.Keys = []json.RawMessage{text}
 	}
 	if len(set.Keys) > maxKeys {
@@ -125,9 +126,12 @@ func parseJWKs(text []byte, secrets bool) ([]key, error) {
 	var keys []key
 	for i, one := range set.Keys {
 		k, err := parseJWK(one, secrets)
-		if err == nil {
+		switch {
+		case err == nil:
 			keys = append(keys, k)
-		} else if secrets {
+		case alone:
+			return nil, err
+		case secrets:
 			return nil, fmt.Errorf("keys[%d]: %w", i, err)
 		}
 	}

@@ -82,7 +82,8 @@ type subscription struct {
 
 func (s *socket) granted(token string) (*access.Grant, *refusal) { return s.g.grantOf(s.ctx, token) }
 
-// take makes a token the connection's. Where it ends, the connection does.
+// take makes a token the connection's, in the place of the one before. Where it
+// ends, the connection does, and what it does not cover is not pushed any more.
 func (s *socket) take(token string) *refusal {
 	grant, refused := s.granted(token)
 	if refused != nil {
@@ -96,16 +97,6 @@ func (s *socket) take(token string) *refusal {
 	if !grant.Expires.IsZero() {
 		s.expiry = time.AfterFunc(grant.Expires.Sub(s.g.now()), func() { s.end(closeExpired) })
 	}
-	return nil
-}
-
-// refresh takes another token in the place of the one before. What that one
-// does not cover is not pushed any more.
-func (s *socket) refresh(c command) {
-	if refused := s.take(c.token); refused != nil {
-		s.refuse(c.id, refused)
-		return
-	}
 	s.subscriptions = slices.DeleteFunc(s.subscriptions, func(one subscription) bool {
 		if s.grant.Reads(one.channel) {
 			return false
@@ -114,6 +105,15 @@ func (s *socket) refresh(c command) {
 		s.send(unsubscribedFrame(0, one.channel))
 		return true
 	})
+	return nil
+}
+
+// refresh takes another token.
+func (s *socket) refresh(c command) {
+	if refused := s.take(c.token); refused != nil {
+		s.refuse(c.id, refused)
+		return
+	}
 	s.send(append(frame(c.id, "refreshed", 0), "}}"...))
 }
 
@@ -146,6 +146,9 @@ func (s *socket) subscribe(c command) {
 	one, refused := s.g.listen(s.ctx, r, s, func(start live.Start) {
 		s.send(subscribedFrame(c.id, c.channel, start, c.from != nil))
 	})
+	if refused != nil && s.ctx.Err() != nil {
+		return // it is told why it ends
+	}
 	if refused != nil {
 		s.refuse(c.id, refused)
 		return

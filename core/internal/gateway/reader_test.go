@@ -262,7 +262,7 @@ func TestServerSentEventsSlowReader(t *testing.T) {
 		stream = c.(*eventStream)
 	}
 	f.sockets.mu.Unlock()
-	for c := uint64(1); stream.why.Load() == nil; c++ {
+	for c := uint64(1); stream.reason() == nil; c++ {
 		if c > 10_000 {
 			t.Fatal("a reader that does not read is never given up")
 		}

@@ -33,17 +33,19 @@ type socket struct {
 	expiry        *time.Timer   // nil: the grant does not end
 	subscriptions []subscription
 
-	key      atomic.Pointer[string] // write key; nil: none
-	lastRead atomic.Int64           // Unix nanoseconds
-	why      atomic.Pointer[closing]
-	writing  sync.WaitGroup
+	key     atomic.Pointer[string] // write key; nil: none
+	reads   atomic.Uint64          // signs of life
+	why     atomic.Pointer[closing]
+	until   atomic.Pointer[time.Time] // what is queued is written until then; nil: it goes on
+	writing sync.WaitGroup
 
 	beatMu sync.Mutex
 	beat   *time.Timer
-	pinged time.Time // zero: no answer is waited for
-	ended  bool      // there is no beat any more
+	pinged bool   // an answer is waited for
+	before uint64 // reads, when it was asked for
+	ended  bool   // there is no beat any more
 
-	ctx    context.Context // ends with the reader: what waits gives up
+	ctx    context.Context // over with the reader, or with a reason to end: what waits gives up
 	cancel context.CancelFunc
 	tracks tracks
 }
@@ -64,15 +66,19 @@ func (s *socket) run(bearer, key, token string) {
 			_ = s.conn.Close()
 		}
 	}()
-	s.lastRead.Store(time.Now().UnixNano())
 	s.beatMu.Lock()
 	s.beat = time.AfterFunc(s.g.pace.ping, s.ping)
 	s.beatMu.Unlock()
+	defer s.finish()
 	greeted := false
 	aside(func() { greeted = s.greet(bearer, key, token) })
 	if greeted {
 		s.read()
 	}
+}
+
+// finish lets go of all that the connection has, and says why it ends.
+func (s *socket) finish() {
 	for _, one := range s.subscriptions {
 		one.Close()
 	}
@@ -96,7 +102,7 @@ func (s *socket) greet(bearer, key, token string) bool {
 	if bearer != "" {
 		key = bearer
 		if _, unknown := s.g.current().sourceOf(bearer); unknown != nil {
-			if _, err := s.granted(bearer); err == nil {
+			if _, refused := s.granted(bearer); refused == nil || refused.temporary() {
 				key, token = "", bearer
 			}
 		}
@@ -105,20 +111,25 @@ func (s *socket) greet(bearer, key, token string) bool {
 }
 
 // end closes the connection for a reason; the first one counts. What is
-// queued is still written, but for a slow reader.
+// queued is still written, within the time of one write, but for a slow reader.
 func (s *socket) end(why closing) {
 	if !s.why.CompareAndSwap(nil, &why) {
 		return
 	}
-	past := time.Unix(1, 0)
+	until := time.Now().Add(s.g.pace.write)
+	s.until.Store(&until)
 	if why == closeSlow {
 		// The writer may be stuck in a write.
 		_ = s.conn.NetConn().SetWriteDeadline(time.Now().Add(s.g.pace.last))
 	}
-	_ = s.conn.NetConn().SetReadDeadline(past) // wakes the reader
+	s.cancel()
+	_ = s.conn.NetConn().SetReadDeadline(time.Unix(1, 0)) // wakes the reader
 }
 
-func (s *socket) cut() { _ = s.conn.NetConn().Close() } // it is gone either way
+func (s *socket) cut() {
+	s.cancel()
+	_ = s.conn.NetConn().Close() // it is gone either way
+}
 
 // send queues an answer or a push. It is false for a reader that is too slow.
 func (s *socket) send(frame []byte) bool {
@@ -132,8 +143,9 @@ func (s *socket) send(frame []byte) bool {
 	return ok
 }
 
-// Push, Room and Lost implement [live.Sink].
-func (s *socket) Push(frame []byte) bool { return s.send(frame) }
+// Push, Room and Lost implement [live.Sink]. Nothing is pushed once the
+// connection has a reason to end.
+func (s *socket) Push(frame []byte) bool { return s.why.Load() == nil && s.send(frame) }
 
 // Room waits until most of what is queued was written.
 func (s *socket) Room(ctx context.Context, wait time.Duration) bool { return s.queue.Room(ctx, wait) }
@@ -166,11 +178,11 @@ func (s *socket) readMessage() bool {
 		return false
 	}
 	// Tracks point into the message, so it is not used again.
-	message, err := io.ReadAll(r)
+	message, err := io.ReadAll(arriving{r, &s.reads})
 	if err != nil {
 		return false
 	}
-	s.lastRead.Store(time.Now().UnixNano())
+	s.reads.Add(1)
 	for line := range bytes.SplitSeq(message, []byte{'\n'}) {
 		if line = bytes.TrimSpace(line); len(line) > 0 && !s.serveLine(line) {
 			return false
@@ -187,6 +199,21 @@ func (s *socket) serveLine(line []byte) (served bool) {
 	}
 	aside(func() { served = s.serve(line) })
 	return served
+}
+
+// arriving counts what it reads: a message that takes long to arrive is a sign
+// of life, too.
+type arriving struct {
+	io.Reader
+	reads *atomic.Uint64
+}
+
+func (a arriving) Read(p []byte) (int, error) {
+	n, err := a.Reader.Read(p)
+	if n > 0 {
+		a.reads.Add(1)
+	}
+	return n, err
 }
 
 // serve is false where the connection has to end.

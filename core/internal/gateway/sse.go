@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/live"
@@ -37,12 +37,16 @@ type eventStream struct {
 	g      *Gateway
 	queue  *live.Queue
 	ready  chan struct{}
-	why    atomic.Pointer[closing]
-	ctx    context.Context
+	ctx    context.Context // over with the request, or with a reason to end
 	cancel context.CancelFunc
-	out    *http.ResponseController
 	w      http.ResponseWriter
 	epoch  string
+
+	mu    sync.Mutex
+	out   *http.ResponseController
+	why   *closing  // nil: it goes on
+	until time.Time // nothing is written behind it; zero: it goes on
+	over  bool      // the response is not the stream's any more
 }
 
 // serveSSE serves GET /sse/{channel}.
@@ -82,14 +86,19 @@ func serveSSE(g *Gateway, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer g.sockets.remove(s)
+	defer s.leave()
 	if !grant.Expires.IsZero() {
 		timer := time.AfterFunc(grant.Expires.Sub(g.now()), func() { s.end(closeExpired) })
 		defer timer.Stop()
 	}
-	subscription, refused := g.listen(r.Context(), request, s, func(start live.Start) {
+	//nolint:contextcheck // the stream's context is made of the request's
+	subscription, refused := g.listen(s.ctx, request, s, func(start live.Start) {
 		s.epoch = start.Epoch
 		s.Push(startEvent(channel, start, from != nil))
 	})
+	if why := s.reason(); refused != nil && why != nil {
+		refused = unavailable(why.reason)
+	}
 	if refused != nil {
 		refused.write(w)
 		return
@@ -159,7 +168,7 @@ func (s *eventStream) serve() {
 	if !s.write(fmt.Appendf(nil, "retry: %d\n\n", retry.Milliseconds())) {
 		return
 	}
-	for {
+	for s.ctx.Err() == nil {
 		select {
 		case <-s.ready:
 			if !s.flush() {
@@ -170,15 +179,15 @@ func (s *eventStream) serve() {
 				return
 			}
 		case <-s.ctx.Done():
-			if why := s.why.Load(); why != nil {
-				s.last(*why)
-			}
-			return
 		}
+	}
+	if why := s.reason(); why != nil {
+		s.last(*why)
 	}
 }
 
-// flush writes all that is queued.
+// flush writes what is queued, and what is while it does, unless the stream has
+// to end: then no more than it has taken.
 func (s *eventStream) flush() bool {
 	var spare [][]byte
 	for {
@@ -190,11 +199,17 @@ func (s *eventStream) flush() bool {
 		for i, frame := range frames {
 			text = s.appendEvent(text, frame)
 			if last := i == len(frames)-1; last || len(text) >= frameBytes {
+				if why := s.reason(); why != nil && *why == closeSlow {
+					return true // there is no more to write than that
+				}
 				if !s.write(text) {
 					return false
 				}
 				text = text[:0]
 			}
+		}
+		if s.ctx.Err() != nil {
+			return true
 		}
 		spare = frames
 	}
@@ -211,6 +226,9 @@ func (s *eventStream) appendEvent(dst, frame []byte) []byte {
 	dst = append(dst, '-')
 	dst = append(dst, offset...)
 	dst = append(dst, "\ndata: "...)
+	if bytes.IndexByte(data, '\r') >= 0 { // ends a line, too
+		data = bytes.ReplaceAll(data, []byte{'\r'}, []byte{'\n'})
+	}
 	for i, line := range bytes.Split(data, []byte{'\n'}) { // JSON may have line breaks between its parts
 		if i > 0 {
 			dst = append(dst, "\ndata: "...)
@@ -221,37 +239,77 @@ func (s *eventStream) appendEvent(dst, frame []byte) []byte {
 }
 
 func (s *eventStream) write(text []byte) bool {
-	if s.out.SetWriteDeadline(time.Now().Add(s.g.pace.write)) != nil {
+	s.mu.Lock()
+	deadline := time.Now().Add(s.g.pace.write)
+	if !s.until.IsZero() && s.until.Before(deadline) {
+		deadline = s.until
+	}
+	err := s.out.SetWriteDeadline(deadline)
+	s.mu.Unlock()
+	if err != nil {
 		return false
 	}
-	_, err := s.w.Write(text)
+	_, err = s.w.Write(text)
 	return err == nil && s.out.Flush() == nil
 }
 
-// last tells why the stream ends.
+// last writes what was queued before the stream had to end, and tells why it
+// does.
 func (s *eventStream) last(why closing) {
-	if why != closeSlow {
-		s.flush()
+	if s.flush() {
+		s.write(fmt.Appendf(nil, "event: closed\ndata: {\"code\":%d,\"reason\":%q}\n\n", why.code, why.reason))
 	}
-	s.write(fmt.Appendf(nil, "event: closed\ndata: {\"code\":%d,\"reason\":%q}\n\n", why.code, why.reason))
 }
 
+// reason is why the stream ends; nil: it goes on, or is cut.
+func (s *eventStream) reason() *closing {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.why
+}
+
+// end ends the stream for a reason; the first one counts. What is queued is
+// still written, for a moment, but for a slow reader.
 func (s *eventStream) end(why closing) {
-	if s.why.CompareAndSwap(nil, &why) {
-		if why == closeSlow {
-			_ = s.out.SetWriteDeadline(time.Now().Add(s.g.pace.last)) // it may be stuck in a write
-		}
-		s.cancel()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.why == nil {
+		s.why = &why
+		s.stopWriting(time.Now().Add(s.g.pace.last))
 	}
 }
 
 func (s *eventStream) cut() {
-	_ = s.out.SetWriteDeadline(time.Unix(1, 0)) // wakes a write that is stuck
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopWriting(time.Unix(1, 0))
+}
+
+// stopWriting ends the stream. A write that is stuck is given up at a time,
+// which may have been set to an earlier one before. It is called with mu held.
+func (s *eventStream) stopWriting(until time.Time) {
+	if !s.over && (s.until.IsZero() || until.Before(s.until)) {
+		s.until = until
+		_ = s.out.SetWriteDeadline(until)
+	}
 	s.cancel()
 }
 
-// Push, Room and Lost implement [live.Sink].
+// leave gives the response back: what ends the stream later must not touch it.
+func (s *eventStream) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+}
+
+// Push, Room and Lost implement [live.Sink]. Nothing is pushed once the stream
+// has a reason to end.
 func (s *eventStream) Push(frame []byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return false
+	}
 	first, ok := s.queue.Push(frame)
 	if first {
 		select {
@@ -260,7 +318,8 @@ func (s *eventStream) Push(frame []byte) bool {
 		}
 	}
 	if !ok {
-		s.end(closeSlow)
+		s.why = &closeSlow
+		s.stopWriting(time.Now().Add(s.g.pace.last))
 	}
 	return ok
 }

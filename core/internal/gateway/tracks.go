@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"runtime/debug"
 	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -70,13 +71,25 @@ func (t *tracks) run() {
 		t.queue = t.queue[n:]
 		t.mu.Unlock()
 
-		t.take(list, size)
+		t.attempt(list, size)
 
 		t.mu.Lock()
 		t.bytes -= size
 		t.room.Signal()
 		t.mu.Unlock()
 	}
+}
+
+// attempt ends the connection where its tracks fail in a way that nobody has
+// foreseen: others go on.
+func (t *tracks) attempt(list []track, size int) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			t.socket.g.log.Error("tracks of a WebSocket connection failed", "reason", reason, "stack", string(debug.Stack()))
+			t.socket.end(closeGone)
+		}
+	}()
+	t.take(list, size)
 }
 
 // together returns how many tracks go into one append: one that waits goes by

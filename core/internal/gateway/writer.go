@@ -33,8 +33,8 @@ func (s *socket) writeFrames(frames [][]byte) bool {
 			size += 1 + len(frames[n])
 			n++
 		}
-		if why := s.why.Load(); why != nil && *why == closeSlow {
-			return true // there is no more to write than that
+		if why := s.why.Load(); why != nil && *why == closeSlow || s.late(time.Now()) {
+			return true // there is no more to write than why
 		}
 		if !s.writeMessage(frames[:n]) {
 			return false
@@ -44,9 +44,19 @@ func (s *socket) writeFrames(frames [][]byte) bool {
 	return true
 }
 
+// late is true behind the time in which a connection that ends may write.
+func (s *socket) late(at time.Time) bool {
+	until := s.until.Load()
+	return until != nil && at.After(*until)
+}
+
 // writeMessage writes frames as one message, a line each.
 func (s *socket) writeMessage(frames [][]byte) bool {
-	_ = s.conn.SetWriteDeadline(time.Now().Add(s.g.pace.write)) // never fails
+	deadline := time.Now().Add(s.g.pace.write)
+	if s.late(deadline) {
+		deadline = *s.until.Load()
+	}
+	_ = s.conn.SetWriteDeadline(deadline) // never fails
 	if len(frames) == 1 {
 		return s.conn.WriteMessage(websocket.TextMessage, frames[0]) == nil
 	}
@@ -80,15 +90,15 @@ func (s *socket) ping() {
 	if s.ended {
 		return
 	}
-	switch read := time.Unix(0, s.lastRead.Load()); {
-	case s.pinged.IsZero():
-		s.pinged = time.Now()
+	switch reads := s.reads.Load(); {
+	case !s.pinged:
+		s.pinged, s.before = true, reads
 		s.send(pingFrame)
 		s.beat.Reset(s.g.pace.pong)
-	case read.Before(s.pinged):
+	case reads == s.before:
 		s.end(closeNoPong)
 	default:
-		s.pinged = time.Time{}
+		s.pinged = false
 		s.beat.Reset(s.g.pace.ping - s.g.pace.pong)
 	}
 }

@@ -19,6 +19,8 @@ type history struct {
 
 	marks  bus.Marks        // at that place; nil: not known yet
 	reader *bus.EventReader // nil: none is open
+	opened time.Time
+	moved  bool // something came of it since it was opened
 	ahead  []bus.StoredEvent
 }
 
@@ -27,9 +29,11 @@ const (
 	// joinEvents how many.
 	joinBytes  = 32 << 10
 	joinEvents = 64
-	// roomWait is how long a listener who is slow keeps a reader of history
-	// from others.
+	// roomWait is how long a listener who takes nothing keeps a reader of
+	// history from others.
 	roomWait = 2 * time.Second
+	// slotTurn is how long any listener does, where others wait.
+	slotTurn = time.Second
 )
 
 // join puts a subscription that has been given all up to a sequence among
@@ -69,7 +73,7 @@ func (m *member) give(e *bus.StoredEvent) bool {
 func (h *history) run(ctx context.Context) {
 	defer h.close()
 	for ctx.Err() == nil {
-		if !h.room(ctx) {
+		if !h.turn(ctx) && !h.sub.to.Room(ctx, time.Hour) {
 			continue
 		}
 		h.live.mu.Lock()
@@ -92,14 +96,19 @@ func (h *history) run(ctx context.Context) {
 	}
 }
 
-// room waits until the listener has taken most of what waits for it. Where it
-// takes its time the reader is left to others.
-func (h *history) room(ctx context.Context) bool {
-	if h.sub.to.Room(ctx, roomWait) {
+// turn waits until the listener has taken most of what waits for it. It is
+// false, and the reader is left to others, where that takes a while or where it
+// is their turn.
+func (h *history) turn(ctx context.Context) bool {
+	if h.sub.to.Room(ctx, roomWait) && !h.givesWay() {
 		return true
 	}
 	h.close()
-	return h.sub.to.Room(ctx, time.Hour)
+	return false
+}
+
+func (h *history) givesWay() bool {
+	return h.reader != nil && h.moved && h.live.waiting.Load() > 0 && time.Since(h.opened) >= h.live.slotTurn
 }
 
 // read pushes some of what is kept behind the place that was reached, up to
@@ -114,7 +123,7 @@ func (h *history) read(ctx context.Context, end uint64) error {
 			return err
 		}
 		if len(events) == 0 { // all were repetitions, or nothing is kept up to there
-			h.at = max(h.at, min(end, h.reader.Position()))
+			h.at, h.moved = max(h.at, min(end, h.reader.Position())), true
 			return nil
 		}
 		h.ahead = events
@@ -133,14 +142,15 @@ func (h *history) read(ctx context.Context, end uint64) error {
 }
 
 // push gives events one by one, as there is room. It is false where it stopped
-// before the last one.
+// before the last one: what it did not come to is read again, so that who waits
+// holds on to nothing.
 func (h *history) push(ctx context.Context, events []bus.StoredEvent) bool {
 	for i := range events {
 		e := &events[i]
-		if !h.room(ctx) || !h.give(e) {
+		if !h.turn(ctx) || !h.give(e) {
 			return false
 		}
-		h.at = e.Seq
+		h.at, h.moved = e.Seq, true
 		if e.Partition >= 0 && e.Partition < len(h.marks) {
 			h.marks[e.Partition] = bus.Mark{C: e.C, N: e.N}
 		}
@@ -167,11 +177,15 @@ func (h *history) open(ctx context.Context) error {
 	if h.reader != nil {
 		return nil
 	}
-	select {
+	h.live.waiting.Add(1)
+	select { // in the order they came
 	case h.live.slots <- struct{}{}:
+		h.live.waiting.Add(-1)
 	case <-ctx.Done():
+		h.live.waiting.Add(-1)
 		return context.Cause(ctx)
 	}
+	h.opened, h.moved = time.Now(), false
 	err := h.openNow(ctx)
 	if err != nil {
 		<-h.live.slots

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"context"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -143,5 +144,84 @@ func TestRecoverBehindWhatIsKept(t *testing.T) {
 	}
 	if got := one.ids(t, 6); got[0] != "x-4" || len(got) != 6 {
 		t.Errorf("heard %v", got)
+	}
+}
+
+// A reluctant listener takes all that waits for it every now and then.
+type reluctant struct {
+	*Queue
+	every time.Duration // 0: never
+}
+
+func (r *reluctant) Push(frame []byte) bool {
+	_, ok := r.Queue.Push(frame)
+	return ok
+}
+
+func (r *reluctant) Lost(string) {}
+
+func (r *reluctant) take(ctx context.Context) {
+	for r.every > 0 && ctx.Err() == nil {
+		pause(ctx, r.every)
+		r.Take(nil)
+	}
+}
+
+// However many listeners take their history slowly, or not at all, whoever takes
+// it at once gets it.
+func TestSlowReadersOfHistoryGiveWay(t *testing.T) {
+	b := openBus(t)
+	const total = 600
+	publish(t, b, 1, "x", total)
+	for name, every := range map[string]time.Duration{"slow": 100 * time.Millisecond, "stuck": 0} {
+		t.Run(name, func(t *testing.T) {
+			l := New(b, nil)
+			l.window, l.slotTurn = windowSize{events: 40, bytes: 1 << 20}, 300*time.Millisecond
+			ctx, cancel := context.WithCancel(t.Context())
+			var wg sync.WaitGroup
+			for range readersOfHistory {
+				slow := &reluctant{NewQueue(2 << 10), every}
+				wg.Go(func() { slow.take(ctx) })
+				sub, _ := subscribe(t, l, "events", nil, &Position{}, slow)
+				defer sub.Close()
+			}
+			defer wg.Wait()
+			defer cancel()
+			for deadline := time.Now().Add(10 * time.Second); len(l.slots) < readersOfHistory; time.Sleep(time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatal("the slow ones do not read")
+				}
+			}
+			quick := newListener(-1)
+			sub, _ := subscribe(t, l, "events", nil, &Position{}, quick)
+			defer sub.Close()
+			quick.await(total, 15*time.Second)
+			got := quick.heard(t, 0)
+			if len(got) != total {
+				t.Fatalf("got %d of %d", len(got), total)
+			}
+			for n, p := range got {
+				if p.data["properties"].(map[string]any)["n"] != int64(n) {
+					t.Fatalf("place %d has %v", n, p.data["id"])
+				}
+			}
+		})
+	}
+}
+
+// What a listener has no room for is not held for it: it is read again.
+func TestStuckReaderOfHistoryHoldsNothing(t *testing.T) {
+	stuck := &reluctant{Queue: NewQueue(100)}
+	stuck.Push(make([]byte, 90))
+	h := history{live: New(nil, nil), sub: &member{to: stuck, group: &group{channel: Channel{kind: kindEvents}}}}
+	over := make(chan bool, 1)
+	go func() { over <- h.push(t.Context(), []bus.StoredEvent{{Seq: 1, Data: []byte(`{"event":{}}`)}}) }()
+	select {
+	case all := <-over:
+		if all || h.at != 0 {
+			t.Errorf("pushed up to %d", h.at)
+		}
+	case <-time.After(10 * roomWait):
+		t.Fatal("the events are held for as long as there is no room")
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
@@ -90,6 +91,8 @@ type Live struct {
 	log      *slog.Logger
 	window   windowSize
 	slots    chan struct{} // a place for each reader of history
+	waiting  atomic.Int32  // for a place
+	slotTurn time.Duration
 	events   shared
 	profiles profiles
 	system   system
@@ -102,7 +105,8 @@ type Live struct {
 }
 
 // readersOfHistory bounds how many subscriptions read the past at once; each
-// may hold some megabytes. The others wait for their turn.
+// may hold some megabytes. The others wait for their turn, and those who read
+// give way to them.
 const readersOfHistory = 16
 
 // New returns a Live without subscriptions.
@@ -110,8 +114,8 @@ func New(source Source, log *slog.Logger) *Live {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	l := &Live{source: source, log: log, window: usualWindow, slots: make(chan struct{}, readersOfHistory)}
-	l.events.start = l.startEvents
+	l := &Live{source: source, log: log, window: usualWindow, slots: make(chan struct{}, readersOfHistory), slotTurn: slotTurn}
+	l.events.init(l.startEvents)
 	l.profiles.init(l)
 	l.system.init()
 	l.flows.init(source)

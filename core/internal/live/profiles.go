@@ -41,7 +41,7 @@ type watcher struct {
 
 func (p *profiles) init(l *Live) {
 	p.live, p.byID = l, map[string][]*watcher{}
-	p.shared.start = p.start
+	p.shared.init(p.start)
 }
 
 func (p *profiles) start(ctx context.Context) (func(context.Context), error) {

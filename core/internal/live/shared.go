@@ -2,23 +2,32 @@ package live
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
 )
 
 // A shared is what runs while there is somebody who needs it.
 type shared struct {
 	// start prepares what runs, before the first one is let in.
 	start func(ctx context.Context) (run func(context.Context), err error)
-
-	mu   sync.Mutex
-	n    int
-	stop func() // and waits
+	// turn is of whoever starts or stops it, which may take as long as the bus
+	// does not answer.
+	turn chan struct{}
+	stop func() // and waits; of whose turn it is
+	n    atomic.Int64
 }
 
-// enter returns when it runs.
+func (s *shared) init(start func(context.Context) (func(context.Context), error)) {
+	s.start, s.turn = start, make(chan struct{}, 1)
+}
+
+// enter returns when it runs, or when the context has ended.
 func (s *shared) enter(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	if s.stop == nil {
 		run, err := s.start(ctx)
 		if err != nil {
@@ -32,22 +41,18 @@ func (s *shared) enter(ctx context.Context) error {
 		}()
 		s.stop = func() { cancel(); <-done }
 	}
-	s.n++
+	s.n.Add(1)
 	return nil
 }
 
-// leave stops it where nobody is left.
+// leave stops it where nobody is left. Nobody starts it at that time: it runs.
 func (s *shared) leave() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.n--; s.n == 0 {
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	if s.n.Add(-1) == 0 {
 		s.stop()
 		s.stop = nil
 	}
 }
 
-func (s *shared) count() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.n
-}
+func (s *shared) count() int { return int(s.n.Load()) }

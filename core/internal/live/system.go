@@ -44,7 +44,7 @@ func (l *Live) WatchHealth(health func(ctx context.Context) []byte) { l.system.h
 
 func (s *system) init() {
 	s.epoch, s.every = uuid.NewString(), healthEvery
-	s.shared.start = func(ctx context.Context) (func(context.Context), error) {
+	s.shared.init(func(ctx context.Context) (func(context.Context), error) {
 		s.look(ctx)
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -54,7 +54,7 @@ func (s *system) init() {
 				s.look(ctx)
 			}
 		}, nil
-	}
+	})
 }
 
 // look asks how the system is and tells who listens if that is new.
