@@ -226,3 +226,23 @@ func TestExternalThatIsNotThere(t *testing.T) {
 		t.Errorf("after %v: %v", time.Since(start), err)
 	}
 }
+
+// TestOpenTriesAgainWhereAStreamHasNoDirectory has something in the way of a
+// stream's directory for a moment, as a server has that removes an account's.
+func TestOpenTriesAgainWhereAStreamHasNoDirectory(t *testing.T) {
+	e := startExternal(t)
+	streams := filepath.Join(e.dir, "jetstream", "$G", "streams")
+	if err := os.MkdirAll(streams, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	way := filepath.Join(streams, streamSeen)
+	if err := os.WriteFile(way, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(10*createAgain, func() {
+		if err := os.Remove(way); err != nil {
+			t.Error(err)
+		}
+	})
+	open(t, Options{URLs: []string{e.url()}})
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
@@ -35,7 +36,7 @@ func settleStreams(ctx context.Context, js jetstream.JetStream, have map[string]
 			old, exists := have[c.Name]
 			switch {
 			case !exists:
-				streams[i], err = js.CreateStream(ctx, c)
+				streams[i], err = createStream(ctx, js, c)
 				if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another node was faster
 					streams[i], err = js.Stream(ctx, c.Name)
 				}
@@ -64,6 +65,26 @@ func settleStreams(ctx context.Context, js jetstream.JetStream, have map[string]
 	}
 	return byName, nil
 }
+
+// createStream tries again where the server could not make the stream's directory:
+// it removes an account's that has become empty, such as after [fits], a moment
+// later and may take one with it that a new stream was about to be made in.
+func createStream(ctx context.Context, js jetstream.JetStream, c jetstream.StreamConfig) (jetstream.Stream, error) {
+	for end := time.Now().Add(createWithin); ; {
+		stream, err := js.CreateStream(ctx, c)
+		var api *jetstream.APIError
+		if !errors.As(err, &api) || api.ErrorCode != codeStreamCreate || time.Now().After(end) || !sleep(ctx, createAgain) {
+			return stream, err
+		}
+	}
+}
+
+const (
+	createWithin = 3 * time.Second
+	createAgain  = 50 * time.Millisecond
+	// codeStreamCreate says that a stream's store could not be made.
+	codeStreamCreate = 10049
+)
 
 // differ compares what definitions sets.
 func differ(a, b jetstream.StreamConfig) bool {

@@ -3,7 +3,9 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -122,7 +124,13 @@ func (s *socket) refresh(c command) {
 func aside(do func()) {
 	done := make(chan any)
 	go func() {
-		defer func() { done <- recover() }()
+		defer func() {
+			cause := recover()
+			if cause != nil {
+				cause = fmt.Sprintf("%v\n%s", cause, debug.Stack())
+			}
+			done <- cause
+		}()
 		do()
 	}()
 	if cause := <-done; cause != nil {
