@@ -90,7 +90,7 @@ func TestFlowChannelSlowReader(t *testing.T) {
 func flood(t *testing.T, teller *bus.StepTeller, stream *eventStream) {
 	t.Helper()
 	step := []byte(`{"text":"` + strings.Repeat("x", 1000) + `"}`)
-	for late := time.Now().Add(30 * time.Second); stream.why.Load() == nil; time.Sleep(10 * time.Millisecond) {
+	for late := time.Now().Add(30 * time.Second); stream.reason() == nil; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(late) {
 			t.Fatal("a reader that does not read is never given up")
 		}
