@@ -224,7 +224,7 @@ func newSite(t *testing.T, product, options string) *site {
 	page := fmt.Sprintf(`<!doctype html><title>Shop</title><link rel="icon" href="data:,"><script src="/tributary.js"></script>
 <script>var errors = [], got = []; var t = new Tributary(%q, { key: 'dev', delay: 50, onerror: e => errors.push(e), %s })</script>`, product, options)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("Cache-Control", "no-cache")
 		if r.URL.Path == "/tributary.js" {
 			w.Header().Set("Content-Type", "text/javascript")
 			_, _ = w.Write(js.Source)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -40,10 +42,17 @@ func newPeer(t *testing.T) (url string, visits chan *visit) {
 // next waits for the page's next connection, and reads its connect.
 func next(t *testing.T, visits chan *visit) *visit {
 	t.Helper()
+	v := comes(t, visits)
+	v.hears(`{"id":`, `"connect":{"key":"dev","token":"t"}}`)
+	return v
+}
+
+// comes waits for the page's next connection.
+func comes(t *testing.T, visits chan *visit) *visit {
+	t.Helper()
 	select {
 	case v := <-visits:
 		t.Cleanup(func() { _ = v.conn.Close() })
-		v.hears(`{"id":`, `"connect":{"key":"dev","token":"t"}}`)
 		return v
 	case <-time.After(20 * time.Second):
 		t.Fatal("the page does not connect")
@@ -85,7 +94,7 @@ func TestPageKeepsTheRulesOfTheSocket(t *testing.T) {
 	t.Parallel()
 	url, visits := newPeer(t)
 	page := browse(t).open(newSite(t, url, "token: 't', delay: 1e9").url)
-	page.do(`t.subscribe('events', '', (data, push) => got.push(push.offset))`)
+	page.do(`t.subscribe('events', undefined, (data, push) => got.push(push.offset))`)
 
 	// A place to go on from is known with the answer, or the push in the same frame.
 	v := next(t, visits)
@@ -129,4 +138,119 @@ func TestPageKeepsTheRulesOfTheSocket(t *testing.T) {
 		t.Error("the page came back after 3503")
 	case <-time.After(3 * time.Second):
 	}
+}
+
+// What a page does to its subscriptions while the socket is busy with them: the
+// old one's events are not the new one's, and who ended one hears no more of it.
+func TestPageChangesItsSubscription(t *testing.T) {
+	needsClients(t)
+	t.Parallel()
+	url, visits := newPeer(t)
+	page := browse(t).open(newSite(t, url, "token: 't', delay: 1e9").url)
+	page.do(`t.subscribe('system', undefined, () => {}); end = t.subscribe('events', 'old', (data, push) => got.push('old' + push.offset))`)
+	v := next(t, visits)
+	v.says(`{"id":1,"connected":{"session":null,"limits":{},"ping":25}}`)
+	v.hears(`{"id":2,"subscribe":{"channel":"system"`, "}}")
+	v.hears(`{"id":3,"subscribe":{"channel":"events"`, "}}")
+	page.do(`end(); end = t.subscribe('events', 'new', (data, push) => { got.push('new' + push.offset); if (push.offset == 9) end() })`)
+	v.hears(`{"id":4,"unsubscribe"`, "}}")
+	v.hears(`{"id":5,"subscribe":{"channel":"events","filter":"new"`, "}}")
+	push := func(offset int) string {
+		return fmt.Sprintf(`{"push":{"channel":"events","offset":%d,"data":{}}}`, offset)
+	}
+	v.says(`{"id":2,"subscribed":{"channel":"system","epoch":"e","offset":1}}`,
+		`{"id":3,"subscribed":{"channel":"events","epoch":"e","offset":7}}`, push(8), `{"id":4,"unsubscribed":{"channel":"events"}}`,
+		`{"id":5,"subscribed":{"channel":"events","epoch":"e","offset":8}}`, push(9), push(10))
+	v.hears(`{"id":6,"unsubscribe"`, "}}")
+	page.becomes(time.Second, "got + ''", "new9")
+	page.becomes(time.Second, "errors.length", 0)
+
+	// One that is refused late takes no other with it.
+	page.do(`t.subscribe('events', 'odd', () => {})(); t.subscribe('events', 'good', (data, push) => got.push(push.offset))`)
+	v.hears(`{"id":7,"subscribe"`, "}}")
+	v.hears(`{"id":8,"unsubscribe"`, "}}")
+	v.hears(`{"id":9,"subscribe"`, "}}")
+	v.says(`{"id":7,"error":{"code":"invalid","message":"no condition"}}`, `{"id":9,"subscribed":{"channel":"events","epoch":"e","offset":10}}`, push(11))
+	page.becomes(5*time.Second, "got + ''", "new9,11")
+}
+
+// A token that takes longer than the server waits is asked for again, and one
+// that comes late is not given to the wrong connection.
+func TestPageWaitsForASlowToken(t *testing.T) {
+	needsClients(t)
+	t.Parallel()
+	url, visits := newPeer(t)
+	page := browse(t).open(newSite(t, url, "token: () => new Promise(give => (window.give ??= []).push(give)), delay: 1e9").url)
+	page.do(`t.subscribe('events', undefined, (data, push) => got.push(push.offset))`)
+	first := comes(t, visits)
+	page.becomes(10*time.Second, "window.give?.length", 1)
+	first.closes(3501)
+	page.becomes(10*time.Second, "errors[0]?.code", 3501)
+	second := comes(t, visits)
+	page.becomes(10*time.Second, "give.length", 2)
+	page.do("give[0]('stale'); give[1]('t')")
+	second.hears(`{"id":1,"connect"`, `"token":"t"}}`)
+	second.welcomes(1, `"events"`)
+	page.becomes(time.Second, "errors.length", 1)
+
+	// Refused, a page stays away until it asks for something again.
+	second.closes(3500)
+	page.becomes(10*time.Second, "errors[1]?.code", 3500)
+	page.do("dispatchEvent(new Event('online'))")
+	select {
+	case <-visits:
+		t.Error("the page came back after 3500")
+	case <-time.After(2 * time.Second):
+	}
+	page.do("t.subscribe('events', undefined, () => {})")
+	comes(t, visits)
+}
+
+// Events that the socket does not take, because they are too much for one
+// message or are never answered, go over HTTP.
+func TestPageWhoseSocketTakesNoEvents(t *testing.T) {
+	needsClients(t)
+	t.Parallel()
+	p := launch(t)
+	p.apply(counting)
+	target, err := url.Parse(p.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	upgrader := websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }}
+	through := http.NewServeMux()
+	through.HandleFunc("/ws", func(w http.ResponseWriter, r *http.Request) {
+		conn, err := upgrader.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		for {
+			var c struct {
+				ID                        int
+				Connect, Subscribe, Track any
+			}
+			if conn.ReadJSON(&c) != nil {
+				return
+			}
+			answer := fmt.Sprintf(`{"id":%d,"connected":{"ping":25}}`, c.ID)
+			switch {
+			case c.Track != nil:
+				_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1009, ""), time.Now().Add(time.Second))
+				return
+			case c.Subscribe != nil:
+				answer = fmt.Sprintf(`{"id":%d,"subscribed":{"channel":"events","epoch":"e","offset":0,"recovered":true}}`, c.ID)
+			}
+			_ = conn.WriteMessage(websocket.TextMessage, []byte(answer))
+		}
+	})
+	through.Handle("/", httputil.NewSingleHostReverseProxy(target))
+	server := httptest.NewServer(through)
+	t.Cleanup(server.Close)
+	page := browse(t).open(newSite(t, server.URL, "").url)
+	page.do(`t.subscribe('events', undefined, () => {})`)
+	time.Sleep(500 * time.Millisecond) // it has subscribed
+	ids := page.adds("ann", 60)
+	page.becomes(20*time.Second, queued, 0)
+	p.tookEffect("ann", ids)
 }
