@@ -69,8 +69,6 @@ type batch struct {
 	key   string
 	async bool // the body says that its sender does not wait
 	whole bool // the body asks for the profile's document, as far as the source may have it
-	// profileKept is true where the body says that the profile should not change.
-	profileKept bool
 	// together is true where all events are about the same profile.
 	together bool
 	sender   sender
@@ -108,7 +106,7 @@ func (b *batch) release() {
 	clear(b.events[:cap(b.events)])
 	b.events, b.arena, b.body, b.out = b.events[:0], b.arena[:0], b.body[:0], b.out[:0]
 	b.key, b.shared, b.request, b.sender = "", 0, request{}, sender{}
-	b.async, b.whole, b.profileKept, b.together = false, false, false, false
+	b.async, b.whole, b.together = false, false, false
 	clear(b.renewals)
 	b.renewals = b.renewals[:0]
 	b.commit.reset()

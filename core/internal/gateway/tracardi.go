@@ -58,7 +58,7 @@ func (tracardiDialect) parse(b *batch, r *request, rules *rules, limits *Limits)
 	if strings.HasPrefix(b.key, "@") {
 		return refuse(http.StatusUnauthorized, codeUnauthorized, "a source id that begins with @ is reserved")
 	}
-	b.async, b.whole, b.profileKept = options.async, options.profile, !options.saveProfile
+	b.async, b.whole = options.async, options.profile
 	b.together = true
 	if profile == "" {
 		profile = passed(shared, rules)
@@ -90,7 +90,7 @@ func (tracardiDialect) parse(b *batch, r *request, rules *rules, limits *Limits)
 		e.Session, e.Profile, e.ProfileLess = session, profile, profileLess
 		e.bySession = true
 		e.Transient = e.Transient || !options.saveEvents
-		e.TransientSession = !options.saveSession
+		e.TransientSession, e.TransientProfile = !options.saveSession, !options.saveProfile
 	}
 	return nil
 }
@@ -281,9 +281,6 @@ func (tracardiDialect) reply(g *Gateway, w http.ResponseWriter, _ *request, b *b
 		if visit != "" {
 			session = visit
 		}
-	}
-	if b.profileKept {
-		warnings = append(warnings, "options.saveProfile is not known here: what the events change in the profile is kept")
 	}
 	if form.late {
 		warnings = append(warnings, "the events are stored, but not all of them, and their flows, were done in time")

@@ -91,7 +91,7 @@ func TestTrackReplies(t *testing.T) {
 		"async":          {"/track", `{"source":{"id":"shop-key"},"session":{"id":"s"},"events":[{"type":"unanswered"}],"options":{"async":true}}`, "", 200, `"profile":{"id":"` + f.bus.DerivedProfile("session", "s", 0) + `"},"session":{"id":"s"},"errors":[],"warnings":[]`},
 		"profile_less":   {"/track", `{"source":{"id":"shop-key"},"session":{"id":"s"},"events":[{"type":"x"}],"profile_less":true}`, "", 200, `"profile":null,"session":{"id":"s"}`},
 		"reserved":       {"/track", `{"source":{"id":"@internal"},"events":[{"type":"x"}]}`, "shop-key", 401, "reserved"},
-		"saveProfile":    {"/track", `{"source":{"id":"shop-key"},"events":[{"type":"x"}],"options":{"saveProfile":false}}`, "", 200, `"warnings":["options.saveProfile is not known here`},
+		"saveProfile":    {"/track", `{"source":{"id":"shop-key"},"events":[{"type":"x"}],"options":{"saveProfile":false}}`, "", 200, `"warnings":[]`},
 		"wrong option":   {"/track", `{"source":{"id":"shop-key"},"events":[{"type":"x"}],"options":{"saveEvents":"no"}}`, "", 422, "options.saveEvents: want true or false"},
 		"in the query":   {"/track?profile_less=true", `{"source":{"id":"shop-key"},"session":{"id":"s"},"events":[{"type":"x"}]}`, "", 200, `"profile":null,"session":{"id":"s"}`},
 	} {
@@ -111,12 +111,13 @@ func TestTrackReplies(t *testing.T) {
 // What a payload does not want to be kept takes its effect and is marked.
 func TestTrackOptions(t *testing.T) {
 	for options, want := range map[string]string{
-		`{}`:                                     "--,e-,--",
-		`null`:                                   "--,e-,--",
-		`{"saveEvents":null,"saveSession":true}`: "--,e-,--",
-		`{"saveEvents":false}`:                   "e-,e-,e-",
-		`{"saveSession":false}`:                  "-s,es,-s",
-		`{"saveEvents":false,"saveSession":false}`: "es,es,es",
+		`{}`:                                     "---,e--,---",
+		`null`:                                   "---,e--,---",
+		`{"saveEvents":null,"saveSession":true}`: "---,e--,---",
+		`{"saveEvents":false}`:                   "e--,e--,e--",
+		`{"saveSession":false}`:                  "-s-,es-,-s-",
+		`{"saveEvents":false,"saveSession":false}`: "es-,es-,es-",
+		`{"saveProfile":false}`:                    "--p,e-p,--p",
 	} {
 		b := newBatch(testNow, &testLimits)
 		body := `{"options":` + options + `,"events":[{"type":"a"},{"type":"b","options":{"save":false}},{"type":"c","options":{"saveEvent":true}}]}`
@@ -125,12 +126,15 @@ func TestTrackOptions(t *testing.T) {
 		}
 		var got []string
 		for i := range b.events {
-			marks := []byte("--")
+			marks := []byte("---")
 			if b.events[i].Transient {
 				marks[0] = 'e'
 			}
 			if b.events[i].TransientSession {
 				marks[1] = 's'
+			}
+			if b.events[i].TransientProfile {
+				marks[2] = 'p'
 			}
 			got = append(got, string(marks))
 		}

@@ -129,7 +129,10 @@ func (b *batch) event(it *item) error {
 		named := c.Event.Profile != "" && c.Event.Profile == to
 		d := route(to, e.doc, claims, named, c.Settled, b.derive)
 		for d.forward == "" {
-			if a.ephemeral {
+			switch {
+			case c.Event.TransientProfile:
+				d.take = nil
+			case a.ephemeral:
 				d.take = withoutSession(d.take, claims)
 			}
 			again, err := b.take(c, claims, d)
@@ -159,6 +162,10 @@ func (b *batch) event(it *item) error {
 		b.node.metrics.invalid.Inc()
 	case c.Profile == "":
 		a.annotate()
+	case c.Event.TransientProfile:
+		if err := b.applyAside(e, a); err != nil {
+			return err
+		}
 	default:
 		if err := b.apply(c, e, a, claims); err != nil {
 			return err

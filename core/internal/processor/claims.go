@@ -102,7 +102,7 @@ func (b *batch) take(c *record.Command, claims []claim, d decision) (again bool,
 		b.weight += len(key) + 64
 		cl.holder = c.Profile
 	}
-	if !b.rules.ephemeral(c.Event) {
+	if !b.rules.ephemeral(c.Event) && !c.Event.TransientProfile {
 		b.renewSession(claims, c.Profile)
 	}
 	return false, nil

@@ -197,7 +197,7 @@ func copyOperand(rule *config.CopyRule, vars *condition.Vars) (any, error) {
 // processed is what EVENTS carries of the event.
 func (a *application) processed() *record.ProcessedEvent {
 	out := &record.ProcessedEvent{Event: a.event, Config: a.rules.set.Revision(), Changes: a.changes, Ended: a.ended,
-		Transient: a.source.Transient || a.ephemeral, TransientSession: a.source.TransientSession || a.ephemeral,
+		Transient: a.source.Transient || a.ephemeral, TransientSession: a.source.TransientSession || a.source.TransientProfile || a.ephemeral,
 		TransientEnded: a.ended != nil && a.unknown}
 	if a.event.Profile != "" {
 		out.Revision = a.doc.Profile.Revision

@@ -98,6 +98,9 @@ type Event struct {
 	// TransientSession is the same of what the event says about its session. The
 	// end of one that others have made known is stored all the same.
 	TransientSession bool
+	// TransientProfile is true where the event leaves its profile, and its session,
+	// as they are, and makes none.
+	TransientProfile bool
 	Time             time.Time
 	IDs              []Identifier
 	Properties       []byte // JSON object, or empty
@@ -134,6 +137,7 @@ const (
 	flagPatient          = 1 << 3
 	flagTransient        = 1 << 4
 	flagTransientSession = 1 << 5
+	flagTransientProfile = 1 << 6
 )
 
 // AppendCommand appends one command. A message of INGEST is one or more of
@@ -152,6 +156,9 @@ func AppendCommand(dst []byte, c *Command) []byte {
 	}
 	if c.Event != nil && c.Event.TransientSession {
 		flags |= flagTransientSession
+	}
+	if c.Event != nil && c.Event.TransientProfile {
+		flags |= flagTransientProfile
 	}
 	if c.Flows {
 		flags |= flagFlows
@@ -274,6 +281,7 @@ func (r *reader) command(c *Command) {
 		c.Event.ProfileLess = flags&flagProfileLess != 0
 		c.Event.Transient = flags&flagTransient != 0
 		c.Event.TransientSession = flags&flagTransientSession != 0
+		c.Event.TransientProfile = flags&flagTransientProfile != 0
 	case KindConfig:
 		c.Revision = r.uvarint()
 	case KindPatch, KindSegment, KindMerge, KindAbsorb, KindResume, KindErase:
