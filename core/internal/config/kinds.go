@@ -21,7 +21,7 @@ var kinds map[string]kind
 
 func init() {
 	kinds = map[string]kind{
-		KindSource:         {sourceID, compileSource, nil},
+		KindSource:         {sourceID, compileSource, checkSource},
 		KindEventType:      {typeID, compileEventType, nil},
 		KindIdentification: {identifierID, compileIdentification, nil},
 		KindImport:         {plainID, compileImport, checkImport},

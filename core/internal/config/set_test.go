@@ -41,6 +41,8 @@ func TestSetNamesWhatDoesNotFit(t *testing.T) {
 			`f.yaml:5: import/i: spec.source: there is no source "shopp"; did you mean "shop"?`},
 		{"no source at all", "kind: import\nid: i\nspec: {source: shop, event: {type: a}}\n",
 			`f.yaml:1: import/i: spec.source: there is no source "shop", nor any other; apply it first, or in the same call`},
+		{"no such kind of static ids", "kind: source\nid: crm\nspec: {static_ids: usr}\n",
+			`f.yaml:1: source/crm: spec.static_ids: unknown kind of identifier; did you mean "user"?, or apply an identification of that id`},
 		{"no such source of the event", shop + "---\nkind: import\nid: i\nspec: {source: shop, event: {type: a, source: web}}\n",
 			`f.yaml:5: import/i: spec.event.source: there is no source "web"; want one of shop`},
 		{"no such kind of identifier", shop + "---\nkind: import\nid: i\nspec: {source: shop, event: {type: a, ids: {mail: row.m}}}\n",

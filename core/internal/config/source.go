@@ -38,6 +38,9 @@ type Source struct {
 	// IP says what is kept of a sender's address: [IPKeep], [IPTruncate] or
 	// [IPDrop].
 	IP string
+	// StaticIDs is the kind of identifier that the ids of profiles are that the
+	// source's events name; empty: ids that this product gave.
+	StaticIDs string
 	// Plain sources have their events stored as they were sent: nothing is
 	// added about who sends them.
 	Plain bool
@@ -144,7 +147,7 @@ func compileSource(f *form, id string) any {
 		IP:   f.choice("ip", "choice", []string{IPKeep, IPTruncate, IPDrop}),
 	}
 	s.Plain = f.get("enrich") != nil && !f.flag("enrich")
-	s.Types = compileTypes(f)
+	s.Types, s.StaticIDs = compileTypes(f), f.text("static_ids")
 	for i, k := range s.Keys {
 		if message := badKey(k); message != "" {
 			f.fail(f.get("keys").items[i], f.item("keys", i), "%s", message)
@@ -164,6 +167,13 @@ func compileSource(f *form, id string) any {
 		}
 	}
 	return s
+}
+
+func checkSource(c *checker, compiled any, s *Set) {
+	name := compiled.(*Source).StaticIDs
+	if _, known := s.kinds[name]; name != "" && !known {
+		c.fail(nil, "spec.static_ids", "unknown kind of identifier; %s, or apply an identification of that id", meant(name, s.kindNames()))
+	}
 }
 
 // isOrigin takes a scheme, a host and perhaps a port, and a * as the first of

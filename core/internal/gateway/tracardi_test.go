@@ -201,6 +201,46 @@ func TestTrackIdentity(t *testing.T) {
 	}
 }
 
+// A source with static ids says itself who its people are.
+func TestTrackStaticIDs(t *testing.T) {
+	f := newFixture(t, func(o *Options) {
+		o.Resources = fixedResources{setOf(t, "kind: source\nid: crm\nspec: {keys: [crm-key], static_ids: user}\n")}
+	})
+	f.fold(t, applied)
+	f.exist(t, "p-known")
+	f.hold(t, "user", "17850", record.Identity{Profile: "p-of-user"})
+	f.hold(t, "session", "s-known", record.Identity{Profile: "p-of-session"})
+	for name, c := range map[string]struct{ session, profile, want string }{
+		"somebody known":                {"s1", "17850", "p-of-user"},
+		"before the session":            {"s-known", "17850", "p-of-user"},
+		"somebody new":                  {"s2", "17851", f.bus.DerivedProfile("user", "17851", 0)},
+		"not by an id of this server":   {"s3", "p-known", f.bus.DerivedProfile("user", "p-known", 0)},
+		"nobody":                        {"s4", "", ""},
+		"nobody, though the session is": {"s-known", " ", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := f.send(t, "POST", "/track", `{"source":{"id":"crm-key"},"session":{"id":"`+c.session+`"},"profile":{"id":"`+c.profile+`"},"events":[{"type":"x"}]}`)
+			profile, _ := a.body["profile"].(map[string]any)
+			switch {
+			case c.want == "" && a.status == 226 && strings.Contains(a.text, "an event of source crm has to name its profile"):
+			case c.want != "" && a.status == 200 && profile["id"] == c.want:
+			default:
+				t.Errorf("%d %s, want profile %q", a.status, a.text, c.want)
+			}
+		})
+	}
+	for body, want := range map[string]string{
+		`{"type":"x","profile":"17850"}`:        `"accepted":1`,
+		`{"type":"x","ids":{"user":"17850"}}`:   `"accepted":1`,
+		`{"type":"x","ids":{"email":"a@b.de"}}`: `"accepted":1`,
+		`{"type":"x"}`:                          "has to name its profile",
+	} {
+		if a := f.send(t, "POST", "/v1/events", body, "X-Write-Key", "crm-key"); !strings.Contains(a.text, want) {
+			t.Errorf("%s: %s", body, a.text)
+		}
+	}
+}
+
 // A link from another site of the same owner tells whom its visitor is there. It
 // counts where the visitor is nobody yet here, and where we know the other site.
 func TestTrackAdoptsAPassedProfile(t *testing.T) {
