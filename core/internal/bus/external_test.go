@@ -14,6 +14,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // natsServer builds the real server from the module, once.
@@ -227,22 +230,19 @@ func TestExternalThatIsNotThere(t *testing.T) {
 	}
 }
 
-// TestOpenTriesAgainWhereAStreamHasNoDirectory has something in the way of a
-// stream's directory for a moment, as a server has that removes an account's.
+// TestOpenTriesAgainWhereAStreamHasNoDirectory has a first attempt to make a
+// stream fail as one does beside a server that removes an account's directory.
 func TestOpenTriesAgainWhereAStreamHasNoDirectory(t *testing.T) {
 	e := startExternal(t)
-	streams := filepath.Join(e.dir, "jetstream", "$G", "streams")
-	if err := os.MkdirAll(streams, 0o700); err != nil {
+	conn := must(nats.Connect(e.url()))
+	defer conn.Close()
+	// With a stream of somebody else the server leaves the directory alone.
+	if _, err := must(jetstream.New(conn)).CreateStream(t.Context(), jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"other"}}); err != nil {
 		t.Fatal(err)
 	}
-	way := filepath.Join(streams, streamSeen)
+	way := filepath.Join(e.dir, "jetstream", "$G", "streams", streamSeen)
 	if err := os.WriteFile(way, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	time.AfterFunc(10*createAgain, func() {
-		if err := os.Remove(way); err != nil {
-			t.Error(err)
-		}
-	})
-	open(t, Options{URLs: []string{e.url()}})
+	open(t, Options{URLs: []string{e.url()}}) // a failed attempt clears it away
 }
