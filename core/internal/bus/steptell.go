@@ -72,6 +72,9 @@ func (b *Bus) TellSteps() (*StepTeller, error) {
 		err = t.conn.Flush()
 	}
 	if err != nil {
+		if sub != nil {
+			_ = sub.Unsubscribe() // the connection may be gone
+		}
 		return nil, fmt.Errorf("hear which flows are listened to: %w: %w", ErrUnavailable, err)
 	}
 	sent := make(chan struct{})

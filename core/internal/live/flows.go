@@ -21,6 +21,9 @@ var ErrFlows = errors.New("too many flows are listened to at this node")
 type flows struct {
 	source Source
 	linger time.Duration
+	// turn is of whoever begins to follow a flow, which may take as long as the
+	// bus does not answer.
+	turn chan struct{}
 
 	mu   sync.Mutex
 	byID map[string]*steps
@@ -61,11 +64,11 @@ type viewer struct {
 }
 
 func (f *flows) init(source Source) {
-	f.source, f.linger, f.byID = source, flowLinger, map[string]*steps{}
+	f.source, f.linger, f.byID, f.turn = source, flowLinger, map[string]*steps{}, make(chan struct{}, 1)
 }
 
 func (f *flows) subscribe(ctx context.Context, r Request, to Sink, begun func(Start)) (*Subscription, error) {
-	s, err := f.enter(r.Channel)
+	s, err := f.enter(ctx, r.Channel)
 	if err != nil {
 		return nil, err
 	}
@@ -88,24 +91,54 @@ func (f *flows) subscribe(ctx context.Context, r Request, to Sink, begun func(St
 	return &Subscription{end: func() { cancel(); <-done; s.remove(v); f.leave(s) }}, nil
 }
 
-// enter returns the steps of a flow, which come from then on.
-func (f *flows) enter(c Channel) (*steps, error) {
+// enter returns the steps of a flow, which come from then on, or when the context
+// has ended.
+func (f *flows) enter(ctx context.Context, c Channel) (*steps, error) {
+	if s := f.join(c.id); s != nil {
+		return s, nil
+	}
+	select {
+	case f.turn <- struct{}{}:
+		defer func() { <-f.turn }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	s := f.join(c.id)
+	switch {
+	case s != nil: // somebody else was faster
+		return s, nil
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case !f.room():
+		return nil, ErrFlows
+	}
+	s = &steps{epoch: uuid.NewString(), push: c, size: stepWindow, users: 1}
+	var err error
+	if s.stop, err = f.source.ListenSteps(c.id, s.take, s.lost); err != nil {
+		return nil, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := f.byID[c.id]
-	if s == nil {
-		if len(f.byID) >= maxFlows && !f.makeRoom() {
-			return nil, ErrFlows
-		}
-		s = &steps{epoch: uuid.NewString(), push: c, size: stepWindow}
-		var err error
-		if s.stop, err = f.source.ListenSteps(c.id, s.take, s.lost); err != nil {
-			return nil, err
-		}
-		f.byID[c.id] = s
-	}
-	s.users++
+	f.byID[c.id] = s
 	return s, nil
+}
+
+// join is one more who listens to a flow that is followed; nil where it is not.
+func (f *flows) join(id string) *steps {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.byID[id]
+	if s != nil {
+		s.users++
+	}
+	return s
+}
+
+// room tells whether one more flow may be followed.
+func (f *flows) room() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.byID) < maxFlows || f.makeRoom()
 }
 
 // leave ends the following of a flow some time after the last one has gone.

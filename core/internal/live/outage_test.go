@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -105,3 +106,44 @@ func TestSubscribeGivesUpDuringAnOutage(t *testing.T) {
 		}
 	}
 }
+
+// TestFlowsGiveUpDuringAnOutage has more who want to listen to flows than the bus
+// can refuse in time: each gives up with its own context, and nobody else waits.
+func TestFlowsGiveUpDuringAnOutage(t *testing.T) {
+	l := New(lostBus(t), nil)
+	channel := func(n int) Channel {
+		c, err := ParseChannel(fmt.Sprintf("flow:f%d", n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	const waiting = 10
+	ends := make(chan error, waiting)
+	for n := range waiting {
+		go func() {
+			_, err := l.Subscribe(ctx, Request{Channel: channel(n)}, sink{}, func(Start) {})
+			ends <- err
+		}()
+	}
+	time.Sleep(50 * time.Millisecond)
+	cancel()
+	began := time.Now()
+	for range waiting {
+		if err := <-ends; err == nil {
+			t.Error("somebody listens")
+		}
+	}
+	// One of them may be with the bus, which takes its time to say no.
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("they gave up after %s", took)
+	}
+}
+
+// sink takes nothing.
+type sink struct{}
+
+func (sink) Push([]byte) bool                         { return true }
+func (sink) Room(context.Context, time.Duration) bool { return true }
+func (sink) Lost(string)                              {}

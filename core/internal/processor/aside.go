@@ -21,9 +21,13 @@ func (b *batch) applyAside(e *entry, a *application) error {
 	if err != nil {
 		return fmt.Errorf("copy a profile: %w", err)
 	}
+	b.weight += e.size // what the copy costs
 	a.doc = doc
 	a.apply(doc.Profile.ID, nil)
 	doc.Profile.Revision = e.doc.Profile.Revision
 	a.changes, a.ended = nil, nil
+	if doc.Session = e.doc.Session; doc.Session != nil && doc.Session.ID != a.event.Session {
+		doc.Session = nil // the event's has not begun
+	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -54,12 +55,15 @@ func TestEventsThatLeaveTheirProfile(t *testing.T) {
 		}
 	}
 	told := 0
+	sessions := map[string]string{}
 	for _, e := range n.events() {
 		event := sdk.RawView(e.Data)
 		if id, _ := event.String("event.id"); id == "a" {
 			continue
 		}
 		told++
+		name, _ := event.String("event.id")
+		sessions[name] = string(event.At("session.events").Raw())
 		text := string(e.Data)
 		if !strings.Contains(text, `"transient_session":true`) || strings.Contains(text, `"changes"`) || strings.Contains(text, `"ended"`) {
 			t.Errorf("%s", e.Data)
@@ -67,6 +71,10 @@ func TestEventsThatLeaveTheirProfile(t *testing.T) {
 	}
 	if told != 3 {
 		t.Errorf("%d events, want 3", told)
+	}
+	// They speak of a session as it was, and of none that has not begun.
+	if got := fmt.Sprint(sessions); got != "map[b:1 c:null d:null]" {
+		t.Errorf("their sessions have so many events: %s", got)
 	}
 	// What comes after them goes on from what was there.
 	n.send(n.of("test", "s1", "e", "ann", "6"))

@@ -86,7 +86,8 @@ func (p *partition) work(ctx context.Context, reader *bus.IngestReader, messages
 		return messages, err
 	}
 	p.node.bus.Unhurried(ctx)
-	if !p.node.bus.Scarce() || p.arrivals.within(gatherFor, time.Now()) < worthGathering {
+	quiet := !p.node.bus.Busy() && p.arrivals.within(gatherFor, time.Now()) < worthGathering
+	if quiet || !p.node.bus.Scarce() {
 		return p.processAll(ctx, messages, more)
 	}
 	pause(ctx, gatherFor)
