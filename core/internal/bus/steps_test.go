@@ -226,8 +226,16 @@ func TestAFlowIsForgotten(t *testing.T) {
 			step, gap := order.next((<-teller.queue).data, time.Now())
 			return string(step), gap
 		}
+		for range 5 {
+			if step, gap := take(); step != "" || gap {
+				t.Errorf("told %q, %v", step, gap)
+			}
+		}
 		if step, gap := take(); step != "one" || gap {
 			t.Errorf("told %q, %v", step, gap)
+		}
+		if len(teller.told) > 0 {
+			t.Errorf("it keeps %v", teller.told)
 		}
 		teller.listened("f")
 		if step, gap := take(); step != "" || !gap {
@@ -249,15 +257,16 @@ func TestStepOrder(t *testing.T) {
 		given string
 	}
 	for name, list := range map[string][]message{
-		"in order":             {{text: "a 1 x", given: "x"}, {text: "a 2 y z", given: "y z"}, {text: "a 2 "}, {text: "a 3 x", given: "x"}},
-		"a gap":                {{text: "a 1 x", given: "x"}, {text: "a 3 y", given: "y", lost: true}, {text: "a 4 z", given: "z"}},
-		"a gap at the end":     {{text: "a 1 x", given: "x"}, {text: "a 2 ", lost: true}, {text: "a 2 "}, {text: "a 3 z", given: "z"}},
-		"told others before":   {{text: "a 7 "}, {text: "a 8 x", given: "x"}},
-		"and at the same time": {{text: "a 8 x", given: "x"}, {text: "a 9 y", given: "y"}},
-		"one that comes later": {{text: "a 1 x", given: "x"}, {at: time.Minute, text: "b 1 x", given: "x"}},
-		"its first was lost":   {{at: time.Minute, text: "a 2 x", given: "x", lost: true}, {at: time.Minute, text: "a 3 x", given: "x"}},
-		"two tellers":          {{text: "a 1 x", given: "x"}, {text: "b 1 x", given: "x"}, {text: "a 2 x", given: "x"}, {text: "b 3 x", given: "x", lost: true}},
-		"what is none":         {{text: ""}, {text: "a"}, {text: "a 1"}, {text: "a b c"}, {text: "a -1 c"}},
+		"in order":               {{text: "a 1 x", given: "x"}, {text: "a 2 y z", given: "y z"}, {text: "a 2 "}, {text: "a 3 x", given: "x"}},
+		"a gap":                  {{text: "a 1 x", given: "x"}, {text: "a 3 y", given: "y", lost: true}, {text: "a 4 z", given: "z"}},
+		"a gap at the end":       {{text: "a 1 x", given: "x"}, {text: "a 2 ", lost: true}, {text: "a 2 "}, {text: "a 3 z", given: "z"}},
+		"told others before":     {{text: "a 7 "}, {text: "a 8 x", given: "x"}},
+		"and at the same time":   {{text: "a 8 x", given: "x"}, {text: "a 9 y", given: "y"}},
+		"one that comes later":   {{text: "a 1 x", given: "x"}, {at: time.Minute, text: "b 1 x", given: "x"}},
+		"its first was lost":     {{at: time.Minute, text: "a 2 x", given: "x", lost: true}, {at: time.Minute, text: "a 3 x", given: "x"}},
+		"one that was not heard": {{text: "a 1 x", given: "x"}, {at: time.Minute, text: "b 1 ", lost: true}, {at: time.Minute, text: "b 2 x", given: "x"}},
+		"two tellers":            {{text: "a 1 x", given: "x"}, {text: "b 1 x", given: "x"}, {text: "a 2 x", given: "x"}, {text: "b 3 x", given: "x", lost: true}},
+		"what is none":           {{text: ""}, {text: "a"}, {text: "a 1"}, {text: "a b c"}, {text: "a -1 c"}},
 	} {
 		begun := time.Now()
 		order := newStepOrder(begun)

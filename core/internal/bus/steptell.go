@@ -34,6 +34,7 @@ type StepTeller struct {
 	closed bool
 	until  map[string]*interest
 	told   map[string]uint64 // by flow, the last step's number
+	top    uint64            // no number of a flow that is forgotten is above it
 }
 
 // An interest is how long a flow counts as listened to.
@@ -109,7 +110,7 @@ func (t *StepTeller) Listened(flow string) bool {
 func (t *StepTeller) Tell(flow string, step []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.told[flow]++
+	t.number(flow)
 	t.put(flow, step)
 }
 
@@ -133,6 +134,15 @@ func (t *StepTeller) Close() {
 	t.stop()
 }
 
+// number gives a flow the next number, above all that it ever had; t.mu is held.
+func (t *StepTeller) number(flow string) {
+	last, ok := t.told[flow]
+	if !ok {
+		last = t.top
+	}
+	t.told[flow] = last + 1
+}
+
 // listened notes that somebody listens to a flow, and has who listens to it told
 // the number of the last step.
 func (t *StepTeller) listened(flow string) {
@@ -146,15 +156,11 @@ func (t *StepTeller) listened(flow string) {
 		i = &interest{timer: time.AfterFunc(listenFor, func() { t.forget(flow) })}
 		t.until[flow] = i
 		t.want()
-		if t.told[flow] > 0 {
-			t.told[flow]++ // somebody may have listened all the time, and not been heard
-		}
+		t.number(flow) // somebody may have listened all the time, and not been heard
 	}
 	i.ends = time.Now().Add(listenFor)
 	i.timer.Reset(listenFor)
-	if t.told[flow] > 0 {
-		t.put(flow, nil)
-	}
+	t.put(flow, nil)
 }
 
 // forget forgets a flow that nobody listens to any more.
@@ -163,6 +169,8 @@ func (t *StepTeller) forget(flow string) {
 	defer t.mu.Unlock()
 	if i := t.until[flow]; i != nil && !time.Now().Before(i.ends) {
 		delete(t.until, flow)
+		t.top = max(t.top, t.told[flow])
+		delete(t.told, flow)
 		t.want()
 	}
 }

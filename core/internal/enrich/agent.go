@@ -2,6 +2,7 @@ package enrich
 
 import (
 	"strings"
+	"unicode"
 
 	"github.com/mileusna/useragent"
 
@@ -26,9 +27,13 @@ const (
 	TypeConsole = "console"
 )
 
-// ParseAgent reads a user agent, of which it takes the first [MaxAgent] bytes.
+// ParseAgent reads a user agent, of which it takes the first [MaxAgent] bytes, and
+// nothing from a control character on: no program sends one.
 func ParseAgent(text string) Agent {
 	text = text[:min(len(text), MaxAgent)]
+	if i := strings.IndexFunc(text, unicode.IsControl); i >= 0 {
+		text = text[:i]
+	}
 	ua := useragent.Parse(text)
 	a := Agent{OS: ua.OS, OSVersion: ua.OSVersion, App: ua.Name, AppVersion: ua.Version, Bot: ua.Bot || IsBot(text)}
 	switch {

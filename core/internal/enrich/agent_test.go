@@ -109,6 +109,7 @@ func FuzzAgent(f *testing.F) {
 	for _, c := range agents {
 		f.Add(c.text)
 	}
+	f.Add("ffffeWebKit/" + strings.Repeat("\x1d", MaxAgent))
 	f.Fuzz(func(t *testing.T, text string) {
 		said := ParseAgent(text).text()
 		for _, member := range [][]byte{said.device, said.os, said.app} {
