@@ -1,10 +1,12 @@
 package bus
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -175,7 +177,7 @@ func TestStepsLostWithTheServerAreTold(t *testing.T) {
 	eventually(t, 20*time.Second, "the listener to be known", func() bool { return teller.Listened("f") })
 	teller.Tell("f", []byte("before"))
 	eventually(t, 20*time.Second, "the step before", func() bool { steps, _ := h.heard(); return len(steps) == 1 })
-	dialer.Lock()
+	dialer.away.Store(true)
 	if err := listens.steps.ForceReconnect(); err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +187,7 @@ func TestStepsLostWithTheServerAreTold(t *testing.T) {
 	if err := works.steps.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	dialer.Unlock()
+	dialer.away.Store(false)
 	eventually(t, 20*time.Second, "the loss to be told", func() bool { _, lost := h.heard(); return lost == 1 })
 	teller.Tell("f", []byte("after"))
 	eventually(t, 20*time.Second, "the step after", func() bool { steps, _ := h.heard(); return slices.Contains(steps, "after") })
@@ -194,12 +196,13 @@ func TestStepsLostWithTheServerAreTold(t *testing.T) {
 	}
 }
 
-// A dialer connects while it is not locked.
-type dialer struct{ sync.Mutex }
+// A dialer connects while it is not away.
+type dialer struct{ away atomic.Bool }
 
 func (d *dialer) Dial(network, address string) (net.Conn, error) {
-	d.Lock()
-	defer d.Unlock()
+	if d.away.Load() { // it must not wait: a connection holds a lock while it dials
+		return nil, errors.New("away")
+	}
 	return net.Dial(network, address)
 }
 
