@@ -119,28 +119,21 @@ func (r *router) route(ctx context.Context, b *batch, rules *rules, source strin
 		r.settle(&b.events[i], found, source, b.received)
 	}
 	if b.together && len(b.events) > 1 {
-		r.gather(b, source)
+		r.unite(b, source)
 	}
 	return nil
 }
 
-// gather sends the events that nothing identifies to whom the others of their
-// request are about; where there are none, all to the profile that the first one
-// makes, also where that one is a repetition.
-func (r *router) gather(b *batch, source string) {
+// unite sends the events that nothing identifies, nor the others of their request,
+// to the profile that the first one makes, also where that one is a repetition.
+func (r *router) unite(b *batch, source string) {
 	var to string
 	for i := range b.events {
 		e := &b.events[i]
-		if e.profile != "" && !e.stranger {
-			to = e.profile
-			break
-		}
 		if to == "" && e.status != invalid {
 			to = r.directory.DerivedProfile(kindEvent, source+"/"+e.ID, 0)
 		}
-	}
-	for i := range b.events {
-		if e := &b.events[i]; e.stranger {
+		if e.stranger {
 			r.send(e, to)
 		}
 	}
