@@ -108,3 +108,46 @@ func TestTrackStaysTogetherAtTheFold(t *testing.T) {
 		})
 	}
 }
+
+// Who holds the static id is the profile, whatever else is held by somebody else.
+func TestStaticIDsDecideAtTheFold(t *testing.T) {
+	const resources = testResources + `
+---
+kind: identification
+id: member
+spec: {event: event.properties.member, priority: 20}
+---
+kind: source
+id: crm
+spec: {keys: [crm-key], static_ids: member}
+`
+	f := newFixture(t, func(o *Options) { o.Resources = fixedResources{setOf(t, resources)} })
+	f.process(t)
+	payload := func(session, profile, name, rest string) string {
+		return `"session":{"id":"` + session + `"},"profile":{"id":"` + profile + `"},"events":[{"type":"identify","traits":{"name":"` + name + `"` + rest + `}}]`
+	}
+	f.track(t, "crm-key", payload("s1", "m1", "One", `,"email":"a@b.example"`))
+	one := f.person(t, "member", "m1", "One")
+	// Nobody holds the id yet; another holds the session, and the e-mail address,
+	// which is the stronger identifier.
+	f.track(t, "crm-key", payload("s1", "m2", "Two", `,"email":"a@b.example"`))
+	two := f.person(t, "member", "m2", "Two")
+	if one.ID == two.ID || f.holder(t, "email", "a@b.example") != one.ID || two.Identities["email"] != nil {
+		t.Errorf("%s is m1 and %s is m2, with %v; the address is held by %s", one.ID, two.ID, two.Identities, f.holder(t, "email", "a@b.example"))
+	}
+	for deadline := time.Now().Add(10 * time.Second); f.holder(t, "session", "s1") != two.ID; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the session stays with m1")
+		}
+	}
+	f.track(t, "crm-key", payload("s1", "m1", "Eins", ""))
+	if again := f.person(t, "member", "m1", "Eins"); again.ID != one.ID {
+		t.Errorf("m1 is %s, and was %s", again.ID, one.ID)
+	}
+	// Where the gateway was told too late who holds an id, the fold looks again.
+	f.Learn(f.bus.IdentityKey("member", "m1"), two.ID)
+	f.track(t, "crm-key", payload("s2", "m1", "Uno", ""))
+	if again := f.person(t, "member", "m1", "Uno"); again.ID != one.ID {
+		t.Errorf("m1 is %s, and was %s", again.ID, one.ID)
+	}
+}

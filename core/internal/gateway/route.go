@@ -98,8 +98,11 @@ func (r *router) route(ctx context.Context, b *batch, rules *rules, source strin
 			e.partition = int(binary.BigEndian.Uint32(e.id[:]) % uint32(r.directory.Partitions()))
 			continue
 		}
-		if len(e.IDs) > 1 {
-			slices.SortStableFunc(e.IDs, rules.byStrength)
+		if ids := e.IDs; len(ids) > 1 {
+			if e.Static {
+				ids = ids[1:] // the first one stays
+			}
+			slices.SortStableFunc(ids, rules.byStrength)
 		}
 		if !r.fromCache(b, e) {
 			open = append(open, i)
@@ -141,6 +144,10 @@ func (r *router) unite(b *batch, source string) {
 
 // fromCache routes by the cache alone, where it knows enough.
 func (r *router) fromCache(b *batch, e *event) bool {
+	if e.Static {
+		h, _ := r.recall(b, e.IDs[0].Kind, e.IDs[0].Value)
+		return h != "" && r.send(e, h)
+	}
 	if e.bySession && e.Session != "" {
 		h, ok := r.recall(b, record.KindSessionID, e.Session)
 		if !ok {
@@ -200,7 +207,11 @@ func (r *router) settle(e *event, found map[fingerprint]*looked, source string, 
 	if e.Session != "" {
 		ids = append(ids, record.Identifier{Kind: record.KindSessionID, Value: e.Session})
 	}
-	for i := 0; i < len(ids) && e.profile == ""; i++ {
+	telling := ids
+	if e.Static {
+		telling = ids[:1]
+	}
+	for i := 0; i < len(telling) && e.profile == ""; i++ {
 		if h := r.holds(r.fingerprint(ids[i].Kind, ids[i].Value), found, now); h != "" {
 			r.send(e, h)
 		}

@@ -241,6 +241,36 @@ func TestTrackStaticIDs(t *testing.T) {
 	}
 }
 
+// An unknown static id makes a profile, whoever holds the session and identifiers
+// that are stronger.
+func TestTrackStaticIDsGoBeforeOthers(t *testing.T) {
+	f := newFixture(t, func(o *Options) {
+		o.Resources = fixedResources{setOf(t, testResources+"---\nkind: source\nid: crm\nspec: {keys: [crm-key], static_ids: card}\n")}
+	})
+	f.fold(t, applied)
+	f.hold(t, "session", "s-known", record.Identity{Profile: "p-of-session"})
+	f.hold(t, "email", "a@b.example", record.Identity{Profile: "p-of-mail"})
+	f.hold(t, "card", "1", record.Identity{Profile: "p-of-card"})
+	for name, c := range map[string]struct{ session, card, want string }{
+		"session of another":          {"s-known", "2", f.bus.DerivedProfile("card", "2", 0)},
+		"the same again":              {"s-known", "2", f.bus.DerivedProfile("card", "2", 0)},
+		"somebody known":              {"s-known", "1", "p-of-card"},
+		"e-mail address of another's": {"s-new", "3", f.bus.DerivedProfile("card", "3", 0)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := f.send(t, "POST", "/track", `{"source":{"id":"crm-key"},"session":{"id":"`+c.session+`"},"profile":{"id":"`+c.card+`"},"events":[{"type":"x","traits":{"email":"a@b.example"}}]}`)
+			if profile, _ := a.body["profile"].(map[string]any); profile["id"] != c.want {
+				t.Errorf("%d %s, want profile %s", a.status, a.text, c.want)
+			}
+		})
+	}
+	for _, c := range f.commands(t) {
+		if !c.Event.Static || c.Event.IDs[0].Kind != "card" || c.Settled {
+			t.Errorf("static %v, settled %v, %v", c.Event.Static, c.Settled, c.Event.IDs)
+		}
+	}
+}
+
 // A link from another site of the same owner tells whom its visitor is there. It
 // counts where the visitor is nobody yet here, and where we know the other site.
 func TestTrackAdoptsAPassedProfile(t *testing.T) {
