@@ -227,6 +227,9 @@ func (r *router) settle(e *event, found map[fingerprint]*looked, source string, 
 		}
 		r.send(e, r.directory.DerivedProfile(strongest.Kind, strongest.Value, gen))
 	}
+	if e.TransientProfile {
+		return // nobody comes to hold an identifier by it
+	}
 	for _, id := range ids {
 		mark := r.fingerprint(id.Kind, id.Value)
 		if l := found[mark]; l != nil && r.holds(mark, found, now) == "" {

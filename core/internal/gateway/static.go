@@ -11,7 +11,8 @@ import (
 // identifyProfiles takes the ids of profiles that a source with static ids names
 // for identifiers that tell whom its events are about: whoever holds one is the
 // profile, whatever the session and other identifiers say, and where nobody does a
-// new profile comes to. An event that nothing identifies is refused.
+// new profile comes to. What a link passes on is no such id and counts for nothing.
+// An event that nothing identifies is refused.
 func (b *batch) identifyProfiles(source *config.Source, rules *rules) {
 	kind := rules.kinds[source.StaticIDs]
 	if kind == nil {
@@ -23,6 +24,9 @@ func (b *batch) identifyProfiles(source *config.Source, rules *rules) {
 			continue
 		}
 		named := kind.Value(e.Profile)
+		if e.passed {
+			named = ""
+		}
 		e.Profile, e.bySession = "", false
 		switch {
 		case named != "":
