@@ -20,6 +20,9 @@ type event struct {
 	// bySession is true where a known session decides whose the event is,
 	// before anything else does.
 	bySession bool
+	// passed is true where the profile that the event names came with a link: its id
+	// is one of this server, whatever ids the source gives.
+	passed bool
 	// stranger is true where nothing identifies whom the event is about.
 	stranger bool
 	// orNobody is true where the event is about nobody, unless it names somebody

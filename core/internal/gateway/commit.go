@@ -54,10 +54,8 @@ func (c *commit) put(e *event, command *record.Command) {
 	c.commands[e.entry] = record.AppendCommand(c.commands[e.entry], command)
 }
 
-// name gives every event that can be accepted its id, and marks those that
-// repeat an earlier one of the same request.
+// name gives every event that can be accepted its id.
 func (b *batch) name(source string) {
-	few := len(b.events) <= 8
 	for i := range b.events {
 		e := &b.events[i]
 		if e.status != accepted {
@@ -68,6 +66,17 @@ func (b *batch) name(source string) {
 		}
 		e.Source = source
 		e.id = record.EventID(source, e.ID)
+	}
+}
+
+// findRepeated marks the events that repeat an earlier one of the same request.
+func (b *batch) findRepeated() {
+	few := len(b.events) <= 8
+	for i := range b.events {
+		e := &b.events[i]
+		if e.status != accepted {
+			continue
+		}
 		if few {
 			for j := range i {
 				if b.events[j].status == accepted && b.events[j].id == e.id {

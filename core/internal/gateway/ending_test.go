@@ -17,6 +17,7 @@ import (
 	"github.com/tributary-bus/tributary/core/internal/access"
 	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/live"
+	"github.com/tributary-bus/tributary/core/internal/record"
 )
 
 // A stream that is pushed to all the time ends when its token does: what was
@@ -202,20 +203,47 @@ func TestSocketPanics(t *testing.T) {
 	}
 }
 
-// A failingBus fails in a way that nobody has foreseen.
-type failingBus struct{ *bus.Bus }
-
-func (failingBus) Accepting() error { panic("unforeseen") }
-
-// Tracks that fail so end their connection, not the process.
+// Tracks that fail so are answered for good, by themselves; others, the connection
+// and the process go on, and nobody is left to wait.
 func TestSocketTrackPanics(t *testing.T) {
-	f := newFixture(t, func(o *Options) { o.Bus = failingBus{o.Bus.(*bus.Bus)} })
-	c := f.dial(t, "?key=shop-key")
-	c.send(`{"id":1,"track":{"events":[{"type":"x"}]}}`, `{"id":2,"track":{"events":[{"type":"x"}]}}`)
-	if code := c.closed(); code != 3000 {
-		t.Errorf("closed with %d, want 3000", code)
+	faulty := &faultyBus{}
+	faulty.append = func(entries []bus.Entry) error {
+		for _, e := range entries {
+			if bytes.Contains(e.Commands, []byte("unforeseen")) {
+				panic("unforeseen")
+			}
+		}
+		return faulty.Bus.Append(t.Context(), entries)
 	}
-	f.none(t, 5*time.Second)
+	f := newFixture(t, func(o *Options) {
+		faulty.Bus = o.Bus.(*bus.Bus)
+		o.Bus = faulty
+		o.Indexed = func(context.Context, record.Outcome) error { panic("unforeseen") }
+	})
+	f.fold(t, applied)
+	c := f.dial(t, "?key=shop-key")
+	const failed = `"error":{"code":"failed","message":"the gateway failed on these events; see its log"}}`
+	// The first one is on its way by itself or not; the others go together.
+	c.send(`{"id":1,"track":{"events":[{"id":"a","type":"x"}]}}`, `{"id":2,"track":{"events":[{"id":"b","type":"unforeseen"}]}}`,
+		`{"id":3,"track":{"events":[{"id":"c","type":"x"}]}}`)
+	c.expect(`{"id":1,"ack":{"results":[{"id":"a","status":"accepted"}]}}`, `{"id":2,`+failed, `{"id":3,"ack":{"results":[{"id":"c","status":"accepted"}]}}`)
+	c.send(`{"id":4,"track":{"events":[{"type":"unforeseen"}],"wait":"processed"}}`)
+	c.expect(`{"id":4,` + failed)
+	c.send(`{"id":5,"track":{"events":[{"id":"e","type":"x"}],"wait":"indexed"}}`)
+	c.expect(`{"id":5,"ack":{"results":[{"id":"e","status":"accepted"}]}}`, `{"id":5,`+failed)
+	c.send(`{"id":6,"track":{"events":[{"id":"f","type":"x"}]}}`)
+	c.expect(`{"id":6,"ack":{"results":[{"id":"f","status":"accepted"}]}}`)
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		f.waiters.mu.Lock()
+		open := len(f.waiters.open)
+		f.waiters.mu.Unlock()
+		if open == 0 && f.bodies.used.Load() == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d waiters and %d bytes are left", open, f.bodies.used.Load())
+		}
+	}
 }
 
 // JSON may have any kind of line break between its parts; in a stream of

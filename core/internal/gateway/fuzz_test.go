@@ -169,6 +169,8 @@ func checkDialect(t *testing.T, d dialect, r *request) {
 			rules.compute(e, b.received)
 		}
 	}
+	b.gather()
+	b.findRepeated()
 	if err := newRouter(nullBus{16}).route(t.Context(), b, rules, "shop"); err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,6 @@ func (g *Gateway) admit(source *config.Source, b *batch) *refusal {
 
 func (g *Gateway) take(ctx context.Context, source *config.Source, rules *rules, b *batch, waiter *waiter) *refusal {
 	b.screen(source)
-	b.identifyProfiles(source, rules)
 	b.name(source.ID)
 	for i := range b.events {
 		e := &b.events[i]
@@ -52,6 +51,15 @@ func (g *Gateway) take(ctx context.Context, source *config.Source, rules *rules,
 			e.Time = b.received
 		}
 		rules.compute(e, b.received)
+	}
+	b.gather()
+	b.identifyProfiles(source, rules)
+	b.findRepeated()
+	for i := range b.events {
+		e := &b.events[i]
+		if e.status != accepted {
+			continue
+		}
 		e.settleWhom()
 		g.recall(e)
 	}
@@ -69,6 +77,27 @@ func (g *Gateway) take(ctx context.Context, source *config.Source, rules *rules,
 	b.settle()
 	g.metrics.results(source.ID, b)
 	return nil
+}
+
+// gather gives the events of a request that is about one profile, where they have
+// no identifiers, those of the first that has some: whoever decides by them whom
+// that one is about decides the same of the others.
+func (b *batch) gather() {
+	if !b.together {
+		return
+	}
+	var shared []record.Identifier
+	for i := range b.events {
+		if e := &b.events[i]; e.status == accepted && len(e.IDs) > 0 {
+			shared = e.IDs
+			break
+		}
+	}
+	for i := range b.events {
+		if e := &b.events[i]; e.status == accepted && len(e.IDs) == 0 && !e.ProfileLess {
+			e.IDs = append(e.IDs, shared...)
+		}
+	}
 }
 
 // settleWhom makes an event one about nobody where its dialect has it so. Its

@@ -31,6 +31,7 @@ const (
 	codeEncoding     = "unsupported_encoding"
 	codeBot          = "bot" // a robot sends, and its source takes nothing of robots
 	codeTooMany      = "too_many_requests"
+	codeFailed       = "failed"      // in a way that nobody has foreseen, as it would again
 	codeUnavailable  = "unavailable" // temporary: the same request may succeed later
 )
 

@@ -29,6 +29,7 @@ var (
 	closeNoPong       = closing{3012, "no pong"}
 	closeUnready      = closing{3014, "tokens cannot be verified now"}
 	closeConnections  = closing{3013, "too many connections"}
+	closeBusy         = closing{3015, "the gateway is busy with other requests"}
 	closeUnauthorized = closing{3500, "unknown key or token"}
 	closeNotConnected = closing{3501, "connect first"}
 	closeForbidden    = closing{3503, "origin not allowed"}
@@ -38,12 +39,13 @@ var (
 type pace struct {
 	ping    time.Duration // between pings
 	pong    time.Duration // for anything from the client after a ping
+	message time.Duration // in which a message's bytes, from its first one on, are signs of life
 	connect time.Duration // for a key or a token
 	write   time.Duration // for one write to be taken
 	last    time.Duration // for a slow reader to read why it is closed
 }
 
-var usualPace = pace{ping: 25 * time.Second, pong: 10 * time.Second, connect: 10 * time.Second, write: 10 * time.Second, last: 5 * time.Second}
+var usualPace = pace{ping: 25 * time.Second, pong: 10 * time.Second, message: 30 * time.Second, connect: 10 * time.Second, write: 10 * time.Second, last: 5 * time.Second}
 
 const (
 	// frameOverhead is what a frame may hold beside its events.

@@ -98,8 +98,11 @@ func (r *router) route(ctx context.Context, b *batch, rules *rules, source strin
 			e.partition = int(binary.BigEndian.Uint32(e.id[:]) % uint32(r.directory.Partitions()))
 			continue
 		}
-		if len(e.IDs) > 1 {
-			slices.SortStableFunc(e.IDs, rules.byStrength)
+		if ids := e.IDs; len(ids) > 1 {
+			if e.Static {
+				ids = ids[1:] // the first one stays
+			}
+			slices.SortStableFunc(ids, rules.byStrength)
 		}
 		if !r.fromCache(b, e) {
 			open = append(open, i)
@@ -119,28 +122,21 @@ func (r *router) route(ctx context.Context, b *batch, rules *rules, source strin
 		r.settle(&b.events[i], found, source, b.received)
 	}
 	if b.together && len(b.events) > 1 {
-		r.gather(b, source)
+		r.unite(b, source)
 	}
 	return nil
 }
 
-// gather sends the events that nothing identifies to whom the others of their
-// request are about; where there are none, all to the profile that the first one
-// makes, also where that one is a repetition.
-func (r *router) gather(b *batch, source string) {
+// unite sends the events that nothing identifies, nor the others of their request,
+// to the profile that the first one makes, also where that one is a repetition.
+func (r *router) unite(b *batch, source string) {
 	var to string
 	for i := range b.events {
 		e := &b.events[i]
-		if e.profile != "" && !e.stranger {
-			to = e.profile
-			break
-		}
 		if to == "" && e.status != invalid {
 			to = r.directory.DerivedProfile(kindEvent, source+"/"+e.ID, 0)
 		}
-	}
-	for i := range b.events {
-		if e := &b.events[i]; e.stranger {
+		if e.stranger {
 			r.send(e, to)
 		}
 	}
@@ -148,6 +144,10 @@ func (r *router) gather(b *batch, source string) {
 
 // fromCache routes by the cache alone, where it knows enough.
 func (r *router) fromCache(b *batch, e *event) bool {
+	if e.Static {
+		h, _ := r.recall(b, e.IDs[0].Kind, e.IDs[0].Value)
+		return h != "" && r.send(e, h)
+	}
 	if e.bySession && e.Session != "" {
 		h, ok := r.recall(b, record.KindSessionID, e.Session)
 		if !ok {
@@ -207,7 +207,11 @@ func (r *router) settle(e *event, found map[fingerprint]*looked, source string, 
 	if e.Session != "" {
 		ids = append(ids, record.Identifier{Kind: record.KindSessionID, Value: e.Session})
 	}
-	for i := 0; i < len(ids) && e.profile == ""; i++ {
+	telling := ids
+	if e.Static {
+		telling = ids[:1]
+	}
+	for i := 0; i < len(telling) && e.profile == ""; i++ {
 		if h := r.holds(r.fingerprint(ids[i].Kind, ids[i].Value), found, now); h != "" {
 			r.send(e, h)
 		}
@@ -222,6 +226,9 @@ func (r *router) settle(e *event, found map[fingerprint]*looked, source string, 
 			gen = l.Gen
 		}
 		r.send(e, r.directory.DerivedProfile(strongest.Kind, strongest.Value, gen))
+	}
+	if e.TransientProfile {
+		return // nobody comes to hold an identifier by it
 	}
 	for _, id := range ids {
 		mark := r.fingerprint(id.Kind, id.Value)

@@ -205,6 +205,26 @@ func TestRouterUsesWhatItKnewAfterAPause(t *testing.T) {
 	}
 }
 
+// An event that leaves its profile as it is makes nobody the holder of an identifier.
+func TestRouterLearnsNothingOfEventsAside(t *testing.T) {
+	directory := &counting{nullBus: nullBus{16}}
+	rules, r := newRules(testSet(t)), newRouter(directory)
+	for _, aside := range []bool{true, false, false} {
+		b := newBatch(testNow, &testLimits)
+		if refused := b.parseNative([]byte(`{"type":"x","ids":{"user":"1"},"session":"s"}`), rules, &testLimits); refused != nil {
+			t.Fatal(refused.message)
+		}
+		b.name("shop")
+		b.events[0].TransientProfile = aside
+		if err := r.route(t.Context(), b, rules, "shop"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(directory.asked) != 2 {
+		t.Errorf("asked %d times, want once for the event aside and once for the next", len(directory.asked))
+	}
+}
+
 func TestRecent(t *testing.T) {
 	r := newRecent[int, int](recentShards * 8)
 	for i := range 10_000 {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"runtime/debug"
@@ -171,15 +172,17 @@ func (s *socket) read() {
 
 // readMessage reads one message and serves the commands in it, a line each.
 func (s *socket) readMessage() bool {
-	limit := int64(s.g.limits.Request + frameOverhead)
-	s.conn.SetReadLimit(limit)
+	limit := s.g.limits.Request + frameOverhead
+	s.conn.SetReadLimit(int64(limit))
 	_, r, err := s.conn.NextReader()
 	if err != nil {
 		return false
 	}
-	// Tracks point into the message, so it is not used again.
-	message, err := io.ReadAll(arriving{r, &s.reads})
+	message, err := s.receive(&arriving{r, &s.reads, time.Now().Add(s.g.pace.message)}, limit)
 	if err != nil {
+		if errors.Is(err, errNoRoom) {
+			s.end(closeBusy)
+		}
 		return false
 	}
 	s.reads.Add(1)
@@ -189,6 +192,23 @@ func (s *socket) readMessage() bool {
 		}
 	}
 	return s.why.Load() == nil
+}
+
+// receive reads a message of at most limit bytes. What has come of one that is larger
+// than the connection's own buffer counts among the bodies that are being worked on.
+// Tracks point into the message, so its room is not used again.
+func (s *socket) receive(r io.Reader, limit int) ([]byte, error) {
+	first := make([]byte, readBuffer)
+	n, err := io.ReadFull(r, first)
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return first[:n], nil
+	case err != nil:
+		return nil, err
+	}
+	lease := lease{budget: &s.g.bodies}
+	defer lease.end()
+	return readAll(io.MultiReader(bytes.NewReader(first), r), nil, 2*readBuffer, limit, &lease)
 }
 
 // serveLine serves a command, and anything but a track aside: what a connection
@@ -202,15 +222,16 @@ func (s *socket) serveLine(line []byte) (served bool) {
 }
 
 // arriving counts what it reads: a message that takes long to arrive is a sign
-// of life, too.
+// of life, too, but not for ever.
 type arriving struct {
 	io.Reader
 	reads *atomic.Uint64
+	until time.Time
 }
 
-func (a arriving) Read(p []byte) (int, error) {
+func (a *arriving) Read(p []byte) (int, error) {
 	n, err := a.Reader.Read(p)
-	if n > 0 {
+	if n > 0 && time.Now().Before(a.until) {
 		a.reads.Add(1)
 	}
 	return n, err

@@ -477,3 +477,71 @@ func TestSocketGoesAway(t *testing.T) {
 		runtime.Gosched()
 	}
 }
+
+// begin sends the head of a message of size bytes, and the first n of them.
+func (c *client) begin(size, n int) {
+	c.t.Helper()
+	// A final text frame with a 16-bit length, masked by zeros.
+	c.raw(append([]byte{0x81, 0xfe, byte(size >> 8), byte(size), 0, 0, 0, 0}, bytes.Repeat([]byte{' '}, n)...))
+}
+
+func (c *client) raw(text []byte) {
+	c.t.Helper()
+	if _, err := c.conn.NetConn().Write(text); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// What has come of a message is paid for until it is there.
+func TestSocketPaysForPartialMessages(t *testing.T) {
+	f := newFixture(t, func(o *Options) { o.Limits.InFlight = 16 << 10 })
+	wait := func(what string, holds func(used int64) bool) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); !holds(f.bodies.used.Load()); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %d bytes are paid for", what, f.bodies.used.Load())
+			}
+		}
+	}
+	small := f.dial(t, "?key=shop-key")
+	small.begin(4000, readBuffer-1)
+	one := f.dial(t, "?key=shop-key")
+	one.begin(4000, 3000)
+	wait("a part has come", func(used int64) bool { return used >= 3000 && used <= 8000 })
+	two := f.dial(t, "?key=shop-key")
+	two.begin(30000, 8200) // for the next one its room is to be doubled
+	if code := two.closed(); code != 3015 {
+		t.Errorf("closed with %d, want 3015", code)
+	}
+	track := `{"id":1,"track":{"events":[]}}`
+	one.raw([]byte(strings.Repeat(" ", 1000-len(track)) + track))
+	if line := one.line(); !strings.HasPrefix(line, `{"id":1,"ack"`) {
+		t.Error(line)
+	}
+	wait("it is there", func(used int64) bool { return used == 0 })
+	one.begin(4000, 3000)
+	wait("a part has come", func(used int64) bool { return used >= 3000 })
+	_ = one.conn.Close()
+	wait("its client is gone", func(used int64) bool { return used == 0 })
+}
+
+// A message that takes long to arrive is a sign of life, but not for ever.
+func TestSocketEndlessMessage(t *testing.T) {
+	for name, c := range map[string]struct {
+		message time.Duration
+		closed  bool
+	}{"in time": {10 * time.Second, false}, "for too long": {time.Millisecond, true}} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, nil)
+			f.pace = pace{ping: 150 * time.Millisecond, pong: 100 * time.Millisecond, message: c.message, connect: time.Second, write: time.Second, last: time.Second}
+			client := f.dial(t, "?key=shop-key")
+			client.begin(60000, 1)
+			client.expect(`{"ping":{}}`)
+			client.raw([]byte("  "))
+			_, next, err := client.conn.ReadMessage()
+			if websocket.IsCloseError(err, 3012) != c.closed {
+				t.Errorf("got %s, %v", next, err)
+			}
+		})
+	}
+}

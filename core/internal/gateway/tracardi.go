@@ -60,7 +60,8 @@ func (tracardiDialect) parse(b *batch, r *request, rules *rules, limits *Limits)
 	}
 	b.async, b.whole = options.async, options.profile
 	b.together = true
-	if profile == "" {
+	byLink := profile == ""
+	if byLink {
 		profile = passed(shared, rules)
 	}
 	if len(request) > len("{}") {
@@ -88,7 +89,7 @@ func (tracardiDialect) parse(b *batch, r *request, rules *rules, limits *Limits)
 	for i := range b.events {
 		e := &b.events[i]
 		e.Session, e.Profile, e.ProfileLess = session, profile, profileLess
-		e.bySession = true
+		e.bySession, e.passed = true, byLink
 		e.Transient = e.Transient || !options.saveEvents
 		e.TransientSession, e.TransientProfile = !options.saveSession, !options.saveProfile
 	}
@@ -265,6 +266,9 @@ func (tracardiDialect) reply(g *Gateway, w http.ResponseWriter, _ *request, b *b
 	for i := range b.events {
 		e := &b.events[i]
 		who, visit := e.profile, e.Session
+		if e.TransientProfile {
+			who = "" // nobody may come to have it
+		}
 		if e.outcome != nil {
 			who, visit = e.outcome.Profile, e.outcome.Session
 			for _, fault := range e.outcome.Errors {

@@ -71,29 +71,31 @@ func TestTrackReplies(t *testing.T) {
 		status             int
 		contains           string
 	}{
-		"no events":      {"/track", `{"source":{"id":"shop-key"},"events":[]}`, "", 200, "null"},
-		"events missing": {"/track", `{"source":{"id":"shop-key"}}`, "", 200, "null"},
-		"no source":      {"/track", `{"events":[{"type":"x"}]}`, "", 401, codeUnauthorized},
-		"header":         {"/track", `{"events":[{"type":"x"}]}`, "shop-key", 200, `"errors":[]`},
-		"strange header": {"/track", `{"source":{"id":"shop-key"},"events":[{"type":"x"}]}`, "a-token", 200, `"errors":[]`},
-		"unknown source": {"/track", `{"source":{"id":"nobody"},"events":[{"type":"x"}]}`, "", 401, codeUnauthorized},
-		"disabled":       {"/track", `{"source":{"id":"old-key"},"events":[{"type":"x"}]}`, "", 401, codeUnauthorized},
-		"source's id":    {"/track", `{"source":{"id":"shop"},"events":[{"type":"x"}]}`, "", 401, codeUnauthorized},
-		"keyless":        {"/track", `{"source":{"id":"hook"},"events":[{"type":"x"}]}`, "", 200, `"errors":[]`},
-		"no JSON":        {"/track", `{`, "", 422, codeMalformed},
-		"no object":      {"/track", `[]`, "", 422, codeMalformed},
-		"session":        {"/track", `{"source":{"id":"shop-key"},"session":"s","events":[{"type":"x"}]}`, "", 422, "session: want an object with an id"},
-		"events":         {"/track", `{"source":{"id":"shop-key"},"events":{}}`, "", 422, "events: want an array"},
-		"only numbers":   {"/track", `{"source":{"id":"shop-key"},"events":[1]}`, "", 422, "want an event as an object"},
-		"empty type":     {"/track", `{"source":{"id":"shop-key"},"events":[{"type":""},{"type":"x"}]}`, "", 226, `"errors":["event 0: type: an event needs a type"]`},
-		"schema":         {"/track", `{"source":{"id":"shop-key"},"events":[{"type":"broken","id":"b"}]}`, "", 226, `"profile":null,"session":null,"errors":["event b: properties.a: want a number"]`},
-		"late":           {"/track", `{"source":{"id":"shop-key"},"events":[{"type":"unanswered"}]}`, "", 200, `"warnings":["the events are stored, but`},
-		"async":          {"/track", `{"source":{"id":"shop-key"},"session":{"id":"s"},"events":[{"type":"unanswered"}],"options":{"async":true}}`, "", 200, `"profile":{"id":"` + f.bus.DerivedProfile("session", "s", 0) + `"},"session":{"id":"s"},"errors":[],"warnings":[]`},
-		"profile_less":   {"/track", `{"source":{"id":"shop-key"},"session":{"id":"s"},"events":[{"type":"x"}],"profile_less":true}`, "", 200, `"profile":null,"session":{"id":"s"}`},
-		"reserved":       {"/track", `{"source":{"id":"@internal"},"events":[{"type":"x"}]}`, "shop-key", 401, "reserved"},
-		"saveProfile":    {"/track", `{"source":{"id":"shop-key"},"events":[{"type":"x"}],"options":{"saveProfile":false}}`, "", 200, `"warnings":[]`},
-		"wrong option":   {"/track", `{"source":{"id":"shop-key"},"events":[{"type":"x"}],"options":{"saveEvents":"no"}}`, "", 422, "options.saveEvents: want true or false"},
-		"in the query":   {"/track?profile_less=true", `{"source":{"id":"shop-key"},"session":{"id":"s"},"events":[{"type":"x"}]}`, "", 200, `"profile":null,"session":{"id":"s"}`},
+		"no events":          {"/track", `{"source":{"id":"shop-key"},"events":[]}`, "", 200, "null"},
+		"events missing":     {"/track", `{"source":{"id":"shop-key"}}`, "", 200, "null"},
+		"no source":          {"/track", `{"events":[{"type":"x"}]}`, "", 401, codeUnauthorized},
+		"header":             {"/track", `{"events":[{"type":"x"}]}`, "shop-key", 200, `"errors":[]`},
+		"strange header":     {"/track", `{"source":{"id":"shop-key"},"events":[{"type":"x"}]}`, "a-token", 200, `"errors":[]`},
+		"unknown source":     {"/track", `{"source":{"id":"nobody"},"events":[{"type":"x"}]}`, "", 401, codeUnauthorized},
+		"disabled":           {"/track", `{"source":{"id":"old-key"},"events":[{"type":"x"}]}`, "", 401, codeUnauthorized},
+		"source's id":        {"/track", `{"source":{"id":"shop"},"events":[{"type":"x"}]}`, "", 401, codeUnauthorized},
+		"keyless":            {"/track", `{"source":{"id":"hook"},"events":[{"type":"x"}]}`, "", 200, `"errors":[]`},
+		"no JSON":            {"/track", `{`, "", 422, codeMalformed},
+		"no object":          {"/track", `[]`, "", 422, codeMalformed},
+		"session":            {"/track", `{"source":{"id":"shop-key"},"session":"s","events":[{"type":"x"}]}`, "", 422, "session: want an object with an id"},
+		"events":             {"/track", `{"source":{"id":"shop-key"},"events":{}}`, "", 422, "events: want an array"},
+		"only numbers":       {"/track", `{"source":{"id":"shop-key"},"events":[1]}`, "", 422, "want an event as an object"},
+		"empty type":         {"/track", `{"source":{"id":"shop-key"},"events":[{"type":""},{"type":"x"}]}`, "", 226, `"errors":["event 0: type: an event needs a type"]`},
+		"schema":             {"/track", `{"source":{"id":"shop-key"},"events":[{"type":"broken","id":"b"}]}`, "", 226, `"profile":null,"session":null,"errors":["event b: properties.a: want a number"]`},
+		"late":               {"/track", `{"source":{"id":"shop-key"},"events":[{"type":"unanswered"}]}`, "", 200, `"warnings":["the events are stored, but`},
+		"async":              {"/track", `{"source":{"id":"shop-key"},"session":{"id":"s"},"events":[{"type":"unanswered"}],"options":{"async":true}}`, "", 200, `"profile":{"id":"` + f.bus.DerivedProfile("session", "s", 0) + `"},"session":{"id":"s"},"errors":[],"warnings":[]`},
+		"profile_less":       {"/track", `{"source":{"id":"shop-key"},"session":{"id":"s"},"events":[{"type":"x"}],"profile_less":true}`, "", 200, `"profile":null,"session":{"id":"s"}`},
+		"reserved":           {"/track", `{"source":{"id":"@internal"},"events":[{"type":"x"}]}`, "shop-key", 401, "reserved"},
+		"saveProfile":        {"/track", `{"source":{"id":"shop-key"},"events":[{"type":"x"}],"options":{"saveProfile":false}}`, "", 200, `"warnings":[]`},
+		"saveProfile, async": {"/track", `{"source":{"id":"shop-key"},"session":{"id":"t"},"events":[{"type":"x"}],"options":{"saveProfile":false,"async":true}}`, "", 200, `"profile":null,"session":{"id":"t"}`},
+		"saveProfile, late":  {"/track", `{"source":{"id":"shop-key"},"session":{"id":"t"},"events":[{"type":"unanswered"}],"options":{"saveProfile":false}}`, "", 200, `"profile":null,"session":{"id":"t"}`},
+		"wrong option":       {"/track", `{"source":{"id":"shop-key"},"events":[{"type":"x"}],"options":{"saveEvents":"no"}}`, "", 422, "options.saveEvents: want true or false"},
+		"in the query":       {"/track?profile_less=true", `{"source":{"id":"shop-key"},"session":{"id":"s"},"events":[{"type":"x"}]}`, "", 200, `"profile":null,"session":{"id":"s"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var header []string
@@ -204,7 +206,7 @@ func TestTrackIdentity(t *testing.T) {
 // A source with static ids says itself who its people are.
 func TestTrackStaticIDs(t *testing.T) {
 	f := newFixture(t, func(o *Options) {
-		o.Resources = fixedResources{setOf(t, "kind: source\nid: crm\nspec: {keys: [crm-key], static_ids: user}\n")}
+		o.Resources = fixedResources{setOf(t, testResources+"---\nkind: source\nid: crm\nspec: {keys: [crm-key], keyless: true, static_ids: user}\n")}
 	})
 	f.fold(t, applied)
 	f.exist(t, "p-known")
@@ -230,13 +232,62 @@ func TestTrackStaticIDs(t *testing.T) {
 		})
 	}
 	for body, want := range map[string]string{
-		`{"type":"x","profile":"17850"}`:        `"accepted":1`,
-		`{"type":"x","ids":{"user":"17850"}}`:   `"accepted":1`,
-		`{"type":"x","ids":{"email":"a@b.de"}}`: `"accepted":1`,
-		`{"type":"x"}`:                          "has to name its profile",
+		`{"type":"x","profile":"17850"}`:                                       `"accepted":1`,
+		`{"type":"x","ids":{"user":"17850"}}`:                                  `"accepted":1`,
+		`{"type":"x","ids":{"email":"a@b.de"}}`:                                `"accepted":1`,
+		`{"type":"x","traits":{"email":"a@b.de"}}`:                             `"accepted":1`, // identified by an identification
+		`{"type":"x","profile_less":true}`:                                     `"accepted":1`,
+		`{"type":"x"}`:                                                         "has to name its profile",
+		`{"id":"again","type":"x"}{"id":"again","type":"x","profile":"17850"}`: `"accepted":1`, // it repeats nothing
 	} {
 		if a := f.send(t, "POST", "/v1/events", body, "X-Write-Key", "crm-key"); !strings.Contains(a.text, want) {
 			t.Errorf("%s: %s", body, a.text)
+		}
+	}
+}
+
+// The id that a link passes on is one of this server: a source with static ids has
+// not named it.
+func TestTrackStaticIDsAreNotPassed(t *testing.T) {
+	f := newFixture(t, func(o *Options) {
+		o.Resources = fixedResources{setOf(t, "kind: source\nid: crm\nspec: {keys: [crm-key], static_ids: user}\n")}
+	})
+	f.fold(t, applied)
+	f.exist(t, "p-there")
+	for profile, want := range map[string]string{"": "an event of source crm has to name its profile", "17850": f.bus.DerivedProfile("user", "17850", 0)} {
+		a := f.send(t, "POST", "/track", `{"source":{"id":"crm-key"},"profile":{"id":"`+profile+`"},"context":{"tracardi":{"pass":{"profile":"p-there","source":"crm-key"}}},"events":[{"type":"x"}]}`)
+		if !strings.Contains(a.text, want) {
+			t.Errorf("%q: %d %s, want %s", profile, a.status, a.text, want)
+		}
+	}
+}
+
+// An unknown static id makes a profile, whoever holds the session and identifiers
+// that are stronger.
+func TestTrackStaticIDsGoBeforeOthers(t *testing.T) {
+	f := newFixture(t, func(o *Options) {
+		o.Resources = fixedResources{setOf(t, testResources+"---\nkind: source\nid: crm\nspec: {keys: [crm-key], static_ids: card}\n")}
+	})
+	f.fold(t, applied)
+	f.hold(t, "session", "s-known", record.Identity{Profile: "p-of-session"})
+	f.hold(t, "email", "a@b.example", record.Identity{Profile: "p-of-mail"})
+	f.hold(t, "card", "1", record.Identity{Profile: "p-of-card"})
+	for name, c := range map[string]struct{ session, card, want string }{
+		"session of another":          {"s-known", "2", f.bus.DerivedProfile("card", "2", 0)},
+		"the same again":              {"s-known", "2", f.bus.DerivedProfile("card", "2", 0)},
+		"somebody known":              {"s-known", "1", "p-of-card"},
+		"e-mail address of another's": {"s-new", "3", f.bus.DerivedProfile("card", "3", 0)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := f.send(t, "POST", "/track", `{"source":{"id":"crm-key"},"session":{"id":"`+c.session+`"},"profile":{"id":"`+c.card+`"},"events":[{"type":"x","traits":{"email":"a@b.example"}}]}`)
+			if profile, _ := a.body["profile"].(map[string]any); profile["id"] != c.want {
+				t.Errorf("%d %s, want profile %s", a.status, a.text, c.want)
+			}
+		})
+	}
+	for _, c := range f.commands(t) {
+		if !c.Event.Static || c.Event.IDs[0].Kind != "card" || c.Settled {
+			t.Errorf("static %v, settled %v, %v", c.Event.Static, c.Settled, c.Event.IDs)
 		}
 	}
 }

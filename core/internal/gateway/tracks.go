@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"net/http"
 	"runtime/debug"
 	"sync"
 
@@ -80,16 +81,34 @@ func (t *tracks) run() {
 	}
 }
 
-// attempt ends the connection where its tracks fail in a way that nobody has
-// foreseen: others go on.
+// attempt takes tracks in. Where they fail in a way that nobody has foreseen, each
+// is tried by itself, so that one does not cost the others.
 func (t *tracks) attempt(list []track, size int) {
+	if t.survives(list, size) {
+		return
+	}
+	for i := range list {
+		if len(list) == 1 || !t.survives(list[i:i+1], list[i].size) {
+			t.socket.refuse(list[i].id, errFailed)
+		}
+	}
+}
+
+// errFailed answers a track that would fail again: its client is not to repeat it.
+var errFailed = refuse(http.StatusInternalServerError, codeFailed, "the gateway failed on these events; see its log")
+
+func (t *tracks) survives(list []track, size int) (ok bool) {
 	defer func() {
 		if reason := recover(); reason != nil {
-			t.socket.g.log.Error("tracks of a WebSocket connection failed", "reason", reason, "stack", string(debug.Stack()))
-			t.socket.end(closeGone)
+			t.report(reason)
 		}
 	}()
 	t.take(list, size)
+	return true
+}
+
+func (t *tracks) report(reason any) {
+	t.socket.g.log.Error("tracks of a WebSocket connection failed", "reason", reason, "stack", string(debug.Stack()))
 }
 
 // together returns how many tracks go into one append: one that waits goes by
@@ -109,10 +128,15 @@ func together(queue []track, most int) (n, size int) {
 func (t *tracks) take(list []track, size int) {
 	s, g := t.socket, t.socket.g
 	lease := &lease{budget: &g.bodies}
-	waits := false // then who waits ends the lease
+	var waiter *waiter
+	waits := false // then who waits ends the lease and forgets the waiter
 	defer func() {
-		if !waits {
-			lease.end()
+		if waits {
+			return
+		}
+		lease.end()
+		if waiter != nil {
+			g.waiters.forget(waiter)
 		}
 	}()
 	rules := g.current()
@@ -143,25 +167,24 @@ func (t *tracks) take(list []track, size int) {
 		parsed, ends = append(parsed, one), append(ends, len(b.events))
 	}
 	if until == stored {
-		defer b.release()
 		if refused := g.intake(context.Background(), source, rules, b, nil); refused != nil {
 			t.refuse(parsed, refused)
-			return
+		} else {
+			t.acknowledge(parsed, ends, b)
 		}
-		t.acknowledge(parsed, ends, b)
+		b.release()
 		return
 	}
 	if len(parsed) == 0 {
 		b.release()
 		return
 	}
-	waiter := g.waiters.register(len(b.events), until)
+	waiter = g.waiters.register(len(b.events), until)
 	if refused := g.intake(context.Background(), source, rules, b, waiter); refused != nil || refusedForNow(b.events) {
 		if refused == nil {
 			refused = nothingStored
 		}
 		t.refuse(parsed, refused)
-		g.waiters.forget(waiter)
 		b.release()
 		return
 	}
@@ -174,10 +197,16 @@ func (t *tracks) take(list []track, size int) {
 	t.work.Go(func() {
 		defer lease.end()
 		defer func() { <-t.waits }()
-		defer b.release()
 		defer g.waiters.forget(waiter)
+		defer func() {
+			if reason := recover(); reason != nil {
+				t.report(reason)
+				t.refuse(parsed, errFailed)
+			}
+		}()
 		form := replyForm{waited: true, late: !g.await(s.ctx, b, waiter, until)}
 		s.send(resultFrame(parsed[0].id, b.events, form))
+		b.release()
 	})
 }
 

@@ -127,7 +127,8 @@ func (b *batch) event(it *item) error {
 	if a.event.Valid && c.Profile != "" {
 		to := c.Profile
 		named := c.Event.Profile != "" && c.Event.Profile == to
-		d := route(to, e.doc, claims, named, c.Settled, b.derive)
+		static := c.Event.Static && len(c.Event.IDs) > 0
+		d := route(to, e.doc, claims, named, c.Settled, static, b.derive)
 		for d.forward == "" {
 			switch {
 			case c.Event.TransientProfile:
@@ -142,7 +143,7 @@ func (b *batch) event(it *item) error {
 			if !again {
 				break
 			}
-			d = route(to, e.doc, claims, named, c.Settled, b.derive)
+			d = route(to, e.doc, claims, named, c.Settled, static, b.derive)
 		}
 		if d.forward != "" {
 			b.forward(c, d)

@@ -36,7 +36,20 @@ type decision struct {
 // somebody else holds, unless the event names the profile; whoever holds the
 // strongest identifier is meant; identifiers that nobody holds become the
 // profile's. An anonymous id or a session follows its event to the other user.
-func route(profile string, doc *record.Document, claims []claim, named, settled bool, derive func(claim) string) decision {
+//
+// Of a static event the first claim alone decides, and an anonymous id or a session
+// follows it.
+func route(profile string, doc *record.Document, claims []claim, named, settled, static bool, derive func(claim) string) decision {
+	if static {
+		to := claims[0].holder
+		if to == "" {
+			to = derive(claims[0])
+		}
+		if to != profile {
+			return decision{forward: to}
+		}
+		settled = true
+	}
 	if doc != nil && !settled {
 		user := find(claims, record.KindUser)
 		elsewhere := user != nil && user.holder != "" && user.holder != profile && !named

@@ -23,6 +23,7 @@ func TestRoute(t *testing.T) {
 		claims  []claim
 		settled bool
 		named   bool
+		static  bool
 		want    decision
 	}{
 		"nobody, no identifier":                  {want: decision{}},
@@ -41,8 +42,13 @@ func TestRoute(t *testing.T) {
 		"live, another user's anonymous id":      {doc: live("u"), claims: []claim{id(user, "u", "X"), {Identifier: record.Identifier{Kind: anon, Value: "a"}, holder: "Y", foreign: true}}, want: decision{take: []int{1}}},
 		"live, another's anonymous id":           {doc: live("u"), claims: []claim{id(user, "u", "X"), id(anon, "a", "Y")}, want: decision{}},
 		"live, a session moves":                  {doc: live("u"), claims: []claim{id(user, "u", "X"), id(session, "s", "Y")}, want: decision{take: []int{1}}},
+		"static, nobody yet":                     {claims: []claim{id("crm", "c", ""), id(user, "u", "Y"), id(session, "s", "Y")}, static: true, want: decision{forward: "derived c"}},
+		"static, somebody's":                     {doc: live("u"), claims: []claim{id("crm", "c", "Y"), id(user, "u", "X")}, static: true, want: decision{forward: "Y"}},
+		"static, its own":                        {doc: live("v"), claims: []claim{id("crm", "c", "X"), id(user, "u", "Y"), id(mail, "m", "Y"), id(anon, "a", "Y"), id(session, "s", "Y")}, static: true, want: decision{take: []int{3, 4}}},
+		"static, another holds a weaker":         {claims: []claim{id("crm", "c", "X"), id(mail, "m", "Y")}, static: true, want: decision{}},
+		"static, settled for a profile before":   {doc: live(), claims: []claim{id("crm", "c", "Y")}, settled: true, static: true, want: decision{forward: "Y"}},
 	} {
-		got := route("X", c.doc, c.claims, c.named, c.settled, func(c claim) string { return "derived " + c.Value })
+		got := route("X", c.doc, c.claims, c.named, c.settled, c.static, func(c claim) string { return "derived " + c.Value })
 		if !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)
 		}

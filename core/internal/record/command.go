@@ -101,12 +101,15 @@ type Event struct {
 	// TransientProfile is true where the event leaves its profile, and its session,
 	// as they are, and makes none.
 	TransientProfile bool
-	Time             time.Time
-	IDs              []Identifier
-	Properties       []byte // JSON object, or empty
-	Traits           []byte // JSON object, or empty
-	Context          []byte // JSON object, or empty
-	Tags             []string
+	// Static is true where the first of IDs says whom the event is about, whatever
+	// the others and the session say.
+	Static     bool
+	Time       time.Time
+	IDs        []Identifier
+	Properties []byte // JSON object, or empty
+	Traits     []byte // JSON object, or empty
+	Context    []byte // JSON object, or empty
+	Tags       []string
 }
 
 // An Identifier is one value that identifies a person, such as an e-mail
@@ -138,6 +141,7 @@ const (
 	flagTransient        = 1 << 4
 	flagTransientSession = 1 << 5
 	flagTransientProfile = 1 << 6
+	flagStatic           = 1 << 7
 )
 
 // AppendCommand appends one command. A message of INGEST is one or more of
@@ -159,6 +163,9 @@ func AppendCommand(dst []byte, c *Command) []byte {
 	}
 	if c.Event != nil && c.Event.TransientProfile {
 		flags |= flagTransientProfile
+	}
+	if c.Event != nil && c.Event.Static {
+		flags |= flagStatic
 	}
 	if c.Flows {
 		flags |= flagFlows
@@ -282,6 +289,7 @@ func (r *reader) command(c *Command) {
 		c.Event.Transient = flags&flagTransient != 0
 		c.Event.TransientSession = flags&flagTransientSession != 0
 		c.Event.TransientProfile = flags&flagTransientProfile != 0
+		c.Event.Static = flags&flagStatic != 0
 	case KindConfig:
 		c.Revision = r.uvarint()
 	case KindPatch, KindSegment, KindMerge, KindAbsorb, KindResume, KindErase:

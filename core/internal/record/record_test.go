@@ -15,7 +15,7 @@ func commands() []Command {
 		{
 			Kind: KindEvent, ID: EventID("shop", "1"), Profile: "p1", Reply: "_INBOX.x.1", Hops: 3, Settled: true, Received: at,
 			Event: &Event{
-				ID: "1", Type: "order-completed", Source: "shop", Session: "s1", Profile: "old", Time: at.Add(-time.Hour),
+				Static: true, ID: "1", Type: "order-completed", Source: "shop", Session: "s1", Profile: "old", Time: at.Add(-time.Hour),
 				IDs:        []Identifier{{KindUser, "17850"}, {KindAnonymous, ""}},
 				Properties: []byte(`{"total":1.5}`), Traits: []byte{}, Context: []byte(`{}`), Tags: []string{"a", ""},
 			},
