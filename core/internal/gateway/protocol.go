@@ -30,6 +30,7 @@ var (
 	closeUnready      = closing{3014, "tokens cannot be verified now"}
 	closeConnections  = closing{3013, "too many connections"}
 	closeUnauthorized = closing{3500, "unknown key or token"}
+	closeNobody       = closing{3500, "no key or token"}
 	closeNotConnected = closing{3501, "connect first"}
 	closeForbidden    = closing{3503, "origin not allowed"}
 )
