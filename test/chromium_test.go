@@ -210,7 +210,7 @@ func (p *tab) becomes(within time.Duration, script string, want any) {
 			return
 		}
 	}
-	p.t.Errorf("%s is %v, want %v; errors of the page: %v", script, got, want, p.do("JSON.stringify(window.errors)"))
+	p.t.Errorf("%s is %v, want %v; errors of the page: %v", script, got, want, p.do(`window.errors?.map(e => e.code + " " + e.message) + ""`))
 }
 
 // A site is a web server with one page, of another origin than the product's,

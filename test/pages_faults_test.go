@@ -60,7 +60,8 @@ func TestPageWithFaultsOfItsOwn(t *testing.T) {
 		t.Errorf("%v events wait beside one that is too large, want 3", n)
 	}
 	line.mend()
-	page.do(`onerror = () => true; thrower = new Tributary('` + line.url + `', {key: 'dev', delay: 0, size: 3, onerror() { thrown = (window.thrown ?? 0) + 1; throw Error('page') }})
+	// By another name of the server it has a queue of its own.
+	page.do(`onerror = () => true; t.flush(); thrower = new Tributary('` + strings.Replace(line.url, "127.0.0.1", "localhost", 1) + `', {key: 'dev', delay: 0, size: 3, onerror() { thrown = (window.thrown ?? 0) + 1; throw Error('page') }})
 		thrower.track('add', circle); thrower.track('add', {n: 1}, {id: 'odd', ids: {shoe: 44}})
 		for (const id of ['x', 'y', 'z']) thrower.track('add', {n: 1}, {id, ids: {user: 'ann'}})`)
 	ids = append(ids, "x", "y", "z")
@@ -132,6 +133,88 @@ func TestPageBehindASmallProxy(t *testing.T) {
 			t.Errorf("event %s passed %d times", id, got[id])
 		}
 	}
+}
+
+// What stands before the server may take each event but one: that one is given
+// up and told where it is refused, and waits behind the others where its
+// connection is cut.
+func TestPageWithAnEventThatNobodyTakes(t *testing.T) {
+	needsClients(t)
+	t.Parallel()
+	var mu sync.Mutex
+	var cutting atomic.Bool
+	cutting.Store(true)
+	got, alone := map[string]int{}, 0
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var events []struct{ ID string }
+		if err := json.NewDecoder(r.Body).Decode(&events); err != nil {
+			t.Error(err)
+		}
+		var results []string
+		refused := false
+		mu.Lock()
+		defer mu.Unlock()
+		for _, e := range events {
+			if e.ID == "cut" && cutting.Load() {
+				panic(http.ErrAbortHandler)
+			}
+			refused = refused || e.ID == "refused"
+			results = append(results, fmt.Sprintf(`{"id":%q,"status":"accepted"}`, e.ID))
+		}
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		if refused {
+			if len(events) == 1 {
+				alone++
+			}
+			w.WriteHeader(http.StatusForbidden)
+			fmt.Fprint(w, "<html>firewall</html>")
+			return
+		}
+		for _, e := range events {
+			got[e.ID]++
+		}
+		fmt.Fprintf(w, `{"accepted":%d,"results":[%s]}`, len(events), strings.Join(results, ","))
+	}))
+	t.Cleanup(front.Close)
+	page := browse(t).open(newSite(t, front.URL, "size: 8").url)
+	page.do(`t.track('add', {}, {id: 'cut'})`)
+	ids := page.adds("ann", 5)
+	page.do(`t.track('add', {}, {id: 'refused'})`)
+	ids = append(ids, page.adds("ann", 5)...)
+	// A network that is found again makes the page try at once.
+	page.do(`setInterval(() => dispatchEvent(new Event('online')), 100)`)
+	page.becomes(60*time.Second, queued, 1)
+	page.becomes(5*time.Second, "errors.filter(e => e.event).map(e => e.code + e.event.id) + ''", "403refused")
+	ids = append(ids, page.adds("ann", 5)...)
+	page.becomes(20*time.Second, queued, 1)
+	cutting.Store(false)
+	page.becomes(20*time.Second, queued, 0)
+	mu.Lock()
+	defer mu.Unlock()
+	for _, id := range append(ids, "cut") {
+		if got[id] != 1 {
+			t.Errorf("event %s passed %d times", id, got[id])
+		}
+	}
+	if alone != 5 {
+		t.Errorf("the event that is refused was tried by itself %d times, want 5", alone)
+	}
+}
+
+// What an onerror sends may fail, too: that is told to nobody, so that it does
+// not go on for ever.
+func TestPageWhoseOnerrorFails(t *testing.T) {
+	needsClients(t)
+	t.Parallel()
+	url, _ := newPeer(t)
+	page := browse(t).open(newSite(t, url, "delay: 1e9").url)
+	page.do(`told = []; const circle = {}; circle.circle = circle
+		failing = new Tributary('` + url + `', {key: 'dev', delay: 1e9, onerror(e) { told.push(e.code); failing.track('failed', circle); failing.track('failed', {text: 'x'.repeat(2e6)}) }})
+		failing.track('add', circle)`)
+	time.Sleep(300 * time.Millisecond)
+	page.becomes(time.Second, "told + ''", "malformed")
+	page.do(`failing.track('add', {n: 1n})`)
+	page.becomes(time.Second, "told + ''", "malformed,malformed")
 }
 
 // A page that the browser keeps while its user looks at another goes on where

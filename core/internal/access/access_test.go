@@ -224,6 +224,7 @@ func TestJWKS(t *testing.T) {
 		if _, err := r.Grant(t.Context(), token); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", name, err, want)
 		}
+		idle(r)
 		if n := fetches.Load(); n != fetched {
 			t.Errorf("%s: %d fetches, want %d", name, n, fetched)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 // A jwks keeps the keys of a URL. They are fetched when somebody needs them:
 // again after a while, and where none of them has signed a token; never more
 // often than every few seconds, whatever tokens come. Who is known by the keys
-// that there are waits for nobody's fetch.
+// that there are waits for no fetch.
 type jwks struct {
 	o      *Options
 	client *http.Client
@@ -28,7 +29,7 @@ type jwks struct {
 // A keySet is what was fetched at once.
 type keySet struct {
 	list    []key
-	fetched time.Time
+	fetched time.Time // when that began
 }
 
 // younger is false for a set that there is not.
@@ -54,54 +55,82 @@ func newJWKS(o *Options) *jwks {
 	return j
 }
 
-// verify looks for a key that has signed the token. Its error is [ErrUnknown],
-// or [ErrKeys] where that cannot be told.
-func (j *jwks) verify(ctx context.Context, token *jwt.JSONWebToken, h jose.Header) error {
-	set, now := j.kept.Load(), j.o.Now()
-	known := set.younger(jwksStale, now) && verify(set.list, token, h) == nil
-	if known {
-		if set.younger(jwksFresh, now) {
-			return nil
-		}
-		select {
-		case j.turn <- struct{}{}:
-		default: // another one is at it
-			return nil
-		}
-	} else {
-		select {
-		case j.turn <- struct{}{}:
-		case <-ctx.Done():
-			return ErrKeys
-		}
-	}
-	defer func() { <-j.turn }()
-	if set = j.renewed(ctx, set); !set.younger(jwksStale, j.o.Now()) {
-		return ErrKeys
-	}
-	return verify(set.list, token, h)
+// names tells whether a key has the name that a token says it is signed with.
+func (s *keySet) names(h jose.Header) bool {
+	return h.KeyID != "" && slices.ContainsFunc(s.list, func(k key) bool { return k.id == h.KeyID })
 }
 
-// renewed fetches the keys, unless that was done since seen was looked at, or
-// was tried just now. It returns those that count.
-func (j *jwks) renewed(ctx context.Context, seen *keySet) *keySet {
-	now := j.o.Now()
-	if set := j.kept.Load(); set != seen || !j.tried.IsZero() && now.Sub(j.tried) < jwksPause {
-		return set
+// verify looks for a key that has signed the token. Its error is [ErrUnknown],
+// or [ErrKeys] where that cannot be told: the key that the token names may have
+// come to be since the keys were fetched.
+func (j *jwks) verify(ctx context.Context, token *jwt.JSONWebToken, h jose.Header) error {
+	set, came := j.kept.Load(), j.o.Now()
+	if set.younger(jwksStale, came) && verify(set.list, token, h) == nil {
+		if !set.younger(jwksFresh, came) {
+			j.renewAside(ctx, set)
+		}
+		return nil
 	}
+	select {
+	case j.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ErrKeys
+	}
+	defer func() { <-j.turn }()
+	now := j.o.Now()
+	if j.due(set, now) {
+		j.renew(ctx, now)
+	}
+	set = j.kept.Load()
+	switch {
+	case !set.younger(jwksStale, j.o.Now()):
+		return ErrKeys
+	case verify(set.list, token, h) == nil:
+		return nil
+	case set.fetched.Before(came) && !set.names(h):
+		return ErrKeys
+	}
+	return ErrUnknown
+}
+
+// renewAside fetches the keys while nobody waits, unless another one is at it.
+// What it starts ends within jwksWait.
+func (j *jwks) renewAside(ctx context.Context, seen *keySet) {
+	select {
+	case j.turn <- struct{}{}:
+	default:
+		return
+	}
+	now := j.o.Now()
+	if !j.due(seen, now) {
+		<-j.turn
+		return
+	}
+	go func() {
+		defer func() { <-j.turn }()
+		j.renew(ctx, now)
+	}()
+}
+
+// due is false where the keys were fetched since seen was looked at, or that was
+// tried just now.
+func (j *jwks) due(seen *keySet, now time.Time) bool {
+	return j.kept.Load() == seen && (j.tried.IsZero() || now.Sub(j.tried) >= jwksPause)
+}
+
+// renew fetches the keys. Where that fails, the old ones stay.
+func (j *jwks) renew(ctx context.Context, now time.Time) {
 	j.tried = now
 	list, err := j.fetch(ctx)
 	if err != nil {
 		old := 0
-		if seen != nil {
-			old = len(seen.list)
+		if set := j.kept.Load(); set != nil {
+			old = len(set.list)
 		}
 		j.o.Log.Warn("the keys of auth.jwt.jwks_url cannot be fetched", "error", err, "old_keys", old)
-		return seen
+		return
 	}
-	set := &keySet{list, now}
-	j.kept.Store(set)
-	return set
+	j.kept.Store(&keySet{list, now})
 }
 
 func (j *jwks) fetch(ctx context.Context) ([]key, error) {

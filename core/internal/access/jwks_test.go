@@ -96,8 +96,47 @@ func TestJWKSRotationWithoutNames(t *testing.T) {
 	}
 }
 
+// A token of a key that came to be after the last fetch may be good: its holder
+// comes back, and is let in once the pause is over. What names a key that there
+// is, and is not signed with it, is unknown; nothing costs a fetch before.
+func TestJWKSRotationDuringThePause(t *testing.T) {
+	now := testNow
+	i := newIssuer(t, text(publicSet(t, "a", rsaKey)))
+	r, err := New(Options{JWKSURL: i.URL, Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect := func(name, token string, want error, fetched int) {
+		t.Helper()
+		if _, err := r.Grant(t.Context(), token); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", name, err, want)
+		}
+		if n := i.fetched(); n != fetched {
+			t.Errorf("%s: %d fetches, want %d", name, n, fetched)
+		}
+	}
+	expect("a forged name", sign(t, jose.RS256, otherRSA, "x", good()), ErrUnknown, 1)
+	now = now.Add(time.Second)
+	i.answers(text(publicSet(t, "b", edKey)))
+	now = now.Add(time.Second)
+	next := sign(t, jose.EdDSA, edKey, "b", good())
+	expect("the new key", next, ErrKeys, 1)
+	expect("the new key without its name", sign(t, jose.EdDSA, edKey, "", good()), ErrKeys, 1)
+	expect("a forged signature", sign(t, jose.RS256, otherRSA, "a", good()), ErrUnknown, 1)
+	expect("of another algorithm", sign(t, jose.EdDSA, edKey, "a", good()), ErrUnknown, 1)
+	for range 100 {
+		expect("many forged names", sign(t, jose.EdDSA, otherEd, "y", good()), ErrKeys, 1)
+	}
+	now = now.Add(jwksPause)
+	expect("the new key after the pause", next, nil, 2)
+	now = now.Add(jwksPause)
+	i.answers(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "down", http.StatusBadGateway) })
+	expect("a new name while the URL is down", sign(t, jose.RS256, rsaKey, "c", good()), ErrKeys, 3)
+	expect("an old name while the URL is down", sign(t, jose.EdDSA, otherEd, "b", good()), ErrUnknown, 3)
+}
+
 // While the URL is slow to answer, tokens of the keys that are there are taken
-// at once, and whoever waits for it may go away.
+// at once, also by who has it asked, and whoever waits for it may go away.
 func TestJWKSSlow(t *testing.T) {
 	now := testNow
 	i := newIssuer(t, text(publicSet(t, "a", rsaKey)))
@@ -111,24 +150,18 @@ func TestJWKSSlow(t *testing.T) {
 	}
 	asked, answer := make(chan struct{}), make(chan struct{})
 	i.answers(func(w http.ResponseWriter, _ *http.Request) {
-		close(asked)
+		close(asked) // a second time would panic
 		<-answer
 		http.Error(w, "down", http.StatusBadGateway)
 	})
-	now = now.Add(jwksFresh) // so that the known ones would have them fetched, too
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if _, err := r.Grant(t.Context(), unknown); !errors.Is(err, ErrUnknown) {
-			t.Errorf("whoever has asked: %v", err)
-		}
-	})
-	<-asked
+	now = now.Add(jwksFresh)
 	begun := time.Now()
 	for range 100 {
 		if _, err := r.Grant(t.Context(), known); err != nil {
 			t.Error(err)
 		}
 	}
+	<-asked
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	if _, err := r.Grant(ctx, unknown); !errors.Is(err, ErrKeys) {
@@ -137,8 +170,23 @@ func TestJWKSSlow(t *testing.T) {
 	if took := time.Since(begun); took > jwksWait/2 {
 		t.Errorf("others wait for the fetch: %s", took)
 	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if _, err := r.Grant(t.Context(), unknown); !errors.Is(err, ErrKeys) {
+			t.Errorf("whoever waits: %v", err)
+		}
+	})
 	close(answer)
 	wg.Wait()
+	if n := i.fetched(); n != 2 {
+		t.Errorf("%d fetches, want 2", n)
+	}
+}
+
+// idle waits until nobody fetches.
+func idle(r *Readers) {
+	r.jwks.turn <- struct{}{}
+	<-r.jwks.turn
 }
 
 // What is no set of keys takes the place of none.
@@ -176,6 +224,10 @@ func TestJWKSAnswers(t *testing.T) {
 		}
 		i.answers(c.answer)
 		now = now.Add(jwksFresh)
+		if _, err := r.Grant(t.Context(), token); err != nil {
+			t.Errorf("%s: while it is fetched: %v", name, err)
+		}
+		idle(r)
 		if _, err := r.Grant(t.Context(), token); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}

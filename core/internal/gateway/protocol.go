@@ -31,6 +31,7 @@ var (
 	closeConnections  = closing{3013, "too many connections"}
 	closeBusy         = closing{3015, "the gateway is busy with other requests"}
 	closeUnauthorized = closing{3500, "unknown key or token"}
+	closeNobody       = closing{3500, "no key or token"}
 	closeNotConnected = closing{3501, "connect first"}
 	closeForbidden    = closing{3503, "origin not allowed"}
 )

@@ -135,6 +135,27 @@ func (f *fixture) listen(t *testing.T, path string, header ...string) *sse {
 	return &sse{t, bufio.NewScanner(response.Body), response.StatusCode}
 }
 
+// What a stream's request lacks, or has wrong, is called as its sender knows it.
+func TestSSEProblems(t *testing.T) {
+	f := newLiveFixture(t, nil)
+	for path, c := range map[string]struct {
+		header []string
+		status int
+		want   string
+	}{
+		"":                     {nil, 401, "no token: send ?token= or Authorization: Bearer …, an admin token or a JWT that names the channel"},
+		"?token=":              {[]string{"Authorization", "Bearer "}, 401, "no token: send"},
+		"?token=u":             {nil, 401, "unknown token"},
+		"?token=t&recover=abc": {nil, 400, "recover: want the id"},
+		"?token=t&recover=0":   {[]string{"Last-Event-ID", "abc"}, 400, "Last-Event-ID: want the id"},
+	} {
+		s := f.listen(t, "/sse/events"+path, c.header...)
+		if s.lines.Scan(); s.status != c.status || !strings.Contains(s.lines.Text(), `"message":"`+c.want) {
+			t.Errorf("%s: %d %s, want %d %s", path, s.status, s.lines.Text(), c.status, c.want)
+		}
+	}
+}
+
 // event returns the next event's fields.
 func (s *sse) event() map[string]string {
 	s.t.Helper()

@@ -258,6 +258,10 @@ func (s *socket) serve(line []byte) bool {
 		s.session = c.session
 		return s.admit(c.id, c.key, c.token)
 	case "track":
+		if s.key.Load() == nil {
+			s.refuse(c.id, refuse(http.StatusUnauthorized, codeUnauthorized, "connect with a key to send"))
+			break
+		}
 		s.tracks.add(track{id: c.id, events: c.events, wait: c.wait, session: s.session, size: len(line)})
 	case "subscribe":
 		s.subscribe(c)
@@ -295,7 +299,7 @@ func (s *socket) admit(id int64, key, token string) bool {
 	}
 	if key == "" && token == "" && !s.connected {
 		s.refuse(id, refuse(http.StatusUnauthorized, codeUnauthorized, "connect needs a key, which may send, or a token, which may read"))
-		s.end(closeUnauthorized)
+		s.end(closeNobody)
 		return false
 	}
 	s.connected = true

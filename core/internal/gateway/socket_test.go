@@ -173,7 +173,7 @@ func TestSocketRefusals(t *testing.T) {
 		"unknown token":      {[]string{`{"id":1,"connect":{"token":"u"}}`}, `unknown token`, 3500},
 		"neither":            {[]string{`{"id":1,"connect":{}}`}, `connect needs a key`, 3500},
 		"unknown refresh":    {[]string{`{"id":1,"connect":{"key":"shop-key"}}`, `{"id":2,"refresh":{"token":"u"}}`}, `{"id":2,"error":{"code":"unauthorized"`, 0},
-		"token cannot send":  {[]string{`{"id":1,"connect":{"token":"t"}}`, `{"id":2,"track":{"events":[]}}`}, `{"id":2,"error":{"code":"unauthorized","message":"no write key`, 0},
+		"token cannot send":  {[]string{`{"id":1,"connect":{"token":"t"}}`, `{"id":2,"track":{"events":[]}}`}, `{"id":2,"error":{"code":"unauthorized","message":"connect with a key to send"`, 0},
 		"events is missing":  {[]string{`{"id":1,"connect":{"key":"shop-key"}}`, `{"id":2,"track":{}}`}, `track.events: want an array of events`, 0},
 		"events is one":      {[]string{`{"id":1,"connect":{"key":"shop-key"}}`, `{"id":2,"track":{"events":{"type":"x"}}}`}, `track.events: want an array of events`, 0},
 		"numbers":            {[]string{`{"id":1,"connect":{"key":"shop-key"}}`, `{"id":2,"track":{"events":[1]}}`}, `want an event as an object`, 0},
@@ -207,6 +207,16 @@ func TestSocketRefusals(t *testing.T) {
 				t.Errorf("the connection does not go on: %s", last)
 			}
 		})
+	}
+}
+
+// Whoever has given neither key nor token is not told that they are unknown.
+func TestSocketOfNobodyIsToldSo(t *testing.T) {
+	conn := newFixture(t, nil).dial(t, "")
+	conn.send(`{"id":1,"connect":{}}`)
+	conn.line()
+	if _, _, err := conn.conn.ReadMessage(); !websocket.IsCloseError(err, 3500) || !strings.HasSuffix(err.Error(), "no key or token") {
+		t.Errorf("closed with: %v", err)
 	}
 }
 

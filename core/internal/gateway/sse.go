@@ -111,13 +111,19 @@ func serveSSE(g *Gateway, w http.ResponseWriter, r *http.Request) {
 	s.serve()
 }
 
+var errNoToken = refuse(http.StatusUnauthorized, codeUnauthorized,
+	"no token: send ?token= or Authorization: Bearer …, an admin token or a JWT that names the channel")
+
 // readerToken is the token of a stream's headers or else of its address. A bearer
 // token that differs from that one is refused, since neither is more meant than
 // the other; other headers, such as what a browser sends to a proxy that asks for
 // a password, give way to the address.
 func readerToken(h http.Header, query string) (string, *refusal) {
 	if query == "" {
-		return headerKey(h), nil
+		if key := headerKey(h); key != "" {
+			return key, nil
+		}
+		return "", errNoToken
 	}
 	scheme, bearer, _ := strings.Cut(h.Get("Authorization"), " ")
 	if bearer = strings.TrimSpace(bearer); strings.EqualFold(scheme, "bearer") && bearer != "" && bearer != query {
@@ -128,9 +134,9 @@ func readerToken(h http.Header, query string) (string, *refusal) {
 
 // lastEventID reads where a client is to go on: 0 is all that is kept.
 func lastEventID(header, query string) (*live.Position, *refusal) {
-	text := header
+	name, text := "Last-Event-ID", header
 	if text == "" {
-		text = query
+		name, text = "recover", query
 	}
 	if text == "" {
 		return nil, nil
@@ -139,7 +145,7 @@ func lastEventID(header, query string) (*live.Position, *refusal) {
 	offset, err := strconv.ParseUint(text[i+1:], 10, 63)
 	from := &live.Position{Epoch: text[:max(i, 0)], Offset: offset}
 	if err != nil || len(text) > maxEpoch || offset > 0 && from.Epoch == "" {
-		return nil, refuse(http.StatusBadRequest, codeInvalid, "Last-Event-ID: want the id of an event of this stream, or 0")
+		return nil, refuse(http.StatusBadRequest, codeInvalid, name+": want the id of an event of this stream, or 0")
 	}
 	return from, nil
 }

@@ -196,8 +196,16 @@ func TestTokensOfRotatedKeys(t *testing.T) {
 	c.send(`{"id":3,"refresh":{"token":"` + second.token(t, time.Hour, "events") + `"}}`)
 	c.expect(`{"id":3,"refreshed":{}}`)
 	i.publish(second)
-	ahead.Add(int64(20 * time.Minute)) // longer than a set counts as new
-	refused(t, f, first.token(t, time.Hour, "events"), 3500, 401)
+	ahead.Add(int64(time.Minute))
+	if code := f.dial(t, "?token="+newPair(t, jose.RS256, "third").token(t, time.Hour, "events")).closed(); code != 3500 {
+		t.Errorf("with a key that nobody knows: closed with %d, want 3500", code)
+	}
+	// That has fetched them; whoever comes before the next time is to come back.
+	refused(t, f, first.token(t, time.Hour, "events"), 3014, 503)
+	ahead.Add(int64(time.Minute))
+	if s := f.listen(t, "/sse/events?token="+first.token(t, time.Hour, "events")); s.status != http.StatusUnauthorized {
+		t.Errorf("with the key that was withdrawn: %d, want 401", s.status)
+	}
 	i.keys.Store(nil)
 	ahead.Add(int64(20 * time.Minute))
 	opens(t, f, second.token(t, time.Hour, "events"), "events", "system")
