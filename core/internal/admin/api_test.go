@@ -374,7 +374,7 @@ func TestImports(t *testing.T) {
 		t.Errorf("dry run gives %d %s, %d submitted", status, text, r.submitted)
 	}
 	status, _, text = r.call("POST", "/api/v1/import/orders/rows", body(1))
-	if status != 200 || !strings.Contains(text, `"next":3,"accepted":1,"duplicates":0,"failed":1,"finished":false`) || r.submitted != 1 {
+	if status != 200 || !strings.Contains(text, `"next":3,"accepted":1,"duplicates":0,"failed":1,"invalid":0,"finished":false`) || r.submitted != 1 {
 		t.Errorf("rows give %d %s, %d submitted", status, text, r.submitted)
 	}
 	r.refuses("POST", "/api/v1/import/orders/rows", body(7), 409, "conflict", "want row 3")
