@@ -184,6 +184,7 @@ spec:
 		t.Errorf("a flow that fails has an answer:\n%s", out)
 	}
 	contains(t, "the profile", must(t, dir, "profiles", "get", "user:17850"), "vip: true\n")
+	contains(t, "the flow that failed", must(t, dir, "deadletters", "list", "--origin", "flow"), "flow    breaks/no: no\n")
 	if out := must(t, dir, order...); !strings.HasPrefix(out, "duplicate  event 1\n") || strings.Contains(out, "flow") {
 		t.Errorf("flows are told of for a duplicate:\n%s", out)
 	}
@@ -205,7 +206,7 @@ spec:
 		t.Errorf("as JSON: %+v", reply)
 	}
 
-	contains(t, "an event that no flow waits for", must(t, dir, "send", "view", "--user", "17850", "--wait", "flows"), "flows     none answered\n")
+	contains(t, "an event that no flow waits for", must(t, dir, "send", "view", "--user", "17850", "--wait", "flows"), "flows     none answered (a flow that failed is in: tributary deadletters list)\n")
 	if out := must(t, dir, "send", "view", "--user", "17850", "--wait", "processed"); strings.Contains(out, "flow") {
 		t.Errorf("flows are told of where nobody waits for them:\n%s", out)
 	}
