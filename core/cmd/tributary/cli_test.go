@@ -141,6 +141,7 @@ func TestSendAndProfiles(t *testing.T) {
 
 	contains(t, "query", must(t, dir, "profiles", "query", "profile.counters.revenue > 100"), "user:17850", "orders=1 revenue=139.12")
 	contains(t, "sorted", must(t, dir, "profiles", "query", "--sort=counters.revenue", "--limit", "1"), "user:2")
+	fails(t, dir, exitFailed, `sort: profiles have no field "foo"; want one of consents, counters`, "profiles", "query", "--sort", "foo")
 	if got := must(t, dir, "profiles", "count", "profile.counters.orders == 1"); got != "2\n" {
 		t.Errorf("count prints %q, want 2", got)
 	}

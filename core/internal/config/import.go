@@ -43,7 +43,7 @@ func checkImport(c *checker, compiled any, s *Set) {
 func (s *Set) wantKinds(c *checker, m *EventMapping) {
 	for _, id := range m.ids {
 		if _, ok := s.Kind(id.name); !ok {
-			c.fail(nil, below("spec.event.ids", id.name), "unknown kind of identifier; %s, or apply an identification of that id", meant(id.name, s.kindNames()))
+			c.fail(nil, below("spec.event.ids", id.name), "unknown kind of identifier; %s, or apply an identification of that id", Meant(id.name, s.kindNames()))
 		}
 	}
 }

@@ -37,7 +37,7 @@ func meantColumn(name string, header []string) string {
 	if nearest(name, header) == "" && len(header) > shownColumns {
 		return "there are " + strings.Join(header[:shownColumns], ", ") + " and others"
 	}
-	return meant(name, header)
+	return Meant(name, header)
 }
 
 // needs tells for every leaf what it needs of a variable: see

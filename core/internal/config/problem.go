@@ -78,9 +78,9 @@ func (p Problems) Unwrap() []error {
 	return list
 }
 
-// meant is the end of a message about an unknown name: the known name that is
+// Meant is the end of a message about an unknown name: the known name that is
 // nearest, or all of them.
-func meant(name string, known []string) string {
+func Meant(name string, known []string) string {
 	if best := nearest(name, known); best != "" {
 		return fmt.Sprintf("did you mean %q?", best)
 	}

@@ -269,7 +269,7 @@ func (s *Set) wantSource(c *checker, path, id string) {
 		case len(known) == 0:
 			c.fail(nil, path, "there is no source %q, nor any other; apply it first, or in the same call", id)
 		default:
-			c.fail(nil, path, "there is no source %q; %s", id, meant(id, known))
+			c.fail(nil, path, "there is no source %q; %s", id, Meant(id, known))
 		}
 	}
 }
