@@ -36,6 +36,7 @@ func TestUsage(t *testing.T) {
 		{"import f.csv --delimiter ab", "--delimiter \"ab\": want one character"},
 		{"run --set nonsense=1", "nonsense: unknown setting"},
 		{"run --set durability=maybe", "unknown value \"maybe\"; want one of fsync, process"},
+		{"run --plugin-dir /nope", "there is no directory /nope, which plugins.dir or --plugin-dir names"},
 		{"run extra", "unexpected argument \"extra\""},
 	} {
 		fails(t, dir, exitUsage, test.message, strings.Fields(test.args)...)

@@ -72,6 +72,11 @@ func (f *runFlags) settings(g *globals) (*config.Config, error) {
 			return nil, err
 		}
 	}
+	if dir := c.Plugins.Dir; dir != "" {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return nil, usagef("there is no directory %s, which plugins.dir or --plugin-dir names; make it, or name another one", dir)
+		}
+	}
 	c.Data, err = filepath.Abs(c.Data)
 	return &c, err
 }
