@@ -19,6 +19,10 @@ func TestUsage(t *testing.T) {
 		args, message string
 	}{
 		{"nonsense", "unknown command \"nonsense\""},
+		{"appyl", "unknown command \"appyl\"; did you mean `tributary apply`?"},
+		{"profiles cuont", "unknown command \"profiles cuont\"; did you mean `tributary profiles count`?"},
+		{"help foo", "unknown command \"foo\"; see"},
+		{"help profiles gett", "unknown command \"profiles gett\"; did you mean `tributary profiles get`?"},
 		{"profile", "did you mean `tributary profiles`?"},
 		{"profiles gett", "unknown command \"profiles gett\""},
 		{"get", "missing KIND; usage: tributary get KIND [ID]"},
@@ -35,11 +39,20 @@ func TestUsage(t *testing.T) {
 		{"profiles query --limit 0", "--limit 0: want at least 1"},
 		{"import f.csv --delimiter ab", "--delimiter \"ab\": want one character"},
 		{"run --set nonsense=1", "nonsense: unknown setting"},
+		{"run --set http.addr=8080", "tributary: --set http.addr: \"8080\" is not an address"},
+		{"run --http 8080", "tributary: --http: \"8080\" is not an address"},
 		{"run --set durability=maybe", "unknown value \"maybe\"; want one of fsync, process"},
 		{"run --plugin-dir /nope", "there is no directory /nope, which plugins.dir or --plugin-dir names"},
 		{"run extra", "unexpected argument \"extra\""},
 	} {
 		fails(t, dir, exitUsage, test.message, strings.Fields(test.args)...)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	dir := t.TempDir()
+	for args, want := range map[string]string{"help": "Start with:", "help profiles": "Read profiles", "help profiles get": "--events"} {
+		contains(t, args, must(t, dir, strings.Fields(args)...), want)
 	}
 }
 
@@ -97,6 +110,11 @@ func TestResourceCommands(t *testing.T) {
 	fails(t, dir, exitFailed, "taken.yaml:3: source/z: spec.keys[0]: is a write key of source shop too", "apply", "-f", taken)
 	fails(t, dir, exitFailed, `there is no source "z"`, "get", "source", "z")
 	fails(t, dir, exitFailed, "no such file", "apply", "-f", dir+"/none.yaml")
+	for _, text := range []string{"", "# nothing yet\n", "---\n"} {
+		empty := file(t, "empty.yaml", text)
+		fails(t, dir, exitFailed, "empty.yaml: holds no resource", "apply", "-f", empty)
+		fails(t, dir, exitFailed, "empty.yaml: holds no resource", "validate", "-f", empty, "-f", shop)
+	}
 
 	// A flow is a resource like the others. Without a server the actions of
 	// plugins are left to apply.
@@ -114,6 +132,10 @@ func TestResourceCommands(t *testing.T) {
 	contains(t, "the flow, applied again", must(t, dir, "apply", "-f", file(t, "flow-again.yaml", must(t, dir, "get", "flow", "f"))), "unchanged  flow/f")
 	contains(t, "delete a flow", must(t, dir, "delete", "flow", "f"), "deleted    flow/f")
 
+	needs := file(t, "needs.yaml", "kind: import\nid: orders\nspec: {source: shop, event: {type: order}}\n")
+	must(t, dir, "apply", "-f", needs)
+	fails(t, dir, exitFailed, "source/shop: is still needed by import/orders: delete that first", "delete", "source", "shop")
+	must(t, dir, "delete", "import", "orders")
 	contains(t, "delete", must(t, dir, "delete", "source", "shop"), "deleted    source/shop")
 	fails(t, dir, exitFailed, `there is no source "shop"`, "delete", "source", "shop")
 	fails(t, dir, exitFailed, `there is no kind of resource "sauce"; kinds: `, "get", "sauce")

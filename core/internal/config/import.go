@@ -42,7 +42,7 @@ func checkImport(c *checker, compiled any, s *Set) {
 // the set.
 func (s *Set) wantKinds(c *checker, m *EventMapping) {
 	for _, id := range m.ids {
-		if _, ok := s.Kind(id.name); !ok {
+		if _, ok := s.Kind(id.name); !ok && !s.deleted(c, KindIdentification, id.name) {
 			c.fail(nil, below("spec.event.ids", id.name), "unknown kind of identifier; %s, or apply an identification of that id", Meant(id.name, s.kindNames()))
 		}
 	}

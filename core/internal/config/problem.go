@@ -48,7 +48,7 @@ func (p *Problem) Error() string {
 	case p.Kind != "":
 		parts = append(parts, p.Kind)
 	}
-	if p.Path != "" {
+	if p.Path != "" && !strings.HasSuffix(p.Origin.File, " "+p.Path) { // as in --set http.addr
 		parts = append(parts, p.Path)
 	}
 	return strings.Join(append(parts, p.Message), ": ")
