@@ -314,7 +314,7 @@ func TestQueries(t *testing.T) {
 	r.refuses("POST", "/api/v1/profiles/query", `{"filter":"count(\"order\", \"7d\") > 3"}`, 422, "unsearchable", "window")
 	r.refuses("POST", "/api/v1/events/query", `{"filtr":"true"}`, 400, "invalid", "filtr: no such field")
 	r.refuses("POST", "/api/v1/events/count", `{"limit":1}`, 400, "invalid", "limit: no such field")
-	r.refuses("POST", "/api/v1/profiles/query", `{"sort":"-countres.orders"}`, 400, "invalid", `sort: profiles have no field \"countres\"; did you mean \"counters\"?`)
+	r.refuses("POST", "/api/v1/profiles/query", `{"sort":"-stat.views"}`, 400, "invalid", `sort: profiles have no field \"stat\"; did you mean \"stats\"?`)
 	r.refuses("POST", "/api/v1/events/query", `{"sort":"foo"}`, 400, "invalid", `sort: events have no field \"foo\"; want one of context, errors, id`)
 	r.refuses("POST", "/api/v1/events/query", `{"sort":"a..b"}`, 400, "invalid", "sort: ")
 	r.refuses("POST", "/api/v1/events/query", `{"limit":-1}`, 400, "invalid", "limit: is -1; want 1 to")

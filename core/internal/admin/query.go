@@ -45,9 +45,12 @@ func (a *API) query(kind store.Kind) handler {
 // checkSort refuses to sort by a field that no document has: that would be any
 // order.
 func checkSort(kind store.Kind, sort string) error {
+	if sort == "" {
+		return nil
+	}
 	path, err := sdk.ParsePath(strings.TrimPrefix(sort, "-"))
-	if sort == "" || err != nil {
-		return nil // the store says what is wrong
+	if err != nil {
+		return invalid("sort", "%v", err)
 	}
 	if fields := condition.Fields(strings.TrimSuffix(string(kind), "s")); !slices.Contains(fields, path[0]) {
 		return invalid("sort", "%s have no field %q; %s", kind, path[0], config.Meant(path[0], fields))
