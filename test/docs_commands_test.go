@@ -71,7 +71,7 @@ func runBlocks(t *testing.T, list []block) string {
 	if err := errors.Join(
 		os.Mkdir(filepath.Join(dir, "bin"), 0o755),
 		os.Symlink(binary, filepath.Join(dir, "bin", "tributary")),
-		there("configs"), there("go.mod"), there("go.sum"), there("sdk"),
+		there("configs"), there("go.mod"), there("go.sum"), there("sdk"), there("plugins"),
 		// TestMain has built it.
 		os.WriteFile(filepath.Join(dir, "Makefile"), []byte("build:\n\t@test -x bin/tributary\n"), 0o644),
 	); err != nil {
@@ -199,7 +199,7 @@ func TestDemo(t *testing.T) {
 	out := ""
 	for lines := bufio.NewScanner(output); lines.Scan(); {
 		out += lines.Text() + "\n"
-		if strings.HasSuffix(out, binary+" tail\n") {
+		if strings.HasSuffix(out, " tail\n") {
 			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) // that it is still there, Wait tells
 		}
 	}
@@ -208,11 +208,11 @@ func TestDemo(t *testing.T) {
 	}
 	// Where it is to be over at once, it ends by itself.
 	once := shell(ctx, dir, "exec "+script+" "+binary, "TMPDIR="+dir, "TRIBUTARY_DEMO_ONCE=1")
-	if text, err := once.CombinedOutput(); err != nil || !strings.HasSuffix(string(text), binary+" tail\n") {
+	if text, err := once.CombinedOutput(); err != nil || !strings.HasSuffix(string(text), " tail\n") {
 		t.Errorf("the demo, once: %v\n%s", err, text)
 	}
 	for _, want := range []string{
-		"4 created", "18,532 accepted, 0 known already, 0 failed", "\n4338\n", "\n391\n", "\n104\n", "\n490\n", "orders: 34", binary + " tail\n",
+		"4 created", "18,532 accepted, 0 known already, 0 failed", "\n4338\n", "\n391\n", "\n104\n", "\n490\n", "orders: 34", "\n  " + binary + " send page-view --user 17850 --data " + dir, "\n  " + binary + " --data " + dir,
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the demo does not print %q:\n%s", want, out)

@@ -56,15 +56,20 @@ func isShown(b *block) bool {
 
 var marker = regexp.MustCompile(`^<!-- ([a-z]+): (.+) -->$`)
 
-// pages reads the README and the documentation, by path.
+// pages reads the README, the documentation and what the examples say of
+// themselves, by path.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	paths, err := filepath.Glob("../docs/*.md")
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no documentation: %v", err)
 	}
+	examples, err := filepath.Glob("../configs/examples/*/README.md")
+	if err != nil || len(examples) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
 	texts := map[string]string{}
-	for _, path := range append(paths, "../README.md") {
+	for _, path := range slices.Concat(paths, examples, []string{"../README.md"}) {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

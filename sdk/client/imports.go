@@ -6,6 +6,7 @@ import (
 	"net/url"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/tributary-bus/tributary/sdk"
 )
 
 // A Row is one row of a file that is imported.
@@ -21,11 +22,14 @@ type Row struct {
 // A Chunk is a stretch of rows. Rows are sent in order; what the server has
 // already taken in is skipped, so that a chunk may be sent again.
 type Chunk struct {
-	File  string `json:"file"`  // SHA-256 of the whole file, in hexadecimal
-	Name  string `json:"name"`  // how people know the file
-	First uint64 `json:"first"` // number of the first row, from 1
-	Rows  []Row  `json:"rows"`
-	Last  bool   `json:"last,omitzero"` // no row follows
+	File string `json:"file"` // SHA-256 of the whole file, in hexadecimal
+	Name string `json:"name"` // how people know the file
+	// Columns are those of the file, where it has a header: a mapping that reads
+	// another one is refused.
+	Columns []string `json:"columns,omitzero"`
+	First   uint64   `json:"first"` // number of the first row, from 1
+	Rows    []Row    `json:"rows"`
+	Last    bool     `json:"last,omitzero"` // no row follows
 }
 
 // An ImportProgress tells how far the import of a file is. A row counts once
@@ -39,9 +43,13 @@ type ImportProgress struct {
 	Accepted   uint64 `json:"accepted"`
 	Duplicates uint64 `json:"duplicates"`
 	Failed     uint64 `json:"failed"`
-	Finished   bool   `json:"finished"`
-	Started    Time   `json:"started"`
-	Updated    Time   `json:"updated"`
+	// Invalid counts those of accepted that break the schema of their type: they
+	// are kept, and change nothing. What a condition on the profile decides is not
+	// among them.
+	Invalid  uint64 `json:"invalid"`
+	Finished bool   `json:"finished"`
+	Started  Time   `json:"started"`
+	Updated  Time   `json:"updated"`
 }
 
 // ImportProgress returns the progress of a file by its SHA-256. A file that
@@ -72,13 +80,16 @@ func (c *Client) ImportRows(ctx context.Context, mapping string, chunk *Chunk) (
 	return progress, c.do(ctx, r)
 }
 
-// A Check is what a row would become: an event, or an error.
+// A Check is what a row would become: an event, or an error. The event may be not
+// valid, see [ImportProgress]: Errors then say why.
 type Check struct {
 	Line   int            `json:"line"`
 	Event  jsontext.Value `json:"event,omitzero"`
 	Column string         `json:"column,omitzero"`
 	Value  string         `json:"value,omitzero"`
 	Error  string         `json:"error,omitzero"`
+
+	Errors []sdk.FieldError `json:"errors,omitzero"`
 }
 
 // CheckRows maps a chunk's rows and stores nothing.

@@ -118,7 +118,9 @@ func pathType(variable string, names []string) typ {
 	return tAny
 }
 
+// Fields lists the fields of event, profile or session, sorted; any other
+// variable has none that are fixed.
+func Fields(variable string) []string { return slices.Sorted(maps.Keys(schema[variable])) }
+
 // fieldNames lists the fields of a document for a message.
-func fieldNames(variable string) string {
-	return strings.Join(slices.Sorted(maps.Keys(schema[variable])), ", ")
-}
+func fieldNames(variable string) string { return strings.Join(Fields(variable), ", ") }

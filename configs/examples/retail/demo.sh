@@ -42,12 +42,12 @@ say "Whom the flow has marked: customers with orders over 1,000, of which there 
 show profiles count 'profile.traits.big_orders > 0'
 say "One of the customers"
 show profiles get user:17850
+echo "(The revenue is exact: the file has amounts such as 22.200000000000003, and nothing rounds them.)"
 
 say "It stays up until Ctrl-C. In another terminal:"
 cat <<EOF
-  export TRIBUTARY_DATA=$dir
-  $bin profiles query 'count("order-completed") >= 100' --sort -counters.revenue
-  $bin send order-completed --user 17850 --prop total=9.90 --wait processed
-  $bin tail
+  $bin --data $dir profiles query 'count("order-completed") >= 100' --sort -counters.revenue
+  $bin --data $dir send order-completed --user 17850 --prop total=9.90 --wait processed
+  $bin --data $dir tail
 EOF
 [ -n "$once" ] || wait "$server"

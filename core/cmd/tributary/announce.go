@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 
 	"github.com/tributary-bus/tributary/core/internal/admin"
@@ -39,7 +40,7 @@ func (s *server) announce(out io.Writer) error {
 	if err := s.bus.Accepting(); err != nil {
 		fmt.Fprintf(out, "No event is accepted now: %v\n", err)
 	} else if s.config.Loopback() {
-		fmt.Fprintf(out, "Send a first event:\n  tributary send page-view --user 17850%s\n", s.dataFlag())
+		fmt.Fprintf(out, "Send a first event:\n  %s send page-view --user 17850%s\n", program(), s.dataFlag())
 	}
 	return nil
 }
@@ -56,12 +57,30 @@ func (s *server) natsHint() string {
 	return "nats --server " + s.bus.URL()
 }
 
-// dataFlag is what a command needs to find this server.
+// program is how this program is called in a terminal: by its name where the PATH
+// leads to it, else as it was called to start the server.
+func program() string {
+	name := filepath.Base(os.Args[0])
+	found, err := exec.LookPath(name)
+	if err != nil {
+		return os.Args[0]
+	}
+	a, err := os.Stat(found)
+	b, err2 := os.Executable()
+	if err != nil || err2 != nil {
+		return os.Args[0]
+	}
+	if own, err := os.Stat(b); err != nil || !os.SameFile(a, own) {
+		return os.Args[0]
+	}
+	return name
+}
+
+// dataFlag is what a command needs to find this server, in a terminal that may
+// have another environment.
 func (s *server) dataFlag() string {
-	if standard, err := (&globals{}).dataDir(); err == nil {
-		if same, err := filepath.Abs(standard); err == nil && same == s.config.Data {
-			return ""
-		}
+	if home, err := os.UserHomeDir(); err == nil && standardData(home) == s.config.Data {
+		return ""
 	}
 	return " --data " + s.config.Data
 }

@@ -19,6 +19,10 @@ func TestUsage(t *testing.T) {
 		args, message string
 	}{
 		{"nonsense", "unknown command \"nonsense\""},
+		{"appyl", "unknown command \"appyl\"; did you mean `tributary apply`?"},
+		{"profiles cuont", "unknown command \"profiles cuont\"; did you mean `tributary profiles count`?"},
+		{"help foo", "unknown command \"foo\"; see"},
+		{"help profiles gett", "unknown command \"profiles gett\"; did you mean `tributary profiles get`?"},
 		{"profile", "did you mean `tributary profiles`?"},
 		{"profiles gett", "unknown command \"profiles gett\""},
 		{"get", "missing KIND; usage: tributary get KIND [ID]"},
@@ -35,10 +39,20 @@ func TestUsage(t *testing.T) {
 		{"profiles query --limit 0", "--limit 0: want at least 1"},
 		{"import f.csv --delimiter ab", "--delimiter \"ab\": want one character"},
 		{"run --set nonsense=1", "nonsense: unknown setting"},
+		{"run --set http.addr=8080", "tributary: --set http.addr: \"8080\" is not an address"},
+		{"run --http 8080", "tributary: --http: \"8080\" is not an address"},
 		{"run --set durability=maybe", "unknown value \"maybe\"; want one of fsync, process"},
+		{"run --plugin-dir /nope", "there is no directory /nope, which plugins.dir or --plugin-dir names"},
 		{"run extra", "unexpected argument \"extra\""},
 	} {
 		fails(t, dir, exitUsage, test.message, strings.Fields(test.args)...)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	dir := t.TempDir()
+	for args, want := range map[string]string{"help": "Start with:", "help profiles": "Read profiles", "help profiles get": "--events"} {
+		contains(t, args, must(t, dir, strings.Fields(args)...), want)
 	}
 }
 
@@ -96,6 +110,11 @@ func TestResourceCommands(t *testing.T) {
 	fails(t, dir, exitFailed, "taken.yaml:3: source/z: spec.keys[0]: is a write key of source shop too", "apply", "-f", taken)
 	fails(t, dir, exitFailed, `there is no source "z"`, "get", "source", "z")
 	fails(t, dir, exitFailed, "no such file", "apply", "-f", dir+"/none.yaml")
+	for _, text := range []string{"", "# nothing yet\n", "---\n"} {
+		empty := file(t, "empty.yaml", text)
+		fails(t, dir, exitFailed, "empty.yaml: holds no resource", "apply", "-f", empty)
+		fails(t, dir, exitFailed, "empty.yaml: holds no resource", "validate", "-f", empty, "-f", shop)
+	}
 
 	// A flow is a resource like the others. Without a server the actions of
 	// plugins are left to apply.
@@ -113,6 +132,10 @@ func TestResourceCommands(t *testing.T) {
 	contains(t, "the flow, applied again", must(t, dir, "apply", "-f", file(t, "flow-again.yaml", must(t, dir, "get", "flow", "f"))), "unchanged  flow/f")
 	contains(t, "delete a flow", must(t, dir, "delete", "flow", "f"), "deleted    flow/f")
 
+	needs := file(t, "needs.yaml", "kind: import\nid: orders\nspec: {source: shop, event: {type: order}}\n")
+	must(t, dir, "apply", "-f", needs)
+	fails(t, dir, exitFailed, "source/shop: is still needed by import/orders: delete that first", "delete", "source", "shop")
+	must(t, dir, "delete", "import", "orders")
 	contains(t, "delete", must(t, dir, "delete", "source", "shop"), "deleted    source/shop")
 	fails(t, dir, exitFailed, `there is no source "shop"`, "delete", "source", "shop")
 	fails(t, dir, exitFailed, `there is no kind of resource "sauce"; kinds: `, "get", "sauce")
@@ -141,6 +164,7 @@ func TestSendAndProfiles(t *testing.T) {
 
 	contains(t, "query", must(t, dir, "profiles", "query", "profile.counters.revenue > 100"), "user:17850", "orders=1 revenue=139.12")
 	contains(t, "sorted", must(t, dir, "profiles", "query", "--sort=counters.revenue", "--limit", "1"), "user:2")
+	fails(t, dir, exitFailed, `sort: profiles have no field "foo"; want one of consents, counters`, "profiles", "query", "--sort", "foo")
 	if got := must(t, dir, "profiles", "count", "profile.counters.orders == 1"); got != "2\n" {
 		t.Errorf("count prints %q, want 2", got)
 	}
@@ -184,6 +208,7 @@ spec:
 		t.Errorf("a flow that fails has an answer:\n%s", out)
 	}
 	contains(t, "the profile", must(t, dir, "profiles", "get", "user:17850"), "vip: true\n")
+	contains(t, "the flow that failed", must(t, dir, "deadletters", "list", "--origin", "flow"), "flow    breaks/no: no\n")
 	if out := must(t, dir, order...); !strings.HasPrefix(out, "duplicate  event 1\n") || strings.Contains(out, "flow") {
 		t.Errorf("flows are told of for a duplicate:\n%s", out)
 	}
@@ -205,7 +230,7 @@ spec:
 		t.Errorf("as JSON: %+v", reply)
 	}
 
-	contains(t, "an event that no flow waits for", must(t, dir, "send", "view", "--user", "17850", "--wait", "flows"), "flows     none answered\n")
+	contains(t, "an event that no flow waits for", must(t, dir, "send", "view", "--user", "17850", "--wait", "flows"), "flows     none answered (a flow that failed is in: tributary deadletters list)\n")
 	if out := must(t, dir, "send", "view", "--user", "17850", "--wait", "processed"); strings.Contains(out, "flow") {
 		t.Errorf("flows are told of where nobody waits for them:\n%s", out)
 	}

@@ -41,8 +41,11 @@ func (g *globals) dataDir() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find the data directory: %w; say --data DIR", err)
 	}
-	return filepath.Join(home, ".tributary"), nil
+	return standardData(home), nil
 }
+
+// standardData is the data directory where none is named.
+func standardData(home string) string { return filepath.Join(home, ".tributary") }
 
 // found is a server to talk to.
 type found struct {

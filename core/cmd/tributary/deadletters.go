@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 	"github.com/tributary-bus/tributary/sdk"
 )
@@ -43,7 +45,7 @@ func newDeadLettersList(g *globals) *cobra.Command {
 			}
 			rows := make([][]string, len(letters))
 			for i, l := range letters {
-				rows[i] = []string{strconv.FormatUint(l.Seq, 10), sdk.FormatTime(l.Time.Time), l.Origin, l.Reason}
+				rows[i] = []string{strconv.FormatUint(l.Seq, 10), sdk.FormatTime(l.Time.Time), l.Origin, place(l.Details) + l.Reason}
 			}
 			if err := table(c.OutOrStdout(), []string{"SEQ", "TIME", "ORIGIN", "REASON"}, rows); err != nil {
 				return err
@@ -60,6 +62,19 @@ func newDeadLettersList(g *globals) *cobra.Command {
 	flags.IntVar(&limit, "limit", 100, "list at most so many")
 	outputFlag(c, &output, asTable, asJSON, asYAML)
 	return c
+}
+
+// place is in which flow, and at which node of it, something failed; empty where
+// it was in none.
+func place(details jsontext.Value) string {
+	var at struct{ Flow, Node string }
+	if err := json.Unmarshal(details, &at, json.MatchCaseInsensitiveNames(true)); err != nil || at.Flow == "" {
+		return ""
+	}
+	if at.Node != "" {
+		at.Flow += "/" + at.Node
+	}
+	return at.Flow + ": "
 }
 
 func newDeadLettersShow(g *globals) *cobra.Command {

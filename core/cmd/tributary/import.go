@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 	"time"
@@ -111,6 +112,7 @@ func importFile(c *cobra.Command, s *sender, again bool) error {
 	if at.Finished {
 		fmt.Fprintf(c.OutOrStdout(), "%s was already imported on %s: %s; --again imports it once more\n",
 			s.input.path, at.Updated.Local().Format("2006-01-02 15:04:05"), plural(int(at.Next-1), "row", "rows"))
+		tellInvalid(c.OutOrStdout(), at.Invalid)
 		return s.failed(at)
 	}
 	if at.Next > 1 {
@@ -133,7 +135,15 @@ func importFile(c *cobra.Command, s *sender, again bool) error {
 		thousands(int64(float64(rows)/max(sent.Seconds(), 0.001))), time.Since(started).Round(10*time.Millisecond))
 	fmt.Fprintf(out, "  %s accepted, %s known already, %s failed\n",
 		thousands(at.Accepted), thousands(at.Duplicates), thousands(at.Failed))
+	tellInvalid(out, at.Invalid)
 	return s.failed(at)
+}
+
+// tellInvalid says how many events break the schema of their type, if any do.
+func tellInvalid(out io.Writer, n uint64) {
+	if n > 0 {
+		fmt.Fprintf(out, "  %s not valid: kept, and changing nothing; the filter !event.valid finds what is\n", plural(int(n), "event is", "events are"))
+	}
 }
 
 // failed tells of the rows that failed; the command has then failed too.
@@ -154,7 +164,7 @@ const (
 
 // checkFile maps all rows without storing anything.
 func checkFile(c *cobra.Command, s *sender) error {
-	out, rows, failed, shown := c.OutOrStdout(), uint64(0), 0, 0
+	out, rows, failed, invalid, shown := c.OutOrStdout(), uint64(0), 0, 0, 0
 	err := s.chunks(1, func(chunk *client.Chunk) error {
 		checks, err := s.to.CheckRows(c.Context(), s.mapping, chunk)
 		if err != nil {
@@ -162,6 +172,12 @@ func checkFile(c *cobra.Command, s *sender) error {
 		}
 		for _, check := range checks {
 			rows++
+			if len(check.Errors) > 0 {
+				if invalid++; invalid <= shownErrors {
+					first := check.Errors[0]
+					s.bar.note("%s:%d: not valid: %s: %s", s.input.path, check.Line, first.Path, first.Message)
+				}
+			}
 			switch {
 			case check.Error != "":
 				if failed++; failed <= shownErrors {
@@ -180,6 +196,9 @@ func checkFile(c *cobra.Command, s *sender) error {
 		return err
 	}
 	fmt.Fprintf(out, "dry run, nothing was stored: %s, %d would fail\n", plural(int(rows), "row", "rows"), failed)
+	if invalid > 0 {
+		fmt.Fprintf(out, "  %s would not be valid: kept, and changing nothing\n", plural(invalid, "event", "events"))
+	}
 	if failed > shownErrors {
 		fmt.Fprintf(s.errors, "%d more errors\n", failed-shownErrors)
 	}

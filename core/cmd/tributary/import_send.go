@@ -86,7 +86,7 @@ func (s *sender) chunks(first uint64, each func(*client.Chunk) error) error {
 	if err != nil {
 		return err
 	}
-	chunk := &client.Chunk{File: s.input.hash, Name: filepath.Base(s.input.path), First: first}
+	chunk := &client.Chunk{File: s.input.hash, Name: filepath.Base(s.input.path), Columns: rows.columns, First: first}
 	size := 0
 	for number := uint64(1); ; number++ {
 		row, err := rows.read()

@@ -72,6 +72,29 @@ func TestImport(t *testing.T) {
 	fails(t, dir, exitFailed, "there is no dead letter 99", "deadletters", "show", "99")
 }
 
+// What a file would lack is told before anything is sent, and what is not valid
+// is counted.
+func TestImportOfAFileThatDoesNotFit(t *testing.T) {
+	dir := t.TempDir()
+	run(t, dir)
+	must(t, dir, "apply", "-f", retail+"/retail.yaml")
+	other := file(t, "other.csv", "InvoiceNo,InvoiceDate,CustomerID,Totalprice\n1,2010-12-01,17850,5\n")
+	for _, args := range [][]string{{"import", other}, {"import", other, "--dry-run"}} {
+		fails(t, dir, exitFailed, `other.csv: there is no column "TotalPrice", which event.properties.total of import orders reads; did you mean "Totalprice"?`, args...)
+	}
+	empty := file(t, "empty.csv", "InvoiceNo,InvoiceDate,CustomerID,TotalPrice\n1,2010-12-01,17850,\n2,2010-12-01,17850,5\n")
+	code, stdout, stderr := cli(t, dir, "import", empty, "--dry-run")
+	if code != exitDone {
+		t.Errorf("a dry run ends with %d", code)
+	}
+	contains(t, "dry run", stdout, "2 rows, 0 would fail\n  1 event would not be valid")
+	contains(t, "dry run", stderr, "empty.csv:2: not valid: properties: missing property 'total'")
+	contains(t, "import", must(t, dir, "import", empty), "2 accepted, 0 known already, 0 failed\n  1 event is not valid: ")
+	if got := must(t, dir, "profiles", "count", "profile.counters.revenue == 5"); got != "1\n" {
+		t.Errorf("%s profiles have a revenue of 5", got)
+	}
+}
+
 // manyRows is a file with so many rows for so many customers, and the revenue
 // of each of them.
 func manyRows(rows, customers int) string {

@@ -54,6 +54,7 @@ it runs on, through its data directory (--data). Elsewhere say --server and
 		newProfiles(g), newImport(g), newDeadLetters(g), newPlugin(g), newStore(g),
 		newBench(), newBenchCeiling(), newVersion(),
 	)
+	root.SetHelpCommand(newHelp(root))
 	group(root)
 	for _, c := range root.Commands() {
 		if c.HasSubCommands() {
@@ -66,16 +67,42 @@ it runs on, through its data directory (--data). Elsewhere say --server and
 // group makes a command that only has subcommands say which, and refuse what
 // is none of them.
 func group(c *cobra.Command) {
-	c.Args = cobra.ArbitraryArgs
+	c.Args, c.SuggestionsMinimumDistance = cobra.ArbitraryArgs, 2
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return c.Help()
 		}
-		message := fmt.Sprintf("unknown command %q", strings.TrimSpace(strings.TrimPrefix(c.CommandPath(), "tributary")+" "+args[0]))
-		if meant := c.SuggestionsFor(args[0]); len(meant) > 0 {
-			message += fmt.Sprintf("; did you mean `%s %s`?", c.CommandPath(), meant[0])
-		}
-		return usagef("%s; see `%s --help`", message, c.CommandPath())
+		return unknownCommand(c, args[0])
+	}
+}
+
+// unknownCommand says that c has no subcommand of a name, and which may have been
+// meant.
+func unknownCommand(c *cobra.Command, name string) error {
+	message := fmt.Sprintf("unknown command %q", strings.TrimSpace(strings.TrimPrefix(c.CommandPath(), "tributary")+" "+name))
+	if meant := c.SuggestionsFor(name); len(meant) > 0 {
+		message += fmt.Sprintf("; did you mean `%s %s`?", c.CommandPath(), meant[0])
+	}
+	return usagef("%s; see `%s --help`", message, c.CommandPath())
+}
+
+// newHelp is help as a command, which fails where there is no such command.
+func newHelp(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND]",
+		Short:   "Help about any command",
+		Example: "  tributary help send\n  tributary help profiles query",
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, rest, err := root.Find(args)
+			if err != nil {
+				return usagef("%v", err)
+			}
+			if len(rest) > 0 {
+				return unknownCommand(c, rest[0])
+			}
+			c.InitDefaultHelpFlag()
+			return c.Help()
+		},
 	}
 }
 

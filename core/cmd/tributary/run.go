@@ -65,15 +65,39 @@ func (f *runFlags) settings(g *globals) (*config.Config, error) {
 	}
 	c, err := config.Load(f.config, os.Environ(), set)
 	if err != nil {
-		return nil, usagef("%v", err)
+		return nil, usagef("%v", f.flagged(g, err))
 	}
 	if c.Data == "" {
 		if c.Data, err = g.dataDir(); err != nil {
 			return nil, err
 		}
 	}
+	if dir := c.Plugins.Dir; dir != "" {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return nil, usagef("there is no directory %s, which plugins.dir or --plugin-dir names; make it, or name another one", dir)
+		}
+	}
 	c.Data, err = filepath.Abs(c.Data)
 	return &c, err
+}
+
+// flagged names, in what is wrong with settings, the flags by which they were
+// given.
+func (f *runFlags) flagged(g *globals, err error) error {
+	var problems config.Problems
+	if !errors.As(err, &problems) {
+		return err
+	}
+	for _, flag := range []struct{ name, value, key string }{
+		{"--data", g.data, "data"}, {"--http", f.http, "http.addr"}, {"--plugin-dir", f.plugins, "plugins.dir"},
+	} {
+		for _, p := range problems {
+			if flag.value != "" && p.Origin.File == "--set "+flag.key {
+				p.Origin.File, p.Path = flag.name, ""
+			}
+		}
+	}
+	return problems
 }
 
 // serve runs the product until ctx ends or a part of it fails.

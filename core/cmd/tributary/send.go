@@ -136,7 +136,7 @@ func printResponse(w io.Writer, r *client.Result, late bool) {
 		fmt.Fprintf(w, "flow      %s answered %s\n", flow, r.Response[flow])
 	}
 	if len(r.Response) == 0 && !late && r.Status == client.Accepted && r.Valid != nil && *r.Valid {
-		fmt.Fprintln(w, "flows     none answered")
+		fmt.Fprintln(w, "flows     none answered (a flow that failed is in: tributary deadletters list)")
 	}
 }
 

@@ -120,6 +120,15 @@ func TestRunEndsWhereTheProcessorCannotOpen(t *testing.T) {
 	contains(t, "the repetition", must(t, dir, "send", "view", "--user", "1", "--id", "v-1"), "duplicate")
 }
 
+// The first command that the server tells of works in another terminal, which
+// has neither its PATH nor its environment.
+func TestTheFirstCommandThatIsToldOf(t *testing.T) {
+	dir := t.TempDir()
+	p := run(t, dir)
+	p.stop()
+	contains(t, "the server's first words", p.log.String(), "Send a first event:\n  "+os.Args[0]+" send page-view --user 17850 --data "+dir+"\n")
+}
+
 func TestDirectoryKeepsItsPartitions(t *testing.T) {
 	dir := t.TempDir()
 	run(t, dir, "--set", "bus.partitions=32").stop()

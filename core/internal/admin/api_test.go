@@ -314,6 +314,9 @@ func TestQueries(t *testing.T) {
 	r.refuses("POST", "/api/v1/profiles/query", `{"filter":"count(\"order\", \"7d\") > 3"}`, 422, "unsearchable", "window")
 	r.refuses("POST", "/api/v1/events/query", `{"filtr":"true"}`, 400, "invalid", "filtr: no such field")
 	r.refuses("POST", "/api/v1/events/count", `{"limit":1}`, 400, "invalid", "limit: no such field")
+	r.refuses("POST", "/api/v1/profiles/query", `{"sort":"-stat.views"}`, 400, "invalid", `sort: profiles have no field \"stat\"; did you mean \"stats\"?`)
+	r.refuses("POST", "/api/v1/events/query", `{"sort":"foo"}`, 400, "invalid", `sort: events have no field \"foo\"; want one of context, errors, id`)
+	r.refuses("POST", "/api/v1/events/query", `{"sort":"a..b"}`, 400, "invalid", "sort: ")
 	r.refuses("POST", "/api/v1/events/query", `{"limit":-1}`, 400, "invalid", "limit: is -1; want 1 to")
 	r.refuses("POST", "/api/v1/events/query", `{"limit":"10"}`, 400, "invalid", "limit: a JSON string is not allowed here")
 	r.refuses("POST", "/api/v1/events/query", `{"cursor":"rubbish"}`, 400, "invalid", "cursor")
@@ -374,7 +377,7 @@ func TestImports(t *testing.T) {
 		t.Errorf("dry run gives %d %s, %d submitted", status, text, r.submitted)
 	}
 	status, _, text = r.call("POST", "/api/v1/import/orders/rows", body(1))
-	if status != 200 || !strings.Contains(text, `"next":3,"accepted":1,"duplicates":0,"failed":1,"finished":false`) || r.submitted != 1 {
+	if status != 200 || !strings.Contains(text, `"next":3,"accepted":1,"duplicates":0,"failed":1,"invalid":0,"finished":false`) || r.submitted != 1 {
 		t.Errorf("rows give %d %s, %d submitted", status, text, r.submitted)
 	}
 	r.refuses("POST", "/api/v1/import/orders/rows", body(7), 409, "conflict", "want row 3")

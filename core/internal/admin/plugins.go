@@ -87,7 +87,7 @@ func (a *API) pluginLogs(w http.ResponseWriter, r *http.Request) error {
 // that name, or it does not come up, which is no fault of this server.
 func noPlugin(err error) error {
 	if errors.Is(err, supervisor.ErrUnknown) {
-		return notFound("%v; `tributary plugin list` has them", err)
+		return notFound("%v; `tributary plugin list` has them; a new file is found when the server starts: restart it", err)
 	}
 	return refuse(http.StatusConflict, codeConflict, "%v", err)
 }

@@ -45,7 +45,7 @@ func TestPlugins(t *testing.T) {
 		`"memory_bytes":0,"violations":{"count":0},"actions":[]}`
 	r.expect("GET", "/api/v1/plugins", "", 200, `{"items":[`+hello+`]}`)
 	r.expect("GET", "/api/v1/plugins/hello", "", 200, hello)
-	const unknown = "there is no such plugin: \\\"nobody\\\"; `tributary plugin list` has them"
+	const unknown = "there is no such plugin: \\\"nobody\\\"; `tributary plugin list` has them; a new file is found when the server starts: restart it"
 	r.refuses("GET", "/api/v1/plugins/nobody", "", 404, "not_found", unknown)
 	r.expect("POST", "/api/v1/plugins/hello/restart", "", 200, hello)
 	r.refuses("POST", "/api/v1/plugins/hello/restart", "", 409, "conflict", "it does not come up")

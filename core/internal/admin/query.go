@@ -2,7 +2,10 @@ package admin
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 
+	"github.com/tributary-bus/tributary/core/internal/config"
 	"github.com/tributary-bus/tributary/core/internal/store"
 	"github.com/tributary-bus/tributary/sdk"
 	"github.com/tributary-bus/tributary/sdk/client"
@@ -32,8 +35,27 @@ func (a *API) query(kind store.Kind) handler {
 		if q.Limit < 0 || q.Limit > store.MaxLimit {
 			return invalid("limit", "is %d; want 1 to %d", q.Limit, store.MaxLimit)
 		}
+		if err := checkSort(kind, q.Sort); err != nil {
+			return err
+		}
 		return a.page(w, r, store.Query{Kind: kind, Filter: filter, Sort: q.Sort, Limit: q.Limit, Cursor: q.Cursor})
 	}
+}
+
+// checkSort refuses to sort by a field that no document has: that would be any
+// order.
+func checkSort(kind store.Kind, sort string) error {
+	if sort == "" {
+		return nil
+	}
+	path, err := sdk.ParsePath(strings.TrimPrefix(sort, "-"))
+	if err != nil {
+		return invalid("sort", "%v", err)
+	}
+	if fields := condition.Fields(strings.TrimSuffix(string(kind), "s")); !slices.Contains(fields, path[0]) {
+		return invalid("sort", "%s have no field %q; %s", kind, path[0], config.Meant(path[0], fields))
+	}
+	return nil
 }
 
 // count tells how many documents a filter matches.

@@ -124,9 +124,9 @@ func (c *checker) unknownAction(flow *Flow, action string, actions Actions) {
 	case len(own) > 0:
 		message += fmt.Sprintf("the plugin %s has %s", plugin, strings.Join(own, ", "))
 	case len(names) == 0:
-		message += fmt.Sprintf("no plugin is there, nor is %s: put the plugin in the plugin directory first", plugin)
+		message += fmt.Sprintf("no plugin is there, nor is %s: put the plugin in the plugin directory first; a new file is found when the server starts: restart it", plugin)
 	default:
-		message += fmt.Sprintf("of the plugins %s none is %s: put the plugin in the plugin directory first", strings.Join(names, ", "), plugin)
+		message += fmt.Sprintf("of the plugins %s none is %s: put the plugin in the plugin directory first; a new file is found when the server starts: restart it", strings.Join(names, ", "), plugin)
 	}
 	for i := range flow.Nodes {
 		if n := &flow.Nodes[i]; n.Action == action {

@@ -58,7 +58,7 @@ func TestCheckActionsNamesWhatIsWrong(t *testing.T) {
 	for _, test := range []struct{ name, text, want string }{
 		{"unknown action", flow("action: profile/sett", "hi -> end"), `f.yaml:6: flow/x: spec.nodes.hi.action: there is no action "profile/sett"; did you mean "profile/set"?`},
 		{"strange action", flow("action: profile/embrace", "hi -> end"), `f.yaml:6: flow/x: spec.nodes.hi.action: there is no action "profile/embrace"; the plugin profile has profile/remove, profile/set`},
-		{"unknown plugin", flow("action: mailer/send", "hi -> end"), `f.yaml:6: flow/x: spec.nodes.hi.action: there is no action "mailer/send"; of the plugins hello, profile none is mailer: put the plugin in the plugin directory first`},
+		{"unknown plugin", flow("action: mailer/send", "hi -> end"), `f.yaml:6: flow/x: spec.nodes.hi.action: there is no action "mailer/send"; of the plugins hello, profile none is mailer: put the plugin in the plugin directory first; a new file is found when the server starts: restart it`},
 		{"several ports", flow("action: hello/greet", "hi -> end"), "f.yaml:11: flow/x: spec.edges[2]: hi (hello/greet) leads on from several ports, greeted, anonymous, error; name one, such as hi:greeted -> end"},
 		{"no such port", flow("action: hello/greet", "hi:gretted -> end"), `f.yaml:11: flow/x: spec.edges[2]: hi (hello/greet) has no port "gretted"; did you mean "greeted"?`},
 		{"no port but done", flow("action: profile/remove", "hi:gone -> end"), `f.yaml:11: flow/x: spec.edges[2]: hi (profile/remove) has no port "gone"; did you mean "done"?`},
@@ -88,7 +88,7 @@ func TestCheckActionsNamesWhatIsWrong(t *testing.T) {
 		}
 	}
 	s := newSet(t, flow("action: profile/set", "hi -> end"))
-	want := `f.yaml:6: flow/x: spec.nodes.hi.action: there is no action "profile/set"; no plugin is there, nor is profile: put the plugin in the plugin directory first`
+	want := `f.yaml:6: flow/x: spec.nodes.hi.action: there is no action "profile/set"; no plugin is there, nor is profile: put the plugin in the plugin directory first; a new file is found when the server starts: restart it`
 	if err := s.CheckActions(catalogue{}, created(s)); err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

@@ -139,7 +139,7 @@ func (f *form) flowNode(n *FlowNode) {
 	case contains(laterCoreActions, n.Action):
 		f.fail(f.get("action"), f.at("action"), "%s is not available in this version; want one of %s", n.Action, strings.Join(coreIDs, ", "))
 	case n.Core():
-		f.fail(f.get("action"), f.at("action"), "the engine has no node %q; %s", n.Action, meant(n.Action, coreIDs))
+		f.fail(f.get("action"), f.at("action"), "the engine has no node %q; %s", n.Action, Meant(n.Action, coreIDs))
 	case !actionID.MatchString(n.Action):
 		f.fail(f.get("action"), f.at("action"), "%q is no action; want plugin/action, such as profile/set", n.Action)
 	default:

@@ -122,7 +122,7 @@ func (w *Flow) find(id string, others ...string) (int, error) {
 	if len(known) == 0 {
 		return 0, fmt.Errorf("there is no node %q", id)
 	}
-	return 0, fmt.Errorf("there is no node %q; %s", id, meant(id, known))
+	return 0, fmt.Errorf("there is no node %q; %s", id, Meant(id, known))
 }
 
 // port finds the port that an edge means, out of those of the node's action.
@@ -137,7 +137,7 @@ func (n *FlowNode) port(port, to string, ports []string) (string, error) {
 		return "", fmt.Errorf("%s (%s) leads on from several ports, %s; name one, such as %s:%s -> %s",
 			n.ID, n.Action, strings.Join(all, ", "), n.ID, ports[0], to)
 	case !contains(all, port):
-		return "", fmt.Errorf("%s (%s) has no port %q; %s", n.ID, n.Action, port, meant(port, all))
+		return "", fmt.Errorf("%s (%s) has no port %q; %s", n.ID, n.Action, port, Meant(port, all))
 	}
 	return port, nil
 }

@@ -81,7 +81,7 @@ func below(path, name string) string {
 func (f *form) close() {
 	for _, field := range f.node.fields {
 		if !contains(f.known, field.name) {
-			f.fail(&node{line: field.line}, f.at(field.name), "unknown field; %s", meant(field.name, f.known))
+			f.fail(&node{line: field.line}, f.at(field.name), "unknown field; %s", Meant(field.name, f.known))
 		}
 	}
 }

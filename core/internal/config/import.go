@@ -42,8 +42,8 @@ func checkImport(c *checker, compiled any, s *Set) {
 // the set.
 func (s *Set) wantKinds(c *checker, m *EventMapping) {
 	for _, id := range m.ids {
-		if _, ok := s.Kind(id.name); !ok {
-			c.fail(nil, below("spec.event.ids", id.name), "unknown kind of identifier; %s, or apply an identification of that id", meant(id.name, s.kindNames()))
+		if _, ok := s.Kind(id.name); !ok && !s.deleted(c, KindIdentification, id.name) {
+			c.fail(nil, below("spec.event.ids", id.name), "unknown kind of identifier; %s, or apply an identification of that id", Meant(id.name, s.kindNames()))
 		}
 	}
 }

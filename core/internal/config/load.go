@@ -91,7 +91,7 @@ func meantSetting(key string) string {
 	for i, s := range allSettings {
 		keys[i] = s.key
 	}
-	if hint := meant(key, keys); !strings.HasPrefix(hint, "want") {
+	if hint := Meant(key, keys); !strings.HasPrefix(hint, "want") {
 		return hint
 	}
 	for prefix := key; prefix != ""; {
@@ -190,7 +190,7 @@ func (s *settings) variables(env []string) {
 			for j, t := range allSettings {
 				names[j] = t.env()
 			}
-			s.problems = append(s.problems, &Problem{Origin: origin, Message: "unknown setting; " + meant(name, names)})
+			s.problems = append(s.problems, &Problem{Origin: origin, Message: "unknown setting; " + Meant(name, names)})
 			continue
 		}
 		s.put(allSettings[i].key, written{origin: origin, text: value})

@@ -64,6 +64,7 @@ func LoadPaths(paths []string) ([]Resource, error) {
 		if err != nil {
 			return nil, err
 		}
+		before := len(resources) + len(problems)
 		for _, file := range files {
 			text, err := readBounded(file)
 			if err != nil {
@@ -80,6 +81,9 @@ func LoadPaths(paths []string) ([]Resource, error) {
 				seen[r.key()] = r.Origin
 			}
 			resources = append(resources, list...)
+		}
+		if len(resources)+len(problems) == before {
+			problems = append(problems, &Problem{Origin: Origin{File: path}, Message: "holds no resource"})
 		}
 	}
 	if len(problems) > 0 {

@@ -48,7 +48,7 @@ func (p *Problem) Error() string {
 	case p.Kind != "":
 		parts = append(parts, p.Kind)
 	}
-	if p.Path != "" {
+	if p.Path != "" && !strings.HasSuffix(p.Origin.File, " "+p.Path) { // as in --set http.addr
 		parts = append(parts, p.Path)
 	}
 	return strings.Join(append(parts, p.Message), ": ")
@@ -78,9 +78,9 @@ func (p Problems) Unwrap() []error {
 	return list
 }
 
-// meant is the end of a message about an unknown name: the known name that is
+// Meant is the end of a message about an unknown name: the known name that is
 // nearest, or all of them.
-func meant(name string, known []string) string {
+func Meant(name string, known []string) string {
 	if best := nearest(name, known); best != "" {
 		return fmt.Sprintf("did you mean %q?", best)
 	}

@@ -120,7 +120,7 @@ func (c *checker) identify(n *node, kind, id string) {
 		c.fail(n, "kind", "kind %s is not available in this version; available: %s", kind, strings.Join(Kinds(), ", "))
 		return
 	case !ok:
-		c.fail(n, "kind", "unknown kind %q; %s", kind, meant(kind, Kinds()))
+		c.fail(n, "kind", "unknown kind %q; %s", kind, Meant(kind, Kinds()))
 		return
 	}
 	if message := k.badID(id); message != "" {

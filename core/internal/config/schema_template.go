@@ -76,7 +76,7 @@ func (s *Schema) fault(e *jsonschema.ValidationError) []configFault {
 	for _, name := range slices.Sorted(slices.Values(names)) {
 		fault := configFault{append(slices.Clone(e.InstanceLocation), name), message}
 		if message == "unknown field" && len(e.InstanceLocation) == 0 && len(known) > 0 {
-			fault.message += "; " + meant(name, known)
+			fault.message += "; " + Meant(name, known)
 		}
 		list = append(list, fault)
 	}

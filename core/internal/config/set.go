@@ -28,6 +28,7 @@ type Set struct {
 	flowList        []*Flow
 	flowsOf         map[string][]*Flow // enabled ones, by the type that they run for
 	aggregates      []condition.Aggregate
+	before          *Set // while this one is assembled: that which it comes after; nil: none
 }
 
 // maxSet bounds the specs of a set, which travel in one message.
@@ -56,7 +57,7 @@ func NewSet(revision uint64, resources []Resource) (*Set, error) {
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	return assemble(revision, byKey)
+	return assemble(revision, byKey, nil)
 }
 
 // Revision is what the set is known by. It grows by one with each change.
@@ -143,10 +144,11 @@ func (s *Set) NamedTypes() []string {
 // nothing else. Lifetime counts are kept anyway.
 func (s *Set) Aggregates() []condition.Aggregate { return s.aggregates }
 
-// assemble builds the indices over validated resources.
-func assemble(revision uint64, byKey map[key]Resource) (*Set, error) {
+// assemble builds the indices over validated resources. Before is the set that
+// they come after; nil: none.
+func assemble(revision uint64, byKey map[key]Resource, before *Set) (*Set, error) {
 	s := &Set{
-		revision: revision, byKey: byKey,
+		revision: revision, byKey: byKey, before: before,
 		sources: map[string]*Source{}, writeKeys: map[string]*Source{}, eventTypes: map[string]*EventType{},
 		kinds: map[string]IdentifierKind{}, imports: map[string]*Import{}, redirects: map[string]*Redirect{},
 		flows: map[string]*Flow{}, flowsOf: map[string][]*Flow{},
@@ -193,6 +195,7 @@ func assemble(revision uint64, byKey map[key]Resource) (*Set, error) {
 		return cmp.Or(cmp.Compare(a.Priority, b.Priority), strings.Compare(a.ID, b.ID))
 	})
 	slices.SortFunc(s.aggregates, compareAggregates)
+	s.before = nil
 	return s, nil
 }
 
@@ -260,16 +263,31 @@ func compareAggregates(a, b condition.Aggregate) int {
 
 func (s *Set) kindNames() []string { return slices.Sorted(maps.Keys(s.kinds)) }
 
+// deleted reports a resource that the set before had and this one has not, and
+// that the checker's still needs. It is false where there was none.
+func (s *Set) deleted(c *checker, kind, id string) bool {
+	if s.before == nil {
+		return false
+	}
+	if _, was := s.before.Get(kind, id); !was {
+		return false
+	}
+	c.problems = append(c.problems, &Problem{
+		Kind: kind, ID: id, Message: fmt.Sprintf("is still needed by %s/%s: delete that first", c.kind, c.id),
+	})
+	return true
+}
+
 // wantSource reports a source that is not in the set.
 func (s *Set) wantSource(c *checker, path, id string) {
-	if _, ok := s.sources[id]; !ok {
+	if _, ok := s.sources[id]; !ok && !s.deleted(c, KindSource, id) {
 		known := slices.Sorted(maps.Keys(s.sources))
 		switch {
 		case id == "":
 		case len(known) == 0:
 			c.fail(nil, path, "there is no source %q, nor any other; apply it first, or in the same call", id)
 		default:
-			c.fail(nil, path, "there is no source %q; %s", id, meant(id, known))
+			c.fail(nil, path, "there is no source %q; %s", id, Meant(id, known))
 		}
 	}
 }

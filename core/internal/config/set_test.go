@@ -303,14 +303,16 @@ func TestApply(t *testing.T) {
 }
 
 func TestApplyIsAllOrNothing(t *testing.T) {
-	s := newSet(t, shop+"---\nkind: import\nid: i\nspec: {source: shop, event: {type: a}}\n")
+	s := newSet(t, shop+"---\nkind: identification\nid: card\nspec: {priority: 1}\n---\nkind: import\nid: i\nspec: {source: shop, event: {type: a, ids: {card: row.Card}}}\n")
 	for _, test := range []struct {
 		name    string
 		changes []Change
 		want    string
 	}{
 		{"a source in use", []Change{{Resource: Resource{Kind: "source", ID: "shop"}, Delete: true}},
-			`import/i: spec.source: there is no source "shop", nor any other; apply it first, or in the same call`},
+			`source/shop: is still needed by import/i: delete that first`},
+		{"a kind of identifier in use", []Change{{Resource: Resource{Kind: "identification", ID: "card"}, Delete: true}},
+			`identification/card: is still needed by import/i: delete that first`},
 		{"put and deleted", append(Puts(parse(t, shop)), Change{Resource: Resource{Kind: "source", ID: "shop"}, Delete: true}),
 			"source/shop: is there twice, first at f.yaml:1; remove one"},
 		{"deleted twice", []Change{{Resource: Resource{Kind: "import", ID: "i"}, Delete: true}, {Resource: Resource{Kind: "import", ID: "i"}, Delete: true}},

@@ -40,10 +40,10 @@ func TestTrustedProxies(t *testing.T) {
 	for _, c := range []struct{ set, want string }{
 		{"http.trusted_proxies=10.0.0.7,2001:db8::/32, 192.168.1.9/24", ""},
 		{"http.trusted_proxies=", ""},
-		{"http.trusted_proxies=10.0.0.0/33", `--set http.trusted_proxies: http.trusted_proxies: "10.0.0.0/33" is neither an address nor a network; want such as 10.0.0.7 or 10.0.0.0/8`},
-		{"http.trusted_proxies=proxy.example", `--set http.trusted_proxies: http.trusted_proxies: "proxy.example" is neither an address nor a network; want such as 10.0.0.7 or 10.0.0.0/8`},
-		{"http.trusted_proxies=::ffff:10.0.0.0/104", `--set http.trusted_proxies: http.trusted_proxies: "::ffff:10.0.0.0/104" is an IPv4 address written as IPv6; write it as IPv4`},
-		{"http.forwarded_header=via", `--set http.forwarded_header: http.forwarded_header: unknown value "via"; want one of x-forwarded-for, forwarded`},
+		{"http.trusted_proxies=10.0.0.0/33", `--set http.trusted_proxies: "10.0.0.0/33" is neither an address nor a network; want such as 10.0.0.7 or 10.0.0.0/8`},
+		{"http.trusted_proxies=proxy.example", `--set http.trusted_proxies: "proxy.example" is neither an address nor a network; want such as 10.0.0.7 or 10.0.0.0/8`},
+		{"http.trusted_proxies=::ffff:10.0.0.0/104", `--set http.trusted_proxies: "::ffff:10.0.0.0/104" is an IPv4 address written as IPv6; write it as IPv4`},
+		{"http.forwarded_header=via", `--set http.forwarded_header: unknown value "via"; want one of x-forwarded-for, forwarded`},
 	} {
 		_, err := Load("", nil, []string{c.set})
 		got := ""

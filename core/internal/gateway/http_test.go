@@ -99,6 +99,7 @@ func TestRefusedRequests(t *testing.T) {
 		"no zstd":          {"POST", "/v1/events", "hello", append(key, "Content-Encoding", "zstd"), 400, codeMalformed},
 		"unknown encoding": {"POST", "/v1/events", "hello", append(key, "Content-Encoding", "br"), 415, codeEncoding},
 		"unknown wait":     {"POST", "/v1/events?wait=done", `{"type":"x"}`, key, 400, codeInvalid},
+		"no parameter":     {"POST", "/v1/events?wait=processed&foo=1", `{"type":"x"}`, key, 400, codeInvalid},
 		"unknown profile":  {"POST", "/v1/events?wait=processed&profile=all", `{"type":"x"}`, key, 400, codeInvalid},
 		"profile, no wait": {"POST", "/v1/events?profile=full", `{"type":"x"}`, key, 400, codeInvalid},
 		"not trusted":      {"POST", "/v1/events?wait=processed&profile=full", `{"type":"x"}`, []string{"X-Write-Key", "web-key"}, 403, codeForbidden},
@@ -116,6 +117,12 @@ func TestRefusedRequests(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a parameter in other words", func(t *testing.T) {
+		a := f.send(t, "POST", "/v1/events?wiat=processed", `{"type":"x"}`, key...)
+		if want := `unknown query parameter wiat; did you mean \"wait\"?`; !strings.Contains(a.text, want) {
+			t.Errorf("%s, want %s", a.text, want)
+		}
+	})
 	t.Run("again over the rate", func(t *testing.T) {
 		a := f.send(t, "POST", "/v1/events", `{"type":"x"}`, "X-Write-Key", "slow-key")
 		if a.status != 429 || a.header.Get("Retry-After") == "" || a.code() != codeTooMany {

@@ -1,7 +1,11 @@
 package gateway
 
 import (
+	"maps"
 	"net/http"
+	"slices"
+
+	"github.com/tributary-bus/tributary/core/internal/config"
 )
 
 // nativeFields lists the fields of an event for the one who got one wrong.
@@ -99,7 +103,18 @@ func (nativeDialect) parse(b *batch, r *request, rules *rules, limits *Limits) *
 	return b.parseNative(r.body, rules, limits)
 }
 
-func (nativeDialect) until(_ *batch, r *request) (stage, *refusal) { return waitQuery(r.query) }
+// nativeParameters are those of the path. It has no foreign clients, who add
+// others: one that is not among them is a mistake.
+var nativeParameters = []string{"wait", "profile"}
+
+func (nativeDialect) until(_ *batch, r *request) (stage, *refusal) {
+	for _, name := range slices.Sorted(maps.Keys(r.query)) {
+		if !slices.Contains(nativeParameters, name) {
+			return stored, refuse(http.StatusBadRequest, codeInvalid, "unknown query parameter "+clipped(name)+"; "+config.Meant(clipped(name), nativeParameters))
+		}
+	}
+	return waitQuery(r.query)
+}
 
 func (nativeDialect) reply(g *Gateway, w http.ResponseWriter, _ *request, b *batch, form replyForm) {
 	g.writeReply(w, b, form)

@@ -126,7 +126,7 @@ func (i *Importer) Rows(ctx context.Context, mapping string, chunk *client.Chunk
 	if err != nil {
 		return nil, err
 	}
-	if err := check(chunk); err != nil {
+	if err := m.check(chunk); err != nil {
 		return nil, err
 	}
 	f := i.file(key(mapping, chunk.File))
@@ -142,7 +142,7 @@ func (i *Importer) Rows(ctx context.Context, mapping string, chunk *client.Chunk
 	clean := f.clean
 	f.clean = false
 	rows := chunk.Rows[min(progress.Next-chunk.First, uint64(len(chunk.Rows))):]
-	progress.Name = chunk.Name
+	progress.Name, progress.Updated = chunk.Name, client.Time{Time: i.o.Now()}
 	outcomes := i.translate(m, chunk.File, progress.Next, rows)
 	if err := i.submit(ctx, outcomes); err != nil {
 		return nil, err
@@ -158,11 +158,13 @@ func (i *Importer) Rows(ctx context.Context, mapping string, chunk *client.Chunk
 			progress.Duplicates++
 		default:
 			progress.Accepted++
+			if len(m.violations(&outcomes[n], progress.Updated.Time)) > 0 {
+				progress.Invalid++
+			}
 		}
 	}
 	progress.Next += uint64(len(rows))
 	progress.Finished = progress.Finished || chunk.Last
-	progress.Updated = client.Time{Time: i.o.Now()}
 	if err := i.store(ctx, progress, revision); err != nil {
 		return nil, err
 	}
@@ -179,7 +181,7 @@ func (i *Importer) Check(mapping string, chunk *client.Chunk) ([]client.Check, e
 	if err != nil {
 		return nil, err
 	}
-	if err := check(chunk); err != nil {
+	if err := m.check(chunk); err != nil {
 		return nil, err
 	}
 	outcomes := i.translate(m, chunk.File, chunk.First, chunk.Rows)
@@ -191,7 +193,7 @@ func (i *Importer) Check(mapping string, chunk *client.Chunk) ([]client.Check, e
 			checks[n].Column, checks[n].Value, checks[n].Error = o.fault.column, o.fault.value, o.fault.reason
 			continue
 		}
-		checks[n].Event = preview(o)
+		checks[n].Event, checks[n].Errors = preview(o), m.violations(o, i.o.Now())
 	}
 	return checks, nil
 }
@@ -228,7 +230,7 @@ func (i *Importer) forget(key string) {
 	delete(i.files, key)
 }
 
-func check(chunk *client.Chunk) error {
+func (m *mapping) check(chunk *client.Chunk) error {
 	if err := checkHash(chunk.File); err != nil {
 		return err
 	}
@@ -237,6 +239,11 @@ func check(chunk *client.Chunk) error {
 		return fmt.Errorf("%w: first is %d; rows are numbered from 1", ErrInvalid, chunk.First)
 	case len(chunk.Rows) > MaxRows:
 		return fmt.Errorf("%w: %d rows in one chunk; at most %d are allowed", ErrInvalid, len(chunk.Rows), MaxRows)
+	case len(chunk.Columns) == 0:
+		return nil
+	}
+	if err := m.CheckColumns(chunk.Columns); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrInvalid, chunk.Name, err)
 	}
 	return nil
 }

@@ -27,6 +27,10 @@ kind: source
 id: shop
 spec: {keys: [shop-key]}
 ---
+kind: event-type
+id: order-completed
+spec: {schema: {type: object, required: [total]}, when: 'event.source == "shop" && event.time < timestamp("2020-01-01T00:00:00Z")'}
+---
 kind: import
 id: orders
 spec:
@@ -293,6 +297,53 @@ func TestWrongCalls(t *testing.T) {
 		if _, err := i.Rows(ctx, "orders", c); !errors.Is(err, importer.ErrInvalid) {
 			t.Errorf("%s gives %v", name, err)
 		}
+	}
+}
+
+func TestColumnsThatAFileLacks(t *testing.T) {
+	b, d, ctx := openBus(t), &desk{}, context.Background()
+	i := newImporter(t, b, d)
+	c := chunk(1, row(2, "1", "2010-12-01", "7", "1"))
+	c.Columns = []string{"InvoiceNo", "InvoiceDate", "CustomerID", "Total"}
+	const want = `orders.csv: there is no column "TotalPrice", which event.properties.total of import orders reads`
+	if _, err := i.Rows(ctx, "orders", c); !errors.Is(err, importer.ErrInvalid) || !strings.Contains(err.Error(), want) {
+		t.Errorf("rows without a column give %v", err)
+	}
+	if _, err := i.Check("orders", c); !errors.Is(err, importer.ErrInvalid) || !strings.Contains(err.Error(), want) {
+		t.Errorf("a check without a column gives %v", err)
+	}
+	if len(d.ids) > 0 {
+		t.Errorf("%v were stored", d.ids)
+	}
+	c.Columns[3] = "TotalPrice"
+	p, err := i.Rows(ctx, "orders", c)
+	expect(t, p, err, "next 2: 1 accepted, 0 duplicates, 0 failed, finished false")
+}
+
+func TestEventsThatAreNotValid(t *testing.T) {
+	b, ctx := openBus(t), context.Background()
+	i := newImporter(t, b, &desk{})
+	// The rules of the type do not hold since 2020. What fails, or is known
+	// already, does not count again.
+	rows := chunk(1, row(2, "1", "2010-12-01", "7", ""), row(3, "2", "2010-12-01", "7", "1"), row(4, "3", "2020-12-01", "7", ""),
+		row(5, "4", "2010-12-01", "7", "x"), row(6, "1", "2010-12-01", "7", ""))
+	checks, err := i.Check("orders", rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var invalid []int
+	for n := range checks {
+		if len(checks[n].Errors) > 0 {
+			invalid = append(invalid, checks[n].Line)
+		}
+	}
+	if got := fmt.Sprint(invalid, checks[0].Errors); got != "[2 6] [{properties missing property 'total'}]" {
+		t.Errorf("the lines and errors of what is not valid: %s", got)
+	}
+	p, err := i.Rows(ctx, "orders", rows)
+	expect(t, p, err, "next 6: 3 accepted, 1 duplicates, 1 failed, finished false")
+	if p.Invalid != 1 {
+		t.Errorf("%d are not valid, want 1", p.Invalid)
 	}
 }
 

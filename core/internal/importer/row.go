@@ -5,11 +5,13 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/config"
 	"github.com/tributary-bus/tributary/core/internal/record"
 	"github.com/tributary-bus/tributary/sdk"
 	"github.com/tributary-bus/tributary/sdk/client"
+	"github.com/tributary-bus/tributary/sdk/condition"
 )
 
 // A mapping is an import with what error messages need of it.
@@ -77,6 +79,28 @@ func eventOf(m *config.Mapped) record.Event {
 		e.IDs = append(e.IDs, record.Identifier{Kind: id.Kind, Value: id.Value})
 	}
 	return e
+}
+
+// violations is what breaks the schema of an event's type, as far as the event
+// alone can tell: whether the type's rules hold may depend on the profile.
+func (m *mapping) violations(o *outcome, received time.Time) []sdk.FieldError {
+	t := m.set.EventType(o.event.Type)
+	if t == nil || t.Schema == nil {
+		return nil
+	}
+	public := o.event.Public(received)
+	public.Source = o.source.ID
+	if t.When != nil {
+		for _, variable := range t.When.Variables() {
+			if variable != "event" {
+				return nil
+			}
+		}
+		if holds, err := t.When.Bool(&condition.Vars{Event: &public, Now: received}); err != nil || !holds {
+			return nil
+		}
+	}
+	return t.Violations(&public.Properties)
 }
 
 func object(m map[string]any) []byte {

@@ -54,7 +54,7 @@ func examine(r *rules, doc *record.Document, c *record.Command) *application {
 	if c.Event.Source == record.SourceSystem {
 		return a // what happened has happened, whatever a schema says
 	}
-	if errs := validate(t, &a.event); len(errs) > 0 {
+	if errs := t.Violations(&a.event.Properties); len(errs) > 0 {
 		a.refuse(errs)
 	}
 	return a

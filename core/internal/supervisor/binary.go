@@ -66,6 +66,9 @@ func (p *plugin) take(anew bool) (*binary, error) {
 		return (&binary{path: p.path, sum: sum}).hold(), err
 	}
 	p.looked = lookAt(p.path)
+	if !p.known() && mayNotRun(p.path) {
+		return nil, refusal{fmt.Errorf("it is not executable: chmod +x %s", p.path)}
+	}
 	if !p.fits(anew) {
 		p.letGo()
 		b, err := copyOf(p.path, p.s.o.Work)

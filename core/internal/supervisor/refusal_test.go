@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -77,6 +78,27 @@ func TestARefusedFileIsTriedWhenItHasChanged(t *testing.T) {
 	if p := r.until("good", "running", is(running)); p.SHA256 != good.SHA256 {
 		t.Errorf("it is %+v", p)
 	}
+}
+
+// A plugin whose file was put there without the right to be executed runs when it
+// has it.
+func TestAFileBecomesExecutable(t *testing.T) {
+	r := start(t, func(o *Options) {
+		path := filepath.Join(o.Dir, "good")
+		put(t, path, "")
+		if err := os.Chmod(path, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	})
+	r.registered()
+	p := r.until("good", "refused", is(refused))
+	if parts := r.s.Degraded(); len(parts) > 0 {
+		t.Errorf("degraded: %v", parts)
+	}
+	if err := os.Chmod(p.Path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r.until("good", "running", is(running))
 }
 
 // A built-in plugin that was refused is not started again by itself: its file is ours.

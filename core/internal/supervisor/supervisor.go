@@ -28,7 +28,7 @@ type Options struct {
 	// binary as `plugin serve NAME`.
 	Builtin []string
 	// Dir is where third parties' plugins are: every executable file in it is
-	// one. It need not exist.
+	// one, and every other file is refused. It need not exist.
 	Dir string
 	// Work is a directory of the supervisor's own, emptied when it begins. The
 	// processes work in directories below it.
@@ -231,11 +231,12 @@ func (s *Supervisor) Violation(name, text string) {
 }
 
 // Degraded lists the plugins that do not work as they should, once every one
-// has had its chance to start.
+// has had its chance to start. A file that may not be executed is none of them: it
+// may be a note that lies beside the plugins.
 func (s *Supervisor) Degraded() []client.Part {
 	var parts []client.Part
 	for _, p := range s.List() {
-		if p.State == string(running) && p.Reason == "" {
+		if p.State == string(running) && p.Reason == "" || p.SHA256 == "" && mayNotRun(p.Path) {
 			continue
 		}
 		reason := p.State
@@ -256,7 +257,7 @@ func (s *Supervisor) prepare() error {
 	if err := os.MkdirAll(s.o.Work, 0o700); err != nil {
 		return fmt.Errorf("make the plugins' working directory: %w", err)
 	}
-	files, err := executables(s.o.Dir)
+	files, err := candidates(s.o.Dir)
 	if err != nil {
 		return err
 	}
@@ -276,8 +277,9 @@ func (s *Supervisor) prepare() error {
 	return nil
 }
 
-// executables lists the files of a directory that may be executed, by name.
-func executables(dir string) ([]string, error) {
+// candidates lists the files of a directory, by name: those that may be executed,
+// and those that may not and are not hidden either, which are refused.
+func candidates(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) || dir == "" {
 		return nil, nil
@@ -293,11 +295,17 @@ func executables(dir string) ([]string, error) {
 		}
 		// A link is what it leads to.
 		info, err := os.Stat(path)
-		if err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+		if err == nil && info.Mode().IsRegular() && (info.Mode()&0o111 != 0 || entry.Name()[0] != '.') {
 			files = append(files, path)
 		}
 	}
 	return files, nil
+}
+
+// mayNotRun tells whether a file is there and not executable.
+func mayNotRun(path string) bool {
+	info := lookAt(path)
+	return info != nil && info.Mode()&0o111 == 0
 }
 
 // find returns a plugin by its name or, where it has none, that of its file.

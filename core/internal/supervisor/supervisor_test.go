@@ -69,6 +69,7 @@ func TestRefusals(t *testing.T) {
 		write(t, filepath.Join(o.Dir, "greets"), "#!/bin/sh\necho hello\n", 0o755)
 		write(t, filepath.Join(o.Dir, "junk"), "\x00\x01\x02", 0o755)
 		write(t, filepath.Join(o.Dir, "README"), "no program", 0o644)
+		write(t, filepath.Join(o.Dir, ".note"), "no program", 0o644)
 		if err := os.Mkdir(filepath.Join(o.Dir, "old"), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -86,8 +87,11 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%d lines of the log tell of %s", n, file)
 		}
 	}
-	if got := r.s.List(); len(got) != len(files)+3 {
-		t.Errorf("%d plugins are listed, want %d", len(got), len(files)+3)
+	if got := r.s.List(); len(got) != len(files)+4 {
+		t.Errorf("%d plugins are listed, want %d", len(got), len(files)+4)
+	}
+	if p := r.info("README"); p.State != "refused" || p.Reason != "it is not executable: chmod +x "+p.Path || strings.Count(r.log.String(), "plugins/README ") != 1 {
+		t.Errorf("README is %s: %s", p.State, p.Reason)
 	}
 	if ids := r.s.Catalogue().ActionIDs(); strings.Join(ids, " ") != "good/ask" {
 		t.Errorf("the catalogue has %v", ids)
