@@ -206,9 +206,11 @@ func microseconds(d time.Duration, n int64) float64 {
 func megabytes(bytes int64) float64 { return float64(bytes) / 1e6 }
 
 func ingestSingle(ctx context.Context, r *run) error {
-	for _, durability := range []string{"process", "fsync"} {
-		ratio := map[string]float64{"process": 0.45, "fsync": 0.30}[durability]
-		d := httpDuel(durability, singles, "requests/s", ratioAtLeast(ratio))
+	for _, c := range []struct {
+		durability string
+		ratio      float64
+	}{{"process", 0.45}, {"fsync", 0.30}} {
+		d := httpDuel(c.durability, singles, "requests/s", ratioAtLeast(c.ratio))
 		d.answer = atMost(10)
 		if err := d.run(ctx, r); err != nil {
 			return err

@@ -42,8 +42,13 @@ func checkImport(c *checker, compiled any, s *Set) {
 // the set.
 func (s *Set) wantKinds(c *checker, m *EventMapping) {
 	for _, id := range m.ids {
-		if _, ok := s.Kind(id.name); !ok && !s.deleted(c, KindIdentification, id.name) {
-			c.fail(nil, below("spec.event.ids", id.name), "unknown kind of identifier; %s, or apply an identification of that id", Meant(id.name, s.kindNames()))
-		}
+		s.wantKind(c, below("spec.event.ids", id.name), id.name)
+	}
+}
+
+// wantKind reports a kind of identifier that is not in the set.
+func (s *Set) wantKind(c *checker, path, name string) {
+	if _, ok := s.Kind(name); !ok && !s.deleted(c, KindIdentification, name) {
+		c.fail(nil, path, "unknown kind of identifier; %s, or apply an identification of that id", Meant(name, s.kindNames()))
 	}
 }

@@ -170,9 +170,8 @@ func compileSource(f *form, id string) any {
 }
 
 func checkSource(c *checker, compiled any, s *Set) {
-	name := compiled.(*Source).StaticIDs
-	if _, known := s.kinds[name]; name != "" && !known {
-		c.fail(nil, "spec.static_ids", "unknown kind of identifier; %s, or apply an identification of that id", Meant(name, s.kindNames()))
+	if name := compiled.(*Source).StaticIDs; name != "" {
+		s.wantKind(c, "spec.static_ids", name)
 	}
 }
 

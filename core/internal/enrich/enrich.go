@@ -44,7 +44,8 @@ func New(places *Places) *Enricher {
 }
 
 // Event adds to the event's context, and does with the address in it what its
-// source wants. Of what clients send nothing is left to cut by then, see [Cut]. An event of a plain source stays as it is, but for its address.
+// source wants: the gateway has cut it before, see [Cut], but by what its source wanted
+// then. An event of a plain source stays as it is, but for its address.
 //
 // The context gets these members, each only where it has none of that name and
 // something is known:

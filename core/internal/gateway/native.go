@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"maps"
 	"net/http"
 	"slices"
 
@@ -108,7 +107,7 @@ func (nativeDialect) parse(b *batch, r *request, rules *rules, limits *Limits) *
 var nativeParameters = []string{"wait", "profile"}
 
 func (nativeDialect) until(_ *batch, r *request) (stage, *refusal) {
-	for _, name := range slices.Sorted(maps.Keys(r.query)) {
+	for name := range r.query {
 		if !slices.Contains(nativeParameters, name) {
 			return stored, refuse(http.StatusBadRequest, codeInvalid, "unknown query parameter "+clipped(name)+"; "+config.Meant(clipped(name), nativeParameters))
 		}

@@ -1,65 +1,14 @@
 package gateway
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/bus/bustest"
 	"github.com/tributary-bus/tributary/core/internal/live"
 )
-
-// occupy lets a server have a stream already. One that deletes its last stream
-// removes their directory a moment later, while others may be made there.
-func occupy(t *testing.T, url string) {
-	t.Helper()
-	conn, err := nats.Connect(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "OTHERS", Subjects: []string{"others"}}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// lostBus is a bus whose external server is gone.
-func lostBus(t *testing.T) *bus.Bus {
-	t.Helper()
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, MaxPayload: 8 << 20, JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: 64 << 30,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the server does not start")
-	}
-	occupy(t, s.ClientURL())
-	b, err := bus.Open(t.Context(), bus.Options{Dir: t.TempDir(), Partitions: 4, URLs: []string{s.ClientURL()}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Shutdown()
-	s.WaitForShutdown()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		defer cancel()
-		_ = b.Close(ctx) // there is nobody to take leave of
-	})
-	return b
-}
 
 // one returns the only connection, when it is there.
 func (f *fixture) one(t testing.TB) (c connection) {
@@ -94,7 +43,7 @@ const asleep = 100 * time.Millisecond
 
 // A WebSocket that waits for a bus that does not answer ends when it has to.
 func TestSocketEndsDuringAnOutage(t *testing.T) {
-	f := newLiveFixture(t, func(o *Options) { o.Live = live.New(lostBus(t), nil) })
+	f := newLiveFixture(t, func(o *Options) { o.Live = live.New(bustest.Lost(t), nil) })
 	for name, c := range map[string]struct {
 		end  func(connection)
 		code int // 0: it ends without a word
@@ -136,7 +85,7 @@ func TestSocketEndsDuringAnOutage(t *testing.T) {
 
 // So does a stream of server-sent events, which has not begun then.
 func TestServerSentEventsEndDuringAnOutage(t *testing.T) {
-	f := newLiveFixture(t, func(o *Options) { o.Live = live.New(lostBus(t), nil) })
+	f := newLiveFixture(t, func(o *Options) { o.Live = live.New(bustest.Lost(t), nil) })
 	for name, c := range map[string]struct {
 		end    func(connection)
 		reason string // empty: it ends without a word

@@ -7,63 +7,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/bus/bustest"
 )
-
-// occupy lets a server have a stream already. One that deletes its last stream
-// removes their directory a moment later, while others may be made there.
-func occupy(t *testing.T, url string) {
-	t.Helper()
-	conn, err := nats.Connect(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "OTHERS", Subjects: []string{"others"}}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// lostBus is a bus whose external server is gone.
-func lostBus(t *testing.T) *bus.Bus {
-	t.Helper()
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, MaxPayload: 8 << 20, JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: 64 << 30,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the server does not start")
-	}
-	occupy(t, s.ClientURL())
-	b, err := bus.Open(t.Context(), bus.Options{Dir: t.TempDir(), Partitions: 4, URLs: []string{s.ClientURL()}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Shutdown()
-	s.WaitForShutdown()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		defer cancel()
-		_ = b.Close(ctx) // there is nobody to take leave of
-	})
-	return b
-}
 
 // Whoever goes away while the bus does not answer waits no longer, also where
 // another one is at it; and how many listen can be told meanwhile.
 func TestSubscribeGivesUpDuringAnOutage(t *testing.T) {
-	l := New(lostBus(t), nil)
+	l := New(bustest.Lost(t), nil)
 	for _, name := range []string{"events", "profile:x"} {
 		c, err := ParseChannel(name)
 		if err != nil {
@@ -110,7 +60,7 @@ func TestSubscribeGivesUpDuringAnOutage(t *testing.T) {
 // TestFlowsGiveUpDuringAnOutage has more who want to listen to flows than the bus
 // can refuse in time: each gives up with its own context, and nobody else waits.
 func TestFlowsGiveUpDuringAnOutage(t *testing.T) {
-	l := New(lostBus(t), nil)
+	l := New(bustest.Lost(t), nil)
 	channel := func(n int) Channel {
 		c, err := ParseChannel(fmt.Sprintf("flow:f%d", n))
 		if err != nil {

@@ -66,7 +66,7 @@ func (p *plugin) take(anew bool) (*binary, error) {
 		return (&binary{path: p.path, sum: sum}).hold(), err
 	}
 	p.looked = lookAt(p.path)
-	if !p.known() && mayNotRun(p.path) {
+	if !p.known() && mayNotRun(p.looked) {
 		return nil, refusal{fmt.Errorf("it is not executable: chmod +x %s", p.path)}
 	}
 	if !p.fits(anew) {

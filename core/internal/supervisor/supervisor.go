@@ -236,7 +236,7 @@ func (s *Supervisor) Violation(name, text string) {
 func (s *Supervisor) Degraded() []client.Part {
 	var parts []client.Part
 	for _, p := range s.List() {
-		if p.State == string(running) && p.Reason == "" || p.SHA256 == "" && mayNotRun(p.Path) {
+		if p.State == string(running) && p.Reason == "" || p.SHA256 == "" && mayNotRun(lookAt(p.Path)) {
 			continue
 		}
 		reason := p.State
@@ -303,8 +303,7 @@ func candidates(dir string) ([]string, error) {
 }
 
 // mayNotRun tells whether a file is there and not executable.
-func mayNotRun(path string) bool {
-	info := lookAt(path)
+func mayNotRun(info os.FileInfo) bool {
 	return info != nil && info.Mode()&0o111 == 0
 }
 
