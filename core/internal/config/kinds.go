@@ -27,6 +27,7 @@ func init() {
 		KindImport:         {plainID, compileImport, checkImport},
 		KindFlow:           {plainID, compileFlow, nil},
 		KindRedirect:       {plainID, compileRedirect, checkRedirect},
+		KindMergeRule:      {plainID, compileMergeRule, checkMergeRule},
 	}
 }
 
@@ -38,6 +39,7 @@ const (
 	KindImport         = "import"
 	KindFlow           = "flow"
 	KindRedirect       = "redirect"
+	KindMergeRule      = "merge-rule"
 )
 
 // laterKinds are names that mean something, but not to this version.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tributary-bus/tributary/core/internal/profile"
 	"github.com/tributary-bus/tributary/sdk/condition"
 )
 
@@ -28,6 +29,9 @@ type Set struct {
 	flowList        []*Flow
 	flowsOf         map[string][]*Flow // enabled ones, by the type that they run for
 	aggregates      []condition.Aggregate
+	limited         []IdentifierKind
+	mergeRules      map[string]*MergeRule // by path
+	strategies      profile.Strategies
 	before          *Set // while this one is assembled: that which it comes after; nil: none
 }
 
@@ -103,6 +107,13 @@ func (s *Set) Kind(name string) (IdentifierKind, bool) {
 	return k, ok
 }
 
+// LimitedKinds lists the kinds of identifier of which a profile may have only so
+// many, by name.
+func (s *Set) LimitedKinds() []IdentifierKind { return s.limited }
+
+// Strategies say which value fields have when two profiles become one.
+func (s *Set) Strategies() profile.Strategies { return s.strategies }
+
 // Import returns an import mapping.
 func (s *Set) Import(id string) (*Import, bool) {
 	i, ok := s.imports[id]
@@ -151,6 +162,7 @@ func assemble(revision uint64, byKey map[key]Resource, before *Set) (*Set, error
 		revision: revision, byKey: byKey, before: before,
 		sources: map[string]*Source{}, writeKeys: map[string]*Source{}, eventTypes: map[string]*EventType{},
 		kinds: map[string]IdentifierKind{}, imports: map[string]*Import{}, redirects: map[string]*Redirect{},
+		mergeRules: map[string]*MergeRule{}, strategies: profile.Strategies{},
 		flows: map[string]*Flow{}, flowsOf: map[string][]*Flow{},
 	}
 	for _, k := range builtInKinds {
@@ -195,6 +207,11 @@ func assemble(revision uint64, byKey map[key]Resource, before *Set) (*Set, error
 		return cmp.Or(cmp.Compare(a.Priority, b.Priority), strings.Compare(a.ID, b.ID))
 	})
 	slices.SortFunc(s.aggregates, compareAggregates)
+	for _, name := range s.kindNames() {
+		if k := s.kinds[name]; k.Limit > 0 {
+			s.limited = append(s.limited, k)
+		}
+	}
 	s.before = nil
 	return s, nil
 }
@@ -231,6 +248,11 @@ func (s *Set) index(c *checker, r Resource) {
 		s.imports[v.ID] = v
 	case *Redirect:
 		s.redirects[v.ID] = v
+	case *MergeRule:
+		if s.mergeRules[v.Path] == nil {
+			s.mergeRules[v.Path] = v
+		}
+		s.strategies[v.Path] = v.Strategy
 	case *Flow:
 		s.flows[v.ID] = v
 		s.flowList = append(s.flowList, v)

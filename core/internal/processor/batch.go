@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/fold"
 	"github.com/tributary-bus/tributary/core/internal/record"
 )
 
@@ -21,8 +22,9 @@ const (
 type item struct {
 	record.Command
 	seq    uint64
-	done   uint32  // where the position stands when it is done
-	claims []claim // an event's identifiers, the strongest first
+	done   uint32            // where the position stands when it is done
+	claims []fold.Claim      // the identifiers that it depends on, in the fold's order
+	keys   []bus.IdentityKey // theirs
 }
 
 // An entry is a profile as a partition keeps it in memory.
@@ -69,17 +71,13 @@ func (b *batch) fold(it *item) (err error) {
 		}
 	}()
 	switch it.Kind {
-	case record.KindEvent:
-		err = b.event(it)
-	case record.KindPatch:
-		err = b.patch(it)
 	case 0: // a message that could not be decoded
 	case record.KindConfig:
-		if it.Revision > b.rules.set.Revision() {
+		if it.Revision > b.rules.Set().Revision() {
 			err = b.configure(b.ctx, it.Revision)
 		}
 	default:
-		err = b.node.deadLetter(b.ctx, it, "commands of this kind are not processed by this version")
+		err = b.apply(it)
 	}
 	if err != nil {
 		return err
@@ -95,134 +93,130 @@ func (p *partition) configure(ctx context.Context, revision uint64) error {
 	if err != nil {
 		return fmt.Errorf("read configuration revision %d: %w", revision, err)
 	}
-	p.rules = newRules(set)
+	p.rules = fold.NewRules(set)
 	return nil
 }
 
-func (b *batch) event(it *item) error {
+// apply folds a command that is about a profile, or about nobody, and takes what it
+// does into the commit.
+func (b *batch) apply(it *item) error {
 	c := &it.Command
-	if c.Hops > record.MaxHops {
-		return b.refuse(it, tooManyHops)
-	}
 	e, err := b.load(c.Profile)
 	if err != nil {
 		return err
 	}
-	claims := it.claims
-	if err := b.hold(claims); err != nil {
-		return err
-	}
+	f := &b.folding
+	f.Begin(fold.Input{Rules: b.rules, Command: c, Doc: e.doc, Size: e.size, Claims: it.claims, Derive: b.derive})
 	known, err := b.node.seen.Has(c.ID)
 	if err != nil {
-		return fmt.Errorf("look up event %s of %s: %w", c.Event.ID, c.Event.Source, err)
+		return fmt.Errorf("look up the id of a command: %w", err)
 	}
 	if known {
-		b.repeated(c, profileOf(e))
-		return nil
+		b.node.metrics.duplicate.Inc()
+		return b.take(it, e, f.Repeated())
 	}
-	if err := b.findForeign(c.Profile, claims); err != nil {
+	d, err := b.route(it, f)
+	if err != nil {
 		return err
 	}
-	a := examine(b.rules, e.doc, c)
-	if a.event.Valid && c.Profile != "" {
-		to := c.Profile
-		named := c.Event.Profile != "" && c.Event.Profile == to
-		static := c.Event.Static && len(c.Event.IDs) > 0
-		d := route(to, e.doc, claims, named, c.Settled, static, b.derive)
-		for d.forward == "" {
-			switch {
-			case c.Event.TransientProfile:
-				d.take = nil
-			case a.ephemeral:
-				d.take = withoutSession(d.take, claims)
-			}
-			again, err := b.take(c, claims, d)
-			if err != nil {
-				return err
-			}
-			if !again {
-				break
-			}
-			d = route(to, e.doc, claims, named, c.Settled, static, b.derive)
+	if d.Forward == "" {
+		fresh, err := b.node.seen.Reserve(c.ID)
+		if err != nil {
+			return fmt.Errorf("reserve the id of a command: %w", err)
 		}
-		if d.forward != "" {
-			b.forward(c, d)
-			return nil
+		if !fresh {
+			b.node.metrics.duplicate.Inc()
+			return b.take(it, e, f.Repeated())
 		}
 	}
-	fresh, err := b.reserve(c)
-	if err != nil {
-		return fmt.Errorf("reserve event %s of %s: %w", c.Event.ID, c.Event.Source, err)
-	}
-	if !fresh {
-		b.repeated(c, profileOf(e))
-		return nil
-	}
+	r := f.Apply(d)
 	switch {
-	case !a.event.Valid:
-		b.node.metrics.invalid.Inc()
-	case c.Profile == "":
-		a.annotate()
-	case c.Event.TransientProfile:
-		if err := b.applyAside(e, a); err != nil {
-			return err
-		}
-	default:
-		if err := b.apply(c, e, a, claims); err != nil {
-			return err
-		}
+	case r.Applied:
+		b.commit.Seen = append(b.commit.Seen, c.ID)
+	case d.Forward == "":
+		b.node.seen.Release([]record.ID{c.ID})
 	}
-	b.node.report("a rule failed on an event", a.problems)
-	b.emit(c, a)
-	return nil
+	return b.take(it, e, r)
 }
 
-// apply folds a valid event into its profile, unless that would make the
-// profile too large: then the event is kept as not valid.
-func (b *batch) apply(c *record.Command, e *entry, a *application, claims []claim) error {
-	growth := len(c.Event.Properties) + len(c.Event.Traits) + len(c.Event.Context) + 512
-	before, tight := e.guard(growth)
-	doc := a.apply(c.Profile, claims)
-	if tight {
-		if size := len(doc.AppendJSON(nil)); size > maxDocument {
-			if err := b.restore(e, before); err != nil {
-				return err
+// route lets the fold decide whom the command is about, and has the profile take the
+// keys that it is to hold.
+func (b *batch) route(it *item, f *fold.Fold) (fold.Decision, error) {
+	if it.Event == nil {
+		it.claims, it.keys = b.node.claims(f.Wants())
+		f.Resolve(it.claims)
+	}
+	if err := b.hold(it); err != nil {
+		return fold.Decision{}, err
+	}
+	if err := b.findForeign(f); err != nil {
+		return fold.Decision{}, err
+	}
+	for {
+		d := f.Route()
+		if d.Forward != "" || len(d.Take) == 0 {
+			if d.Forward == "" {
+				b.renewSession(it)
 			}
-			a.doc, a.changes, a.ended = e.doc, nil, nil
-			a.refuse(overLimit(size))
-			return nil
+			return d, nil
+		}
+		again, err := b.claim(it, d)
+		if err != nil {
+			return d, err
+		}
+		if !again {
+			b.renewSession(it)
+			return d, nil
 		}
 	}
-	e.doc = doc
-	e.size += growth
-	b.touch(c.Profile, e)
+}
+
+// take takes what a command does into the commit.
+func (b *batch) take(it *item, e *entry, r *fold.Result) error {
+	c := &it.Command
+	if r.Dead != "" {
+		if err := b.node.deadLetter(b.ctx, it, r.Dead); err != nil {
+			return err
+		}
+	}
+	b.node.metrics.folded(r, c.Kind)
+	b.node.report("a rule failed", r.Problems)
+	e.doc, e.size = r.Doc, r.Size
+	if r.Changed {
+		b.touch(c.Profile, e)
+	}
+	for _, m := range r.Moves {
+		b.move(it, m)
+	}
+	n := len(b.commit.Events)
+	for i := range r.Events {
+		b.weight += len(r.Events[i].Data)
+	}
+	b.commit.Events = append(b.commit.Events, r.Events...)
+	for i := range r.Commands {
+		b.send(&r.Commands[i])
+	}
+	if r.Outcome != nil {
+		if r.Own >= 0 {
+			r.Outcome.N = n + r.Own + 1
+		}
+		b.reply(c, r.Outcome)
+	}
 	return nil
 }
 
-// guard tells whether a change that adds about growth bytes may make the
-// profile too large, and then gives its text, to put it back by.
-func (e *entry) guard(growth int) (before []byte, tight bool) {
-	if e.size+2*growth <= maxDocument {
-		return nil, false
+// send makes a command of the commit's. Without an id it gets that of its place.
+func (b *batch) send(c *record.Command) {
+	if c.ID == (record.ID{}) {
+		c.ID = record.DerivedID(b.number, b.commit.C, len(b.commit.Commands))
 	}
-	if e.doc != nil {
-		before = e.doc.AppendJSON(nil)
+	partition := b.number
+	if c.Profile != "" {
+		partition = b.node.bus.Partition(c.Profile)
 	}
-	e.size = len(before)
-	return before, e.size+2*growth > maxDocument
-}
-
-func (b *batch) restore(e *entry, before []byte) error {
-	e.doc = nil
-	if before == nil {
-		return nil
-	}
-	doc, err := record.ParseDocument(before)
-	if err != nil {
-		return fmt.Errorf("put a profile back: %w", err)
-	}
-	e.doc = doc
-	return nil
+	data := record.AppendCommand(nil, c)
+	b.commit.Commands = append(b.commit.Commands, record.Routed{Partition: partition, Command: data})
+	b.weight += len(data)
 }
 
 // touch marks a profile as changed by the batch.
@@ -234,49 +228,12 @@ func (b *batch) touch(profile string, e *entry) {
 	}
 }
 
-// emit sends the event on and answers who waits for it.
-func (b *batch) emit(c *record.Command, a *application) {
-	out := a.processed()
-	data := out.AppendJSON(make([]byte, 0, 512+len(c.Event.Properties)+len(c.Event.Context)))
-	sent := record.Processed{Type: a.event.Type, Data: data, Hops: c.Hops}
-	if c.Flows && c.Reply != "" && a.event.Valid {
-		sent.Reply = record.FlowsReply(c.Reply)
-	}
-	b.commit.Events = append(b.commit.Events, sent)
-	b.weight += len(data)
-	b.reply(c, &record.Outcome{
-		Status: record.StatusAccepted, Profile: a.event.Profile, Session: a.event.Session,
-		Valid: a.event.Valid, Errors: a.event.Errors, N: len(b.commit.Events), Revision: out.Revision,
-	})
-}
-
 func (b *batch) reply(c *record.Command, o *record.Outcome) {
 	if c.Reply == "" {
 		return
 	}
 	o.Partition, o.C = b.number, b.commit.C
 	b.commit.Replies = append(b.commit.Replies, record.Reply{Subject: c.Reply, Data: o.AppendJSON(nil)})
-}
-
-// forward sends the event to the profile that it belongs to. Its id is not
-// recorded as seen here: that is for where it is applied.
-func (b *batch) forward(c *record.Command, d decision) {
-	b.node.metrics.forwarded.Inc()
-	next := *c
-	next.Profile, next.Settled = d.forward, d.settled
-	data := record.AppendCommand(nil, &next)
-	b.commit.Commands = append(b.commit.Commands, record.Routed{Partition: b.node.bus.Partition(d.forward), Command: data})
-	b.weight += len(data)
-}
-
-// repeated answers for a command that was applied before.
-func (b *batch) repeated(c *record.Command, profile string) {
-	b.node.metrics.duplicate.Inc()
-	o := &record.Outcome{Status: record.StatusDuplicate, Profile: profile, Valid: true}
-	if c.Event != nil {
-		o.Session = c.Event.Session
-	}
-	b.reply(c, o)
 }
 
 // load returns the profile with the id; its document is nil where nobody has
@@ -316,7 +273,7 @@ func (n *Processor) readDocument(ctx context.Context, profile string) (*entry, e
 
 // finish encodes the documents that the batch changed.
 func (b *batch) finish() {
-	b.commit.Revision = b.rules.set.Revision()
+	b.commit.Revision = b.rules.Set().Revision()
 	for _, profile := range b.order {
 		e := b.touched[profile]
 		e.doc.C = b.commit.C
@@ -325,13 +282,6 @@ func (b *batch) finish() {
 		e.size = len(data)
 		b.commit.Documents = append(b.commit.Documents, record.Change{Profile: profile, Document: data})
 	}
-}
-
-func profileOf(e *entry) string {
-	if e.doc == nil {
-		return ""
-	}
-	return e.doc.Profile.ID
 }
 
 // A poisonError is a command that made the fold panic.

@@ -6,106 +6,116 @@ import (
 	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/fold"
 	"github.com/tributary-bus/tributary/core/internal/record"
 )
 
-// claims returns an event's identifiers, the strongest first; the session comes
-// last. Who holds them is filled in by hold.
-func (n *Processor) claims(e *record.Event) []claim {
-	if e.ProfileLess || len(e.IDs) == 0 && e.Session == "" {
-		return nil
+// claims makes claims of identifiers, and their keys. Who holds them is filled in by
+// hold.
+func (n *Processor) claims(list []record.Identifier) ([]fold.Claim, []bus.IdentityKey) {
+	if len(list) == 0 {
+		return nil, nil
 	}
-	claims := make([]claim, 0, len(e.IDs)+1)
-	for _, id := range e.IDs {
-		claims = append(claims, claim{Identifier: id})
+	claims, keys := make([]fold.Claim, len(list)), make([]bus.IdentityKey, len(list))
+	for i, id := range list {
+		claims[i].Identifier = id
+		keys[i] = n.bus.IdentityKey(id.Kind, id.Value)
 	}
-	if e.Session != "" {
-		claims = append(claims, claim{Identifier: record.Identifier{Kind: record.KindSessionID, Value: e.Session}})
-	}
-	for i := range claims {
-		claims[i].key = n.bus.IdentityKey(claims[i].Kind, claims[i].Value)
-	}
-	return claims
+	return claims, keys
 }
 
 // hold fills in who holds the claims' keys.
-func (b *batch) hold(claims []claim) error {
-	for i := range claims {
-		h, err := b.holding(claims[i].key)
+func (b *batch) hold(it *item) error {
+	for i := range it.claims {
+		h, err := b.holding(it.keys[i])
 		if err != nil {
 			return err
 		}
-		claims[i].holder, claims[i].gen = h.Profile, h.Gen
+		c := &it.claims[i]
+		c.Holder, c.From, c.Gen, c.Foreign = h.Profile, "", h.Gen, false
 	}
 	return nil
 }
 
-// findForeign marks the anonymous ids that another user's profile holds than
-// the one the event is about: they follow their event.
-func (b *batch) findForeign(profile string, claims []claim) error {
-	user := find(claims, record.KindUser)
-	if user == nil || user.holder != profile {
-		return nil
-	}
-	for i := range claims {
-		c := &claims[i]
-		if c.Kind != record.KindAnonymous || c.holder == "" || c.holder == profile {
-			continue
-		}
-		e, err := b.node.readDocument(b.ctx, c.holder)
+// findForeign marks the anonymous ids that another user's profile holds than the one
+// the event is about: they follow their event.
+func (b *batch) findForeign(f *fold.Fold) error {
+	user, suspects := f.Suspects()
+	for _, i := range suspects {
+		e, err := b.node.readDocument(b.ctx, f.Claims[i].Holder)
 		if err != nil {
 			return err
 		}
-		c.foreign = e.doc != nil && !isUser(e.doc, user.Value)
+		f.Claims[i].Foreign = fold.IsForeign(e.doc, user)
 	}
 	return nil
 }
 
 // derive is the id of the person whom an identifier that nobody holds makes.
-func (b *batch) derive(c claim) string { return b.node.bus.DerivedProfile(c.Kind, c.Value, c.gen) }
+func (b *batch) derive(c fold.Claim) string { return b.node.bus.DerivedProfile(c.Kind, c.Value, c.Gen) }
 
-// take makes the profile the holder of the keys that the decision names. It
+// claim makes the profile the holder of the keys that the decision names. It
 // answers true where another partition was quicker: then the claims are read
 // anew, and the event has to be routed again.
 //
 // A key that nobody holds is created at once, before the commit, so that no
 // two profiles ever believe to hold it; a key that moves is an effect.
-func (b *batch) take(c *record.Command, claims []claim, d decision) (again bool, err error) {
-	for _, i := range d.take {
-		cl := &claims[i]
-		key := cl.key
+func (b *batch) claim(it *item, d fold.Decision) (again bool, err error) {
+	for _, i := range d.Take {
+		key := it.keys[i]
 		h, err := b.holding(key)
 		if err != nil {
 			return false, err
 		}
-		next := holding{Identity: record.Identity{Profile: c.Profile, Gen: h.Gen, By: b.id()}, renewed: b.node.now()}
-		holder := record.Holder{Key: string(key), Identity: next.Identity, From: h.By, Revision: h.revision}
 		if h.Profile != "" {
-			next.revision = h.revision
-			b.held[key] = next
-			b.moves = append(b.moves, holder)
-		} else if next.revision, err = b.create(key, next.Identity, h.revision); err != nil {
+			continue // it moves, once all others are taken
+		}
+		next := holding{Identity: record.Identity{Profile: it.Profile, Gen: h.Gen, By: b.id()}, renewed: b.node.now()}
+		if next.revision, err = b.create(key, next.Identity, h.revision); err != nil {
 			if !errors.Is(err, bus.ErrExists) && !errors.Is(err, bus.ErrConflict) {
 				return false, fmt.Errorf("create identity: %w", err)
 			}
-			for _, stale := range claims {
-				b.node.holdings.drop(stale.key)
-				delete(b.held, stale.key)
+			for _, stale := range it.keys {
+				b.node.holdings.drop(stale)
+				delete(b.held, stale)
 			}
-			return true, b.hold(claims)
-		} else {
-			b.held[key] = next
-			b.created = append(b.created, holder)
-			b.node.holdings.wrote(key, next)
+			return true, b.hold(it)
 		}
-		b.commit.Holders = append(b.commit.Holders, holder)
-		b.weight += len(key) + 64
-		cl.holder = c.Profile
+		b.held[key] = next
+		holder := record.Holder{Key: string(key), Identity: next.Identity, From: h.By, Revision: h.revision}
+		b.created = append(b.created, holder)
+		b.node.holdings.wrote(key, next)
+		b.note(holder)
+		it.claims[i].Holder = it.Profile
 	}
-	if !b.rules.ephemeral(c.Event) && !c.Event.TransientProfile {
-		b.renewSession(claims, c.Profile)
+	for _, i := range d.Take {
+		if cl := &it.claims[i]; cl.Holder != it.Profile {
+			cl.From, cl.Holder = cl.Holder, it.Profile
+			b.move(it, fold.Move{Claim: i, To: it.Profile})
+		}
 	}
 	return false, nil
+}
+
+// move lets a key go to another holder, or to nobody, as an effect of the commit.
+func (b *batch) move(it *item, m fold.Move) {
+	key := it.keys[m.Claim]
+	h := b.held[key]
+	next := holding{Identity: record.Identity{Profile: m.To, Gen: h.Gen, By: b.id()}, revision: h.revision, renewed: b.node.now()}
+	if m.To == "" {
+		next.Gen++
+		next.ErasedAt = it.Received
+	}
+	b.held[key] = next
+	holder := record.Holder{Key: string(key), Identity: next.Identity, From: h.By, Revision: h.revision}
+	b.moves = append(b.moves, holder)
+	b.note(holder)
+}
+
+// note records a holder in the commit.
+func (b *batch) note(h record.Holder) {
+	b.commit.Holders = append(b.commit.Holders, h)
+	b.weight += len(h.Key) + 64
 }
 
 func (b *batch) create(key bus.IdentityKey, id record.Identity, revision uint64) (uint64, error) {
@@ -117,19 +127,21 @@ func (b *batch) create(key bus.IdentityKey, id record.Identity, revision uint64)
 
 // renewSession writes the key of a session in use again, once an hour, so that
 // it outlives its time to live.
-func (b *batch) renewSession(claims []claim, profile string) {
-	if len(claims) == 0 {
+func (b *batch) renewSession(it *item) {
+	e := it.Event
+	if len(it.claims) == 0 || e == nil || e.TransientProfile || b.rules.Ephemeral(e) {
 		return
 	}
-	last := claims[len(claims)-1]
-	if last.Kind != record.KindSessionID || last.holder != profile {
+	last := len(it.claims) - 1
+	if it.claims[last].Kind != record.KindSessionID || it.claims[last].Holder != it.Profile {
 		return
 	}
-	h, err := b.holding(last.key)
+	key := it.keys[last]
+	h, err := b.holding(key)
 	if now := b.node.now(); err == nil && now.Sub(h.renewed) > sessionTTL {
 		h.renewed = now
-		b.held[last.key] = h
-		b.renew = append(b.renew, last.key)
+		b.held[key] = h
+		b.renew = append(b.renew, key)
 	}
 }
 

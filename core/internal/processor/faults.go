@@ -6,7 +6,6 @@ import (
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/record"
-	"github.com/tributary-bus/tributary/sdk"
 )
 
 // origin is what the processor's dead letters are found by.
@@ -48,12 +47,4 @@ func (n *Processor) report(what string, problems []error) {
 		n.metrics.problems.Inc()
 		n.log.Debug(what, "error", err)
 	}
-}
-
-// overLimit is what an event or a patch is told that would make its profile too
-// large.
-func overLimit(size int) []sdk.FieldError {
-	return []sdk.FieldError{{
-		Path: "profile", Message: fmt.Sprintf("the profile would take %d bytes, over the limit of %d", size, maxDocument),
-	}}
 }

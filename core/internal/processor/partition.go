@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/fold"
 	"github.com/tributary-bus/tributary/core/internal/record"
 )
 
@@ -19,11 +20,12 @@ type partition struct {
 	c         uint64 // of the last commit
 	commitSeq uint64 // its sequence in COMMITS
 	position  record.Position
-	rules     *rules // nil until the log or the last commit names a revision
-	sealed    bool   // the last commit has no effects that take-over would repeat
+	rules     *fold.Rules // nil until the log or the last commit names a revision
+	sealed    bool        // the last commit has no effects that take-over would repeat
 
 	arrivals  arrivals
 	documents *cache[*entry]
+	folding   fold.Fold
 	document  []byte // room for one document
 }
 
@@ -223,7 +225,7 @@ func (p *partition) items(ctx context.Context, messages []bus.IngestMessage) ([]
 				continue
 			}
 			if it.Event != nil && it.Hops == 0 {
-				it.claims = p.node.claims(it.Event)
+				it.claims, it.keys = p.node.claims(fold.EventIdentifiers(it.Event))
 				p.enrich(it.Event)
 			}
 			items = append(items, it)

@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/fold"
 	"github.com/tributary-bus/tributary/core/internal/record"
 	"github.com/tributary-bus/tributary/sdk"
 	"github.com/tributary-bus/tributary/sdk/wire"
@@ -55,7 +56,7 @@ func (n *node) folded(commands ...*record.Command) *record.Commit {
 	for _, c := range commands {
 		it := &item{Command: *c}
 		if c.Event != nil {
-			it.claims = n.p.claims(c.Event)
+			it.claims, it.keys = n.p.claims(fold.EventIdentifiers(c.Event))
 		}
 		if err := b.fold(it); err != nil {
 			n.t.Fatal(err)
@@ -82,7 +83,7 @@ func TestAPatchChangesItsProfileOnceAlsoAfterARestart(t *testing.T) {
 		set("traits.vip", "true"), increment("traits.vip", 1), increment("counters.sum", 10), {Op: wire.OpEnter, Path: "segments.loyal"},
 	}}
 	n.send(n.patches("run1", id, p, "first"), n.patches("run1", id, p, "again"))
-	if o := n.outcome("first"); o.Status != record.StatusAccepted || !o.Valid || o.Profile != id || o.Revision != 2 || o.C == 0 || o.Partition != n.bus.Partition(id) {
+	if o := n.outcome("first"); o.Status != record.StatusAccepted || !o.Valid || o.Profile != id || o.Revision != 3 || o.C == 0 || o.Partition != n.bus.Partition(id) {
 		t.Errorf("outcome %+v", o)
 	}
 	if o := n.outcome("again"); o.Status != record.StatusDuplicate || o.Profile != id {
@@ -229,11 +230,11 @@ func TestAPatchThatMakesItsProfileTooLargeDoesNothing(t *testing.T) {
 	large := func(name string, size int) wire.Patch {
 		return set("data."+name, `"`+strings.Repeat("x", size)+`"`)
 	}
-	n.send(n.patches("run1", id, &record.Patch{Patches: []wire.Patch{large("a", maxDocument/2)}}, "fits"))
+	n.send(n.patches("run1", id, &record.Patch{Patches: []wire.Patch{large("a", fold.MaxDocument/2)}}, "fits"))
 	if o := n.outcome("fits"); !o.Valid {
 		t.Fatalf("outcome %+v", o)
 	}
-	p := &record.Patch{By: "flow/thanks", Patches: []wire.Patch{increment("counters.sum", 10), large("b", maxDocument/2)}, Events: []record.Event{{ID: "1", Type: "add", Source: "flow"}}}
+	p := &record.Patch{By: "flow/thanks", Patches: []wire.Patch{increment("counters.sum", 10), large("b", fold.MaxDocument/2)}, Events: []record.Event{{ID: "1", Type: "add", Source: "flow"}}}
 	n.send(n.patches("run2", id, p, "too-large"))
 	if o := n.outcome("too-large"); o.Valid || len(o.Errors) != 1 || !strings.Contains(o.Errors[0].Message, "over the limit") {
 		t.Errorf("outcome %+v", o)
@@ -273,7 +274,7 @@ func TestACommitSaysHopsAndWhereFlowsAnswer(t *testing.T) {
 	}()
 	waiting, other, large := n.adds("1", "ann", 1, "t1"), n.adds("2", "ann", 1, "t2"), n.adds("3", "ann", 1, "t3")
 	waiting.Flows, large.Flows = true, true
-	large.Event.Type, large.Event.Traits = "identify", fmt.Appendf(nil, `{"a":%q}`, strings.Repeat("x", maxDocument))
+	large.Event.Type, large.Event.Traits = "identify", fmt.Appendf(nil, `{"a":%q}`, strings.Repeat("x", fold.MaxDocument))
 	patch := n.patches("run1", waiting.Profile, &record.Patch{Events: []record.Event{{ID: "4", Type: "add", Source: "flow", Properties: []byte(`{"n":1}`)}}}, "")
 	patch.Hops = 3
 	c := n.folded(waiting, other, large, patch)

@@ -19,14 +19,14 @@ func (b *batch) prefetch(items []item) error {
 		if _, ok := b.documents.get(profile); !ok {
 			profiles[profile] = struct{}{}
 		}
-		for _, claim := range items[i].claims {
-			if !b.node.sole && record.Moves(claim.Kind) {
+		for j, key := range items[i].keys {
+			if !b.node.sole && record.Moves(items[i].claims[j].Kind) {
 				// Another node may have moved it since.
-				keys[claim.key] = struct{}{}
+				keys[key] = struct{}{}
 				continue
 			}
-			if _, ok := b.node.holdings.get(claim.key); !ok {
-				keys[claim.key] = struct{}{}
+			if _, ok := b.node.holdings.get(key); !ok {
+				keys[key] = struct{}{}
 			}
 		}
 	}

@@ -11,8 +11,11 @@ import (
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/config"
+	"github.com/tributary-bus/tributary/core/internal/fold"
 	"github.com/tributary-bus/tributary/core/internal/record"
 )
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // fixed is a configuration that never changes.
 type fixed struct{ set *config.Set }
@@ -397,7 +400,7 @@ func TestAProfileStopsGrowingAtItsLimit(t *testing.T) {
 		}
 	}
 	doc := n.document(n.bus.DerivedProfile(record.KindUser, "u", 0))
-	if size := len(doc.AppendJSON(nil)); size > maxDocument || size < maxDocument-40<<10 {
+	if size := len(doc.AppendJSON(nil)); size > fold.MaxDocument || size < fold.MaxDocument-40<<10 {
 		t.Errorf("the document takes %d bytes", size)
 	}
 	if kept := len(doc.Profile.Traits); refused != events-kept || refused == 0 {

@@ -104,6 +104,12 @@ func enter(w *record.Window, at int64, value any, summed bool, now int64) {
 	if summed {
 		w.Values = slices.Insert(w.Values, i, value)
 	}
+	bound(w, summed)
+}
+
+// bound moves the oldest occurrences of a window to their slots where there are too
+// many to be kept one by one.
+func bound(w *record.Window, summed bool) {
 	for len(w.Times) > windowExact {
 		var oldest any
 		if summed {

@@ -54,6 +54,8 @@ const (
 	KindResume  Kind = 6 // go on with a paused run
 	KindErase   Kind = 7 // forget a profile
 	KindConfig  Kind = 8 // work by a newer configuration from here on
+
+	KindRedirect Kind = 9 // point a merged profile at where its survivor was merged into
 )
 
 // A Command asks one partition for one change. Everything that changes a
@@ -82,7 +84,7 @@ type Command struct {
 	Received time.Time // when the gateway took in what caused it
 	Event    *Event    // KindEvent
 	Revision uint64    // KindConfig: the configuration's revision
-	Body     []byte    // of the other kinds, JSON
+	Body     []byte    // of the other kinds: [Patch], [Merge], [Absorb], [Erase], [Redirect]
 }
 
 // An Event is an event as the gateway took it in.
@@ -292,7 +294,7 @@ func (r *reader) command(c *Command) {
 		c.Event.Static = flags&flagStatic != 0
 	case KindConfig:
 		c.Revision = r.uvarint()
-	case KindPatch, KindSegment, KindMerge, KindAbsorb, KindResume, KindErase:
+	case KindPatch, KindSegment, KindMerge, KindAbsorb, KindResume, KindErase, KindRedirect:
 		c.Body = r.bytes()
 	default:
 		r.fail(fmt.Sprintf("unknown kind %d", c.Kind))

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -31,9 +33,25 @@ type Document struct {
 	// TransientSession is true while all events of the session said that the query
 	// store is not to have it: then it does not get its end either.
 	TransientSession bool
+	// Fields says of what stands in the profile's sections, by path, when it was
+	// changed last and by what; of what was deleted too.
+	Fields map[string]Stamp
+	// To is the profile that a redirect leads to, with its rank.
+	To   string
+	Rank Rank
+	// ErasedAt is when a profile was erased; IDs are those that it had.
+	ErasedAt time.Time
+	IDs      []string
 	// Windows holds the recent occurrences that stored conditions read, by
 	// the name of the aggregate.
 	Windows map[string]*Window
+}
+
+// A Stamp is when a field was changed, in milliseconds since 1970, and by what: an
+// event's id, or who wanted it.
+type Stamp struct {
+	At int64
+	By string
 }
 
 // AppendJSON appends the document; equal documents have equal texts.
@@ -42,6 +60,20 @@ func (d *Document) AppendJSON(dst []byte) []byte {
 	dst = sdk.AppendString(dst, d.State)
 	dst = append(dst, `,"c":`...)
 	dst = sdk.AppendValue(dst, d.C)
+	switch d.State {
+	case StateRedirect:
+		dst = append(dst, `,"to":`...)
+		dst = sdk.AppendString(dst, d.To)
+		dst = append(dst, `,"created":`...)
+		dst = sdk.AppendTime(dst, d.Rank.Created)
+		return append(dst, '}')
+	case StateErased:
+		dst = append(dst, `,"erased":`...)
+		dst = sdk.AppendTime(dst, d.ErasedAt)
+		dst = append(dst, `,"ids":`...)
+		dst = sdk.AppendValue(dst, d.IDs)
+		return append(dst, '}')
+	}
 	dst = append(dst, `,"profile":`...)
 	dst = d.Profile.AppendJSON(dst)
 	if d.Session != nil {
@@ -50,6 +82,19 @@ func (d *Document) AppendJSON(dst []byte) []byte {
 	}
 	if d.TransientSession {
 		dst = append(dst, `,"transient_session":true`...)
+	}
+	if len(d.Fields) > 0 {
+		dst = append(dst, `,"fields":{`...)
+		for i, path := range sortedNames(d.Fields) {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = append(sdk.AppendString(dst, path), `:[`...)
+			dst = strconv.AppendInt(dst, d.Fields[path].At, 10)
+			dst = sdk.AppendString(append(dst, ','), d.Fields[path].By)
+			dst = append(dst, ']')
+		}
+		dst = append(dst, '}')
 	}
 	if len(d.Windows) > 0 {
 		dst = append(dst, `,"windows":{`...)
@@ -72,8 +117,10 @@ func ParseDocument(text []byte) (*Document, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%w: document: %w", ErrMalformed, err)
-	case d.Profile == nil || d.State == "":
-		return nil, fmt.Errorf("%w: document without a profile or a state", ErrMalformed)
+	case d.State == "":
+		return nil, fmt.Errorf("%w: document without a state", ErrMalformed)
+	case d.Profile == nil && d.State == StateLive:
+		return nil, fmt.Errorf("%w: document without a profile", ErrMalformed)
 	}
 	return d, nil
 }
@@ -81,6 +128,22 @@ func ParseDocument(text []byte) (*Document, error) {
 // ParseWindows decodes the windows of a document.
 func ParseWindows(text []byte) (windows map[string]*Window, err error) {
 	return windows, json.Unmarshal(text, &windows)
+}
+
+func parseFields(text []byte) (map[string]Stamp, error) {
+	fields := map[string]Stamp{}
+	for path, v := range sdk.RawView(text).Members() {
+		var pair [2]json.RawMessage
+		var s Stamp
+		if err := json.Unmarshal(v.Raw(), &pair); err != nil {
+			return nil, err
+		}
+		if err := errors.Join(json.Unmarshal(pair[0], &s.At), json.Unmarshal(pair[1], &s.By)); err != nil {
+			return nil, err
+		}
+		fields[path] = s
+	}
+	return fields, nil
 }
 
 func parseDocument(text []byte) (*Document, error) {
@@ -119,6 +182,17 @@ func parseDocument(text []byte) (*Document, error) {
 			err = json.Unmarshal(v, &d.TransientSession)
 		case "windows":
 			d.Windows, err = ParseWindows(v)
+		case "fields":
+			d.Fields, err = parseFields(v)
+		case "to":
+			err = json.Unmarshal(v, &d.To)
+			d.Rank.ID = d.To
+		case "created":
+			err = json.Unmarshal(v, &d.Rank.Created)
+		case "erased":
+			err = json.Unmarshal(v, &d.ErasedAt)
+		case "ids":
+			err = json.Unmarshal(v, &d.IDs)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)

@@ -7,8 +7,15 @@ package record
 // SourceSystem is the source of system events.
 const SourceSystem = "system"
 
-// The types of system events. Both have the property "segment", its id.
+// The types of system events.
 const (
+	// Both have the property "segment", its id.
 	TypeSegmentEntered = "segment-entered"
 	TypeSegmentLeft    = "segment-left"
+	// TypeProfileMerged has the properties "from", the id of the profile that became
+	// part of this one, and "trimmed", the parts of it that there was no room for.
+	TypeProfileMerged = "profile-merged"
+	// TypeProfileErased is about nobody; it has the properties "profile", the id that
+	// was erased, and "by", who wanted it.
+	TypeProfileErased = "profile-erased"
 )

@@ -1,6 +1,7 @@
-package processor
+package fold
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -15,7 +16,7 @@ import (
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // compile makes rules of resources in YAML.
-func compile(t testing.TB, yaml string) *rules {
+func compile(t testing.TB, yaml string) *Rules {
 	t.Helper()
 	resources, err := config.Parse("test.yaml", []byte(yaml))
 	if err != nil {
@@ -25,7 +26,7 @@ func compile(t testing.TB, yaml string) *rules {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newRules(set)
+	return NewRules(set)
 }
 
 const shop = `
@@ -62,25 +63,52 @@ func command(eventType, properties string) *record.Command {
 	}
 }
 
-// fold applies events to one profile, one after another, and returns the
+// folded applies commands to one profile, one after another, and returns the
 // document and the last event as it was sent on.
-func fold(t *testing.T, r *rules, commands ...*record.Command) (*record.Document, *record.ProcessedEvent) {
+func folded(t *testing.T, r *Rules, commands ...*record.Command) (*record.Document, *sent) {
 	t.Helper()
 	var doc *record.Document
-	var out *record.ProcessedEvent
+	var out *sent
 	for _, c := range commands {
-		a := examine(r, doc, c)
-		if a.event.Valid {
-			doc = a.apply("p1", []claim{{Identifier: record.Identifier{Kind: record.KindUser, Value: "17850"}}})
-		}
-		out = a.processed()
+		result := once(r, doc, c, Claim{Identifier: record.Identifier{Kind: record.KindUser, Value: "17850"}})
+		doc, out = result.Doc, own(t, result)
 	}
 	return doc, out
 }
 
+// once applies a command to a document whose profile takes the claims that nobody
+// holds.
+func once(r *Rules, doc *record.Document, c *record.Command, claims ...Claim) *Result {
+	var f Fold
+	f.Begin(Input{Rules: r, Command: c, Doc: doc, Claims: claims, Derive: func(c Claim) string { return "derived " + c.Value }})
+	d := f.Route()
+	for _, i := range d.Take {
+		f.Claims[i].From, f.Claims[i].Holder = f.Claims[i].Holder, c.Profile
+	}
+	return f.Apply(d)
+}
+
+// A sent is an event as EVENTS carries it, read again.
+type sent struct {
+	sdk.View
+	text []byte
+}
+
+func own(t *testing.T, r *Result) *sent {
+	t.Helper()
+	if r.Own < 0 {
+		t.Fatalf("the command sent no event of its own: %+v", r)
+	}
+	text := r.Events[r.Own].Data
+	return &sent{sdk.RawView(text), text}
+}
+
+// at is the text of what stands at a path, null where nothing does.
+func (s *sent) at(path string) string { return string(s.At(path).Raw()) }
+
 func TestFoldCopiesByTheRulesOfTheType(t *testing.T) {
 	r := compile(t, shop)
-	doc, out := fold(t, r,
+	doc, out := folded(t, r,
 		command("order-completed", `{"total":0.1,"products":["a","b"]}`),
 		command("order-completed", `{"total":0.2,"products":["b","c"]}`),
 		command("order-completed", `{"total":22.200000000000003}`),
@@ -104,28 +132,28 @@ func TestFoldCopiesByTheRulesOfTheType(t *testing.T) {
 	if p.Revision != 3 || p.Stats.Events["order-completed"].Count != 3 || !reflect.DeepEqual(p.Identities["user"], []string{"17850"}) {
 		t.Errorf("profile = %s", p.AppendJSON(nil))
 	}
-	if got := string(out.Event.Traits.AppendJSON(nil)); got != `{"order_total":22.200000000000003}` {
+	if got := out.at("event.traits"); got != `{"order_total":22.200000000000003}` {
 		t.Errorf("event traits = %s", got)
 	}
-	if !reflect.DeepEqual(out.Event.Tags, []string{"ecommerce"}) || out.Config != 7 || out.Revision != 3 {
-		t.Errorf("event = %s", out.AppendJSON(nil))
+	if out.at("event.tags") != `["ecommerce"]` || out.at("config") != "7" || out.at("revision") != "3" {
+		t.Errorf("event = %s", out.text)
 	}
-	if got := string(sdk.AppendValue(nil, out.Changes)); got != `{"counters.orders":3,"counters.revenue":22.500000000000003,"traits.last_total":22.200000000000003,"traits.lately":3,"traits.rich":true}` {
+	if got := out.at("changes"); got != `{"counters.orders":3,"counters.revenue":22.500000000000003,"traits.last_total":22.200000000000003,"traits.lately":3,"traits.rich":true}` {
 		t.Errorf("changes = %s", got)
 	}
 }
 
 func TestFoldKeepsAnInvalidEventOutOfTheProfile(t *testing.T) {
 	r := compile(t, shop)
-	doc, out := fold(t, r, command("order-completed", `{"total":"ten"}`))
+	doc, out := folded(t, r, command("order-completed", `{"total":"ten"}`))
 	if doc != nil {
 		t.Errorf("an invalid event made a profile: %s", doc.AppendJSON(nil))
 	}
-	if out.Event.Valid || out.Event.Profile != "" || len(out.Event.Errors) != 1 || out.Event.Errors[0].Path != "properties.total" {
-		t.Errorf("event = %s", out.Event.AppendJSON(nil))
+	if text := string(out.text); out.at("event.valid") != "false" || out.at("event.profile") != "null" || strings.Count(text, `"path"`) != 1 || !strings.Contains(text, `"path":"properties.total"`) {
+		t.Errorf("event = %s", text)
 	}
-	if _, out = fold(t, r, command("order-completed", `{}`)); out.Event.Valid || !strings.Contains(out.Event.Errors[0].Message, "total") {
-		t.Errorf("event = %s", out.Event.AppendJSON(nil))
+	if _, out = folded(t, r, command("order-completed", `{}`)); out.at("event.valid") != "false" || !strings.Contains(out.at("event.errors"), "total") {
+		t.Errorf("event = %s", out.text)
 	}
 }
 
@@ -136,11 +164,11 @@ func TestNoSchemaRefusesASystemEvent(t *testing.T) {
 	for source, valid := range map[string]bool{record.SourceSystem: true, "shop": false} {
 		c := command(record.TypeSegmentEntered, `{"segment":"loyal"}`)
 		c.Event.Source = source
-		a := examine(r, nil, c)
-		if a.event.Valid != valid {
-			t.Errorf("of %s: valid is %v", source, a.event.Valid)
+		result := once(r, nil, c)
+		if out := own(t, result); out.at("event.valid") != fmt.Sprint(valid) {
+			t.Errorf("of %s: %s", source, out.text)
 		}
-		if valid && a.apply("p1", nil).Profile.Counters["entered"] != int64(1) {
+		if valid && result.Doc.Profile.Counters["entered"] != int64(1) {
 			t.Errorf("of %s: the rules of its type are not applied", source)
 		}
 	}
@@ -150,19 +178,18 @@ func TestFoldLeavesATypeAloneWhoseConditionDoesNotHold(t *testing.T) {
 	r := compile(t, shop)
 	c := command("order-completed", `{"total":"ten"}`)
 	c.Event.Source = "other"
-	doc, out := fold(t, r, c)
-	if doc == nil || !out.Event.Valid || len(doc.Profile.Counters) != 0 || len(out.Event.Tags) != 0 {
-		t.Errorf("event = %s", out.Event.AppendJSON(nil))
+	doc, out := folded(t, r, c)
+	if doc == nil || out.at("event.valid") != "true" || len(doc.Profile.Counters) != 0 || out.Exists("event.tags") {
+		t.Errorf("event = %s", out.text)
 	}
 }
 
 func TestFoldGoesOnWhereARuleFails(t *testing.T) {
 	r := compile(t, shop)
-	var doc *record.Document
-	a := examine(r, doc, command("oops", `{"text":"x"}`))
-	doc = a.apply("p1", nil)
-	if len(a.problems) != 1 || !strings.Contains(a.problems[0].Error(), "counters.orders") {
-		t.Errorf("problems = %v", a.problems)
+	result := once(r, nil, command("oops", `{"text":"x"}`))
+	doc := result.Doc
+	if len(result.Problems) != 1 || !strings.Contains(result.Problems[0].Error(), "counters.orders") {
+		t.Errorf("problems = %v", result.Problems)
 	}
 	if got := string(sdk.AppendValue(nil, doc.Profile.Counters)); got != `{"orders":-2}` {
 		t.Errorf("counters = %s", got)
@@ -175,7 +202,7 @@ func TestFoldGoesOnWhereARuleFails(t *testing.T) {
 func TestIdentifySetsTraits(t *testing.T) {
 	c := command("identify", `{}`)
 	c.Event.Traits = []byte(`{"name":"Ann","address":{"city":"Oslo"}}`)
-	doc, _ := fold(t, compile(t, shop), c)
+	doc, _ := folded(t, compile(t, shop), c)
 	if got := string(sdk.AppendValue(nil, doc.Profile.Traits)); got != `{"address":{"city":"Oslo"},"name":"Ann"}` {
 		t.Errorf("traits = %s", got)
 	}
@@ -191,8 +218,8 @@ func TestFoldIsDeterministic(t *testing.T) {
 			c.Event.Session = fmt.Sprint("s", i/10)
 			commands = append(commands, c)
 		}
-		doc, out := fold(t, r, commands...)
-		return string(doc.AppendJSON(nil)) + string(out.AppendJSON(nil))
+		doc, out := folded(t, r, commands...)
+		return string(doc.AppendJSON(nil)) + string(out.text)
 	}
 	first := run()
 	for range 20 {
@@ -210,14 +237,18 @@ func TestASessionEndsWhereAnotherBegins(t *testing.T) {
 		c.Event.Context = []byte(`{"os":{"name":"Linux"},"page":{"url":"/"}}`)
 		return c
 	}
-	doc, out := fold(t, r, at("s1", 0), at("s1", 10), at("", 20), at("s1", 60), at("s2", 61))
+	doc, out := folded(t, r, at("s1", 0), at("s1", 10), at("", 20), at("s1", 60), at("s2", 61))
 	if doc.Profile.Stats.Visits != 3 || doc.Profile.Stats.Views != 5 {
 		t.Errorf("stats = %+v", doc.Profile.Stats)
 	}
-	if s := out.Session; s.ID != "s2" || s.Events != 1 || s.Status != sdk.SessionActive {
+	var s, e sdk.Session
+	if err := errors.Join(s.UnmarshalJSON([]byte(out.at("session"))), e.UnmarshalJSON([]byte(out.at("ended")))); err != nil {
+		t.Fatal(err)
+	}
+	if s.ID != "s2" || s.Events != 1 || s.Status != sdk.SessionActive {
 		t.Errorf("session = %s", s.AppendJSON(nil))
 	}
-	if e := out.Ended; e == nil || e.ID != "s1" || e.Events != 3 || e.Status != sdk.SessionEnded || e.Duration() != time.Hour ||
+	if e.ID != "s1" || e.Events != 3 || e.Status != sdk.SessionEnded || e.Duration() != time.Hour ||
 		string(sdk.AppendValue(nil, e.Context)) != `{"os":{"name":"Linux"}}` {
 		t.Errorf("ended = %+v", e)
 	}
@@ -248,13 +279,13 @@ func TestTheEndOfASessionIsKnownWhereTheSessionIs(t *testing.T) {
 			e := command("page-view", `{}`)
 			e.Event.Session, e.Event.TransientSession = strings.Trim(of, "x-"), strings.HasSuffix(of, "x")
 			commands = append(commands, e)
-			doc, out := fold(t, r, commands...)
-			if out.TransientSession != e.Event.TransientSession {
-				t.Errorf("%s: of %s: %v", name, of, out.TransientSession)
+			doc, out := folded(t, r, commands...)
+			if out.Exists("transient_session") != e.Event.TransientSession {
+				t.Errorf("%s: of %s: %s", name, of, out.text)
 			}
-			if out.Ended != nil {
-				ends = append(ends, out.Ended.ID+map[bool]string{true: "x"}[out.TransientEnded])
-			} else if out.TransientEnded {
+			if ended, is := out.String("ended.id"); is {
+				ends = append(ends, ended+map[bool]string{true: "x"}[out.Exists("transient_ended")])
+			} else if out.Exists("transient_ended") {
 				t.Errorf("%s: %s ends nothing, and that is not known", name, of)
 			}
 			text := doc.AppendJSON(nil)

@@ -1,4 +1,4 @@
-package processor
+package fold
 
 import (
 	"fmt"
@@ -12,22 +12,23 @@ import (
 
 // applyAside folds such an event into a copy of its profile, of which the event
 // alone goes on. Where nobody has the profile it is about nobody.
-func (b *batch) applyAside(e *entry, a *application) error {
-	if e.doc == nil {
-		a.annotate()
-		return nil
+func (f *Fold) applyAside() {
+	if f.Doc == nil {
+		f.describe()
+		return
 	}
-	doc, err := record.ParseDocument(e.doc.AppendJSON(nil))
+	kept := f.Doc
+	doc, err := record.ParseDocument(kept.AppendJSON(nil))
 	if err != nil {
-		return fmt.Errorf("copy a profile: %w", err)
+		panic(fmt.Sprintf("a document that was written just now cannot be read: %v", err))
 	}
-	b.weight += e.size // what the copy costs
-	a.doc = doc
-	a.apply(doc.Profile.ID, nil)
-	doc.Profile.Revision = e.doc.Profile.Revision
-	a.changes, a.ended = nil, nil
-	if doc.Session = e.doc.Session; doc.Session != nil && doc.Session.ID != a.event.Session {
+	claims := f.Claims
+	f.Doc, f.Claims = doc, nil
+	f.enter()
+	f.Claims = claims
+	doc.Profile.Revision = kept.Profile.Revision
+	f.changes, f.ended = nil, nil
+	if doc.Session = kept.Session; doc.Session != nil && doc.Session.ID != f.event.Session {
 		doc.Session = nil // the event's has not begun
 	}
-	return nil
 }

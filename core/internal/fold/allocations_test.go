@@ -1,6 +1,6 @@
 //go:build !race
 
-package processor
+package fold
 
 import "testing"
 

@@ -1,0 +1,60 @@
+package fold
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/tributary-bus/tributary/core/internal/config"
+	"github.com/tributary-bus/tributary/core/internal/enrich"
+	"github.com/tributary-bus/tributary/core/internal/record"
+)
+
+// BenchmarkFold measures the pure part: one typical event into a profile.
+func BenchmarkFold(b *testing.B) {
+	r := compile(b, shop)
+	c := command("order-completed", `{"total":22.5,"products":["a","b"],"currency":"EUR","shipping":{"city":"Oslo","zip":"0150"}}`)
+	in := Input{Rules: r, Command: c, Claims: []Claim{{Identifier: record.Identifier{Kind: record.KindUser, Value: "17850"}, Holder: "p1"}}}
+	var f Fold
+	b.ReportAllocs()
+	for b.Loop() {
+		f.Begin(in)
+		in.Doc = f.Apply(f.Route()).Doc
+	}
+}
+
+// BenchmarkFoldOfABrowser measures the pure part with all that is done for an event
+// of a browser: its schema, and what its user agent, languages, campaign and
+// referrer tell.
+func BenchmarkFoldOfABrowser(b *testing.B) {
+	one := foldOfABrowser(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		one()
+	}
+}
+
+// foldOfABrowser folds an event of a browser into a profile, again and again.
+func foldOfABrowser(t testing.TB) func() {
+	r := compile(t, shop)
+	enricher, source := enrich.New(nil), &config.Source{ID: "shop", IP: config.IPKeep}
+	c := command("order-completed", `{"total":22.5,"products":["a","b"],"currency":"EUR","shipping":{"city":"Oslo","zip":"0150"}}`)
+	context := []byte(`{"ip":"203.0.113.7","userAgent":"Mozilla/5.0 (X11; Linux x86_64; rv:121.0) Gecko/20100101 Firefox/121.0","languages":"de-DE,en;q=0.5",` +
+		`"page":{"url":"https://shop.example/sale?utm_source=news&utm_medium=mail&utm_campaign=spring","referrer":"https://www.google.com/"}}`)
+	in := Input{Rules: r, Command: c, Claims: []Claim{{Identifier: record.Identifier{Kind: record.KindUser, Value: "17850"}, Holder: "p1"}}}
+	var f Fold
+	var buf []byte
+	one := func() {
+		c.Event.Context = context
+		enricher.Event(c.Event, source)
+		f.Begin(in)
+		result := f.Apply(f.Route())
+		in.Doc, buf = result.Doc, result.Events[0].Data
+	}
+	one()
+	for _, part := range []string{`"valid":true`, `"device":{`, `"app":{"name":"Firefox"`, `"languages":["de-DE","en"]`, `"utm":{`, `"referrer":{"host":"www.google.com"`} {
+		if !bytes.Contains(buf, []byte(part)) {
+			t.Fatalf("%s lacks %s", buf, part)
+		}
+	}
+	return one
+}

@@ -1,0 +1,106 @@
+package fold
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tributary-bus/tributary/core/internal/record"
+	"github.com/tributary-bus/tributary/sdk"
+)
+
+// An erased profile leaves a tombstone: its ids and when it was erased, nothing of
+// the person. Events that were received before are dropped there; what comes after
+// is of somebody new, under an id that cannot be the old one, because the keys'
+// generation was raised.
+
+// applyErase forgets a profile.
+func (f *Fold) applyErase() {
+	f.result.Applied = true
+	e, err := record.ParseErase(f.Command.Body)
+	if err != nil {
+		f.refuse(err.Error())
+		return
+	}
+	f.result.Outcome = &record.Outcome{Status: record.StatusAccepted, Profile: f.Command.Profile, Valid: true}
+	tomb := &record.Document{State: record.StateErased, ErasedAt: f.Command.Received, IDs: []string{f.Command.Profile}}
+	switch {
+	case f.Doc == nil:
+	case f.Doc.State == record.StateErased:
+		return
+	default:
+		tomb.IDs = f.Doc.Profile.IDs
+		for i := range f.Claims {
+			if slices.Contains(tomb.IDs, f.Claims[i].Holder) {
+				f.result.Moves = append(f.result.Moves, Move{Claim: i})
+			}
+		}
+	}
+	f.Doc = tomb
+	f.result.Size = 64 + 40*len(tomb.IDs)
+	f.changed(0)
+	f.tellErased(e.By)
+}
+
+// tellErased sends the event that says so. It is about nobody: there is nobody left.
+func (f *Fold) tellErased(by string) {
+	f.application = application{event: systemEvent(f.Command, record.TypeProfileErased, erasedProperties(f.Command.Profile, by))}
+	f.findType()
+	f.describe()
+	f.result.Own = len(f.result.Events)
+	f.result.Events = append(f.result.Events, f.processed(f.Command.Hops, 128))
+}
+
+func erasedProperties(profile, by string) []byte {
+	p := sdk.AppendString([]byte(`{"profile":`), profile)
+	if by != "" {
+		p = append(p, `,"by":`...)
+		p = sdk.AppendString(p, by)
+	}
+	return append(p, '}')
+}
+
+// leave decides about an event at a tombstone: one that was received before the
+// erasure is dropped there, one that came after goes to somebody else.
+func (f *Fold) leave() Decision {
+	c := f.Command
+	if !c.Received.After(f.Doc.ErasedAt) {
+		return Decision{}
+	}
+	var d Decision
+	for i := range f.Claims {
+		claim := &f.Claims[i]
+		switch {
+		case slices.Contains(f.Doc.IDs, claim.Holder):
+			d.Free = append(d.Free, i)
+			claim.Gen++
+		case claim.Holder != "" && d.Forward == "":
+			d.Forward = claim.Holder
+		}
+	}
+	if d.Forward != "" {
+		return d
+	}
+	if len(f.Claims) > 0 {
+		d.Forward = f.Derive(f.Claims[0])
+		return d
+	}
+	// It named the profile and nothing else.
+	d.Forward = f.Derive(Claim{Identifier: record.Identifier{Kind: kindEvent, Value: c.Event.Source + "/" + c.Event.ID}, Gen: 1})
+	return d
+}
+
+// kindEvent is what a profile is derived from where nothing identifies it.
+const kindEvent = "event"
+
+func erasedOutcome() *record.Outcome {
+	return &record.Outcome{Status: record.StatusAccepted, Errors: []sdk.FieldError{{
+		Path: "profile", Message: "was erased after the event was received; the event is dropped",
+	}}}
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

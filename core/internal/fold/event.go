@@ -1,0 +1,287 @@
+package fold
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/tributary-bus/tributary/core/internal/config"
+	"github.com/tributary-bus/tributary/core/internal/profile"
+	"github.com/tributary-bus/tributary/core/internal/record"
+	"github.com/tributary-bus/tributary/sdk"
+	"github.com/tributary-bus/tributary/sdk/condition"
+)
+
+// An application is an event on its way into a profile.
+type application struct {
+	event sdk.Event
+	// eventType holds the rules of the event's type, nil where there are none.
+	eventType *config.EventType
+	changes   map[string]any
+	ended     *sdk.Session
+	// unknown is true where the query store does not have the session that ended.
+	unknown bool
+	// ephemeral is true for an event that is folded and not kept.
+	ephemeral bool
+
+	scope   condition.Vars
+	history profile.History
+}
+
+// examine prepares the event for its profile and tells by event.Valid whether it is
+// one that may change it. It changes nothing.
+func (f *Fold) examine() {
+	c := f.Command
+	f.application = application{event: c.Event.Public(c.Received)}
+	if c.Hops > 0 && c.Profile != "" && (f.Doc == nil || f.Doc.Session == nil || f.Doc.Session.ID != f.event.Session) {
+		f.event.Session = "" // what a flow sends opens no session and goes back to none
+	}
+	if f.ephemeral = f.Rules.Ephemeral(c.Event); f.ephemeral {
+		f.event.Session = ""
+	}
+	f.findType()
+	if c.Event.Source == record.SourceSystem {
+		return // what happened has happened, whatever a schema says
+	}
+	if errs := f.eventType.Violations(&f.event.Properties); len(errs) > 0 {
+		f.invalid(errs)
+	}
+}
+
+func (f *Fold) findType() {
+	t, err := f.Rules.of(&f.event, f.vars())
+	f.problem(err)
+	f.eventType = t
+}
+
+func (f *Fold) problem(err error) {
+	if err != nil {
+		f.result.Problems = append(f.result.Problems, err)
+	}
+}
+
+// invalid marks the event as not valid. It is about nobody then, but for a system
+// event: that tells what has become of a profile.
+func (f *Fold) invalid(errs []sdk.FieldError) {
+	f.event.Valid, f.event.Errors = false, errs
+	if f.Doc == nil || f.event.Source != record.SourceSystem {
+		f.event.Profile = ""
+	}
+}
+
+// vars are what the rules' conditions see. Now is when the event was received.
+func (f *Fold) vars() *condition.Vars {
+	f.history = profile.History{Now: f.event.Received}
+	v := &f.scope
+	*v = condition.Vars{Event: &f.event, Now: f.event.Received, History: &f.history}
+	if f.live() {
+		f.history.Doc = f.Doc
+		v.Profile = f.Doc.Profile
+		if f.Doc.Session != nil && f.Doc.Session.ID == f.event.Session {
+			v.Session = f.Doc.Session
+		}
+	}
+	return v
+}
+
+// applyEvent folds an event into its profile, or describes it where it is about
+// nobody.
+func (f *Fold) applyEvent() {
+	c := f.Command
+	f.result.Applied = true
+	switch {
+	case !f.event.Valid:
+		f.result.Invalid = true
+	case c.Profile == "":
+		f.describe()
+	case f.Doc != nil && f.Doc.State == record.StateErased:
+		f.result.Outcome = erasedOutcome()
+		return
+	case c.Event.TransientProfile:
+		f.applyAside()
+	default:
+		f.applyWithin()
+		if f.event.Valid {
+			f.propose()
+		}
+	}
+	f.emit()
+}
+
+// applyWithin folds a valid event into its profile, unless that would make the
+// profile too large: then the event is kept as not valid.
+func (f *Fold) applyWithin() {
+	e := f.Command.Event
+	growth := len(e.Properties) + len(e.Traits) + len(e.Context) + 512
+	before, tight := f.guard(growth)
+	f.enter()
+	if tight {
+		if size := len(f.Doc.AppendJSON(nil)); size > MaxDocument {
+			f.restore(before)
+			f.changes, f.ended = nil, nil
+			f.invalid(overLimit(size))
+			return
+		}
+	}
+	f.changed(growth)
+}
+
+// enter folds the event into the profile, which it makes where nobody has the id.
+func (f *Fold) enter() {
+	if f.Doc == nil {
+		f.Doc = &record.Document{State: record.StateLive, Profile: sdk.NewProfile(f.Command.Profile, f.event.Received)}
+	}
+	p := f.Doc.Profile
+	f.event.Profile = p.ID
+	f.changes = map[string]any{}
+	f.identify()
+	profile.CountEvent(f.Doc, &f.event, f.Rules.aggregates[f.event.Type], f.event.Received)
+	f.ended, f.unknown = visit(f.Doc, &f.event, f.Command.Event != nil && f.Command.Event.TransientSession)
+	f.describe()
+	if f.event.Type == "identify" {
+		f.adoptTraits()
+	}
+	if f.eventType != nil {
+		f.copy()
+	}
+	p.Revision++
+	p.Updated = f.event.Received
+}
+
+// identify enters the identifiers of the event into the profile: those whose keys
+// it holds.
+func (f *Fold) identify() {
+	p := f.Doc.Profile
+	for i := range f.Claims {
+		c := &f.Claims[i]
+		if c.Kind == record.KindSessionID || slices.Contains(p.Identities[c.Kind], c.Value) || c.Holder != "" && c.Holder != p.ID {
+			continue
+		}
+		p.Identities[c.Kind] = append(p.Identities[c.Kind], c.Value)
+		f.changes[sdk.Path{"identities", c.Kind}.String()] = p.Identities[c.Kind]
+		if path := f.Rules.fields[c.Kind]; path != nil {
+			f.problem(f.write(path, config.OpSet, c.Value))
+		}
+	}
+}
+
+// write changes one place of the profile, unless it says what came later.
+func (f *Fold) write(path sdk.Path, op config.Op, operand any) error {
+	text := path.String()
+	at := f.event.Time
+	if at.After(f.event.Received) {
+		at = f.event.Received // a clock that is ahead must not keep what follows out
+	}
+	replaces := op == config.OpSet || op == config.OpDelete
+	if replaces && profile.Superseded(f.Doc, text, at) {
+		return nil
+	}
+	v, changed, err := profile.Change(f.Doc.Profile, path, op, operand)
+	if err != nil {
+		return err
+	}
+	if changed {
+		f.changes[text] = v
+	}
+	if changed || replaces {
+		profile.Stamp(f.Doc, text, at, f.event.ID)
+	}
+	return nil
+}
+
+// describe gives the event the traits and tags of its type.
+func (f *Fold) describe() {
+	t := f.eventType
+	if t == nil {
+		return
+	}
+	for _, tag := range t.Tags {
+		if !slices.Contains(f.event.Tags, tag) {
+			f.event.Tags = append(f.event.Tags[:len(f.event.Tags):len(f.event.Tags)], tag)
+		}
+	}
+	for _, rule := range t.Traits {
+		v, ok := f.event.Properties.Get(rule.From)
+		if !ok || v == nil {
+			continue
+		}
+		if err := rule.To.Set(f.event.Traits.Map(), sdk.Clone(v)); err != nil {
+			f.problem(fmt.Errorf("event type %s: traits: %w", t.ID, err))
+		}
+	}
+}
+
+// adoptTraits sets an identify event's traits on the profile.
+func (f *Fold) adoptTraits() {
+	for name, v := range f.event.Traits.View() {
+		f.problem(f.write(sdk.Path{"traits", name}, config.OpSet, sdk.Clone(v)))
+	}
+}
+
+// copy carries out the copy rules of the event's type, in their order; a later
+// one sees what an earlier one did. One that fails leaves the profile as it is.
+func (f *Fold) copy() {
+	vars := f.vars()
+	for i := range f.eventType.Copy {
+		rule := &f.eventType.Copy[i]
+		operand, err := copyOperand(rule, vars)
+		if err == nil {
+			err = f.write(rule.To, rule.Op, operand)
+		}
+		if err != nil {
+			f.problem(fmt.Errorf("event type %s: copy to %s: %w", f.eventType.ID, rule.To, err))
+		}
+	}
+}
+
+func copyOperand(rule *config.CopyRule, vars *condition.Vars) (any, error) {
+	if rule.From == nil {
+		return rule.By, nil
+	}
+	v, err := rule.From.Value(vars)
+	if err != nil {
+		return nil, err
+	}
+	// What the profile keeps must not be part of the event.
+	return sdk.Clone(v), nil
+}
+
+// emit sends the event on and answers who waits for it.
+func (f *Fold) emit() {
+	c := f.Command
+	sent := f.processed(c.Hops, len(c.Event.Properties)+len(c.Event.Context))
+	if c.Flows && c.Reply != "" && f.event.Valid {
+		sent.Reply = record.FlowsReply(c.Reply)
+	}
+	f.result.Own = len(f.result.Events)
+	f.result.Events = append(f.result.Events, sent)
+	if c.Reply == "" {
+		return
+	}
+	o := &record.Outcome{
+		Status: record.StatusAccepted, Profile: f.event.Profile, Session: f.event.Session,
+		Valid: f.event.Valid, Errors: f.event.Errors,
+	}
+	if f.event.Profile != "" {
+		o.Revision = f.Doc.Profile.Revision
+	}
+	f.result.Outcome = o
+}
+
+// processed is what EVENTS carries of the event; room is about how many bytes it takes.
+func (f *Fold) processed(hops uint8, room int) record.Processed {
+	out := record.ProcessedEvent{
+		Event: f.event, Config: f.Rules.set.Revision(), Changes: f.changes, Ended: f.ended,
+		Transient: f.ephemeral, TransientSession: f.ephemeral, TransientEnded: f.ended != nil && f.unknown,
+	}
+	if e := f.Command.Event; e != nil {
+		out.Transient = out.Transient || e.Transient
+		out.TransientSession = out.TransientSession || e.TransientSession || e.TransientProfile
+	}
+	if f.event.Profile != "" {
+		out.Revision = f.Doc.Profile.Revision
+		if f.event.Session != "" {
+			out.Session = f.Doc.Session
+		}
+	}
+	return record.Processed{Type: f.event.Type, Data: out.AppendJSON(make([]byte, 0, 512+room)), Hops: hops}
+}

@@ -1,0 +1,291 @@
+package fold
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/tributary-bus/tributary/core/internal/profile"
+	"github.com/tributary-bus/tributary/core/internal/record"
+	"github.com/tributary-bus/tributary/sdk"
+)
+
+// Two profiles that share an identifier are one person. Whoever meets an identifier
+// that another profile holds proposes to that one; the younger of the two becomes a
+// redirect to the older and sends what it was, which the older absorbs. Ranks
+// decide, so that both sides agree without asking anybody, and only the younger
+// one's own partition ever turns it into a redirect.
+//
+// A person has one user id. A profile gives itself up only to one that has no other
+// user, or had agreed to have the same: it is asked first, and then keeps the user
+// id in advance, since it could come to another before what it absorbs arrives.
+
+// rankOf is the rank of a live profile.
+func rankOf(p *sdk.Profile) record.Rank { return record.Rank{Created: p.Created, ID: p.ID} }
+
+// propose tells who holds, or held until now, an identifier of the event that they
+// are the same person.
+func (f *Fold) propose() {
+	if f.Command.Event.Static {
+		return
+	}
+	var told []string
+	for i := range f.Claims {
+		if f.ephemeral && f.Claims[i].Kind == record.KindSessionID {
+			continue // it stays whose it is
+		}
+		other := f.Claims[i].Holder
+		if f.has(other) {
+			other = f.Claims[i].From
+		}
+		if other != "" && !f.has(other) && !slices.Contains(told, other) {
+			told = append(told, other)
+			f.proposeTo(other, f.Claims[i].Identifier)
+		}
+	}
+}
+
+// proposeTo sends a proposal about what both have.
+func (f *Fold) proposeTo(to string, shared record.Identifier) {
+	p := f.Doc.Profile
+	f.send(record.KindMerge, to, record.AppendMerge(nil, &record.Merge{Peer: rankOf(p), Shared: shared, Identities: p.Identities}))
+}
+
+// send sends a command to another profile.
+func (f *Fold) send(kind record.Kind, to string, body []byte) {
+	f.result.Commands = append(f.result.Commands, record.Command{
+		Kind: kind, Profile: to, Hops: f.Command.Hops, Received: f.Command.Received, Body: body,
+	})
+}
+
+// applyMerge answers a proposal.
+func (f *Fold) applyMerge() {
+	f.result.Applied = true
+	m := f.merge
+	peer := m.Peer.ID
+	switch {
+	case f.Doc == nil:
+		// Nobody: a key was taken for a profile that never came to be, or not yet.
+		f.redirect(m)
+		return
+	case f.Doc.State == record.StateErased:
+		f.moveShared(peer)
+		return
+	case f.has(peer):
+		return
+	}
+	p := f.Doc.Profile
+	mine, theirs := p.Identities[record.KindUser], m.Identities[record.KindUser]
+	switch {
+	case len(mine) > 0 && len(theirs) > 0 && !slices.Equal(mine, theirs):
+		f.part(m)
+	case rankOf(p).Before(m.Peer):
+		if len(mine) == 0 && len(theirs) > 0 {
+			p.Identities[record.KindUser] = slices.Clone(theirs)
+			p.Revision++
+			f.changed(64 + len(theirs[0]))
+		}
+		f.proposeTo(peer, m.Shared)
+	case len(mine) > 0 && len(theirs) == 0:
+		f.proposeTo(peer, m.Shared) // it has to agree to the user first
+	default:
+		if kind := f.overLimit(m); kind != "" {
+			f.problem(fmt.Errorf("profile %s is not merged into %s: they would have more identifiers of the kind %s than its limit allows", p.ID, peer, kind))
+			return
+		}
+		f.redirect(m)
+	}
+}
+
+// part lets go of an identifier that belongs to another user: one that goes from
+// person to person follows the event that the proposal came of, another one stays.
+func (f *Fold) part(m *record.Merge) {
+	if !record.Moves(m.Shared.Kind) {
+		return
+	}
+	f.moveShared(m.Peer.ID)
+	p := f.Doc.Profile
+	values := p.Identities[m.Shared.Kind]
+	if i := slices.Index(values, m.Shared.Value); i >= 0 {
+		if values = slices.Delete(slices.Clone(values), i, i+1); len(values) == 0 {
+			delete(p.Identities, m.Shared.Kind)
+		} else {
+			p.Identities[m.Shared.Kind] = values
+		}
+		p.Revision++
+		f.changed(0)
+	}
+}
+
+// moveShared gives the shared identifier's key to the peer, if the profile holds it.
+func (f *Fold) moveShared(peer string) {
+	if f.Claims[0].Holder == f.Command.Profile {
+		f.result.Moves = append(f.result.Moves, Move{Claim: 0, To: peer})
+	}
+}
+
+// overLimit names a kind of identifier of which the two would have too many.
+func (f *Fold) overLimit(m *record.Merge) string {
+	p := f.Doc.Profile
+	for _, kind := range f.Rules.set.LimitedKinds() {
+		if kind.Name == record.KindUser {
+			continue
+		}
+		n := len(m.Identities[kind.Name])
+		for _, value := range p.Identities[kind.Name] {
+			if !slices.Contains(m.Identities[kind.Name], value) {
+				n++
+			}
+		}
+		if n > kind.Limit && len(p.Identities[kind.Name]) > 0 {
+			return kind.Name
+		}
+	}
+	return ""
+}
+
+// redirect gives the profile up to the peer and sends what it was.
+func (f *Fold) redirect(m *record.Merge) {
+	absorb := record.Absorb{From: f.Command.Profile, Shared: m.Shared}
+	if f.Doc != nil {
+		absorb.Document = f.Doc.AppendJSON(nil)
+	}
+	f.send(record.KindAbsorb, m.Peer.ID, record.AppendAbsorb(nil, &absorb))
+	f.Doc = &record.Document{State: record.StateRedirect, To: m.Peer.ID, Rank: m.Peer}
+	f.result.Size = 256
+	f.changed(0)
+}
+
+// applyRedirect shortens a redirect whose target was itself merged.
+func (f *Fold) applyRedirect() {
+	f.result.Applied = true
+	d, err := record.ParseRedirect(f.Command.Body)
+	switch {
+	case err != nil:
+		f.refuse(err.Error())
+	case f.Doc != nil && f.Doc.State == record.StateRedirect && d.To.Before(f.Doc.Rank):
+		f.Doc.To, f.Doc.Rank = d.To.ID, d.To
+		f.changed(0)
+	}
+}
+
+// An absorption is what a profile takes over.
+type absorption struct {
+	record.Absorb
+	doc *record.Document // nil: nobody had the id
+}
+
+func parseAbsorption(body []byte) (*absorption, error) {
+	a, err := record.ParseAbsorb(body)
+	if err != nil {
+		return nil, err
+	}
+	out := &absorption{Absorb: *a}
+	if len(a.Document) > 0 {
+		if out.doc, err = record.ParseDocument(a.Document); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// ids are the ids that redirect to the profile from now on.
+func (a *absorption) ids() []string {
+	if a.doc == nil {
+		return []string{a.From}
+	}
+	return a.doc.Profile.IDs
+}
+
+// identifiers are those whose keys the profile takes over.
+func (a *absorption) identifiers() []record.Identifier {
+	list := []record.Identifier{a.Shared}
+	if a.doc != nil {
+		list = append(list, identifiersOf(a.doc)...)
+	}
+	return list
+}
+
+// identifiersOf lists the identifiers that a live profile has, in a fixed order.
+func identifiersOf(doc *record.Document) []record.Identifier {
+	var list []record.Identifier
+	for _, kind := range slices.Sorted(maps.Keys(doc.Profile.Identities)) {
+		for _, value := range doc.Profile.Identities[kind] {
+			list = append(list, record.Identifier{Kind: kind, Value: value})
+		}
+	}
+	if doc.Session != nil {
+		list = append(list, record.Identifier{Kind: record.KindSessionID, Value: doc.Session.ID})
+	}
+	return list
+}
+
+// shortened bounds how many redirects one absorption shortens; the others go on
+// by way of the profile that was absorbed.
+const shortened = 256
+
+// applyAbsorb makes another profile part of this one. It is never refused: who was
+// merged is a redirect already, and what it was is nowhere else.
+func (f *Fold) applyAbsorb() {
+	f.result.Applied = true
+	a := f.absorb
+	ids := a.ids()
+	relink := func(to string) {
+		for i := range f.Claims {
+			if holder := f.Claims[i].Holder; holder != "" && holder != to && slices.Contains(ids, holder) {
+				f.result.Moves = append(f.result.Moves, Move{Claim: i, To: to})
+			}
+		}
+	}
+	switch {
+	case f.Doc != nil && f.Doc.State == record.StateErased:
+		relink("")
+		f.Doc.IDs = append(f.Doc.IDs, ids...)
+		f.changed(0)
+		return
+	case f.Doc == nil:
+		// Its commit was lost with what it was; what it takes over stands.
+		f.Doc = &record.Document{State: record.StateLive, Profile: sdk.NewProfile(f.Command.Profile, f.Command.Received)}
+	case f.has(a.From):
+		return
+	}
+	trimmed := f.unite(a.doc)
+	p := f.Doc.Profile
+	for _, id := range ids {
+		if !slices.Contains(p.IDs, id) {
+			p.IDs = append(p.IDs, id)
+		}
+	}
+	relink(p.ID)
+	f.Doc.Profile.Revision++
+	f.Doc.Profile.Updated = later(p.Updated, f.Command.Received)
+	f.changed(len(a.Document))
+	to := record.AppendRedirect(nil, &record.Redirect{To: rankOf(p)})
+	for i, id := range ids {
+		if i > 0 && i <= shortened {
+			f.send(record.KindRedirect, id, to)
+		}
+	}
+	f.tell(record.TypeProfileMerged, mergedProperties(a.From, trimmed))
+}
+
+// unite adds another profile's document to this one's; it names what had to be left
+// out because the two together are too large.
+func (f *Fold) unite(other *record.Document) (trimmed []string) {
+	if other == nil {
+		return nil
+	}
+	size := len(other.AppendJSON(nil))
+	before, tight := f.guard(size)
+	profile.Unite(f.Doc, other, f.Rules.set.Strategies())
+	for _, part := range profile.Trimmable {
+		if !tight || len(f.Doc.AppendJSON(nil)) <= MaxDocument {
+			break
+		}
+		f.restore(before)
+		profile.Trim(other, part)
+		trimmed = append(trimmed, part)
+		profile.Unite(f.Doc, other, f.Rules.set.Strategies())
+	}
+	return trimmed
+}

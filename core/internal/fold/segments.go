@@ -1,0 +1,117 @@
+package fold
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/tributary-bus/tributary/core/internal/record"
+	"github.com/tributary-bus/tributary/sdk"
+	"github.com/tributary-bus/tributary/sdk/wire"
+)
+
+// What becomes of a profile is told by system events: they are folded into it and
+// sent by the commit that made it so, each once, however often that is repeated.
+
+// systemEvents is the name space of the ids of system events.
+var systemEvents = uuid.MustParse("5b0c7a52-7a0e-5d0b-9c55-3d5c1f6c8e17")
+
+// tell sends a system event about the profile, with what else tells it from others
+// that the same command causes.
+func (f *Fold) tell(kind string, properties []byte) {
+	c := f.Command
+	kept := f.application
+	f.application = application{event: systemEvent(c, kind, properties)}
+	f.findType()
+	growth := 512 + len(properties)
+	before, tight := f.guard(growth)
+	claims, event := f.Claims, c.Event
+	f.Claims, c.Event = nil, nil
+	f.enter()
+	if tight {
+		if size := len(f.Doc.AppendJSON(nil)); size > MaxDocument {
+			f.restore(before)
+			f.changes = nil
+			f.invalid(overLimit(size))
+			growth = 0
+		}
+	}
+	f.changed(growth)
+	hops := c.Hops
+	if c.Kind == record.KindPatch {
+		hops++
+	}
+	f.result.Events = append(f.result.Events, f.processed(hops, len(properties)))
+	f.Claims, c.Event = claims, event
+	f.application = kept
+}
+
+// systemEvent is the event that says what a command did: the same one however often
+// it is made, and another one than those of other commands.
+func systemEvent(c *record.Command, kind string, properties []byte) sdk.Event {
+	name := append(append(c.ID[:len(c.ID):len(c.ID)], kind...), properties...)
+	return sdk.Event{
+		ID: uuid.NewSHA1(systemEvents, name).String(), Type: kind, Source: record.SourceSystem,
+		Time: c.Received, Received: c.Received, Properties: sdk.RawObject(properties), Valid: true,
+	}
+}
+
+// crossed tells which segments a profile has left and which it has entered, each
+// list sorted. What it has within a segment does not count.
+func crossed(before, after map[string]any) (left, entered []string) {
+	for id := range before {
+		if _, still := after[id]; !still {
+			left = append(left, id)
+		}
+	}
+	for id := range after {
+		if _, already := before[id]; !already {
+			entered = append(entered, id)
+		}
+	}
+	slices.Sort(left)
+	slices.Sort(entered)
+	return left, entered
+}
+
+// segmentsBefore are those that the profile is in, to be compared with those that
+// it is in after the patch; nil where the patch names none.
+func segmentsBefore(doc *record.Document, p *record.Patch) map[string]any {
+	names := slices.ContainsFunc(p.Patches, func(one wire.Patch) bool { return one.Op == wire.OpEnter || one.Op == wire.OpLeave })
+	if !names || doc == nil {
+		return nil
+	}
+	before := make(map[string]any, len(doc.Profile.Segments))
+	maps.Copy(before, doc.Profile.Segments)
+	return before
+}
+
+// tellSegments sends the events of what the command changed of the profile's
+// segments, given those before; nil where it could not change any.
+func (f *Fold) tellSegments(before map[string]any) {
+	if before == nil {
+		return
+	}
+	left, entered := crossed(before, f.Doc.Profile.Segments)
+	for _, id := range left {
+		f.tell(record.TypeSegmentLeft, segmentProperties(id))
+	}
+	for _, id := range entered {
+		f.tell(record.TypeSegmentEntered, segmentProperties(id))
+	}
+}
+
+func segmentProperties(segment string) []byte {
+	return append(sdk.AppendString([]byte(`{"segment":`), segment), '}')
+}
+
+// mergedProperties are those of the event that a profile was merged into another.
+func mergedProperties(from string, trimmed []string) []byte {
+	p := sdk.AppendString([]byte(`{"from":`), from)
+	if len(trimmed) > 0 {
+		p = append(p, `,"trimmed":`...)
+		p = sdk.AppendValue(p, trimmed)
+	}
+	return append(p, '}')
+}

@@ -1,0 +1,320 @@
+package profile
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/tributary-bus/tributary/core/internal/record"
+	"github.com/tributary-bus/tributary/sdk"
+)
+
+// A Strategy says which value a field has when two profiles become one.
+type Strategy string
+
+// The strategies. By time is by when the field was changed last; of two changes at
+// the same time the one with the greater id counts, so that no order of arrival does.
+const (
+	Last  Strategy = "last"  // by time
+	First Strategy = "first" // by time
+	Min   Strategy = "min"   // of numbers and texts
+	Max   Strategy = "max"
+	Sum   Strategy = "sum"   // of numbers
+	Union Strategy = "union" // a list of what both have
+)
+
+// Strategies are those of fields, by path: of one field, or with ".*" at the end of
+// all below it. The longest that fits a field counts.
+type Strategies map[string]Strategy
+
+// of returns the strategy of a field that both profiles have.
+func (s Strategies) of(path sdk.Path, mine, theirs any) Strategy {
+	if len(s) > 0 {
+		if one, ok := s[path.String()]; ok {
+			return one
+		}
+		for n := len(path) - 1; n > 0; n-- {
+			if one, ok := s[path[:n].String()+".*"]; ok {
+				return one
+			}
+		}
+	}
+	_, a := mine.([]any)
+	_, b := theirs.([]any)
+	switch {
+	case (path[0] == "counters" || path[0] == "interests") && isNumber(mine) && isNumber(theirs):
+		return Sum
+	case a || b:
+		return Union
+	}
+	return Last
+}
+
+// Unite makes the other document part of into, which stays who it is: ids and
+// revision are the caller's. It takes the other's values over.
+func Unite(into, other *record.Document, strategies Strategies) {
+	a, b := into.Profile, other.Profile
+	for kind, values := range b.Identities {
+		for _, value := range values {
+			if !slices.Contains(a.Identities[kind], value) {
+				a.Identities[kind] = append(a.Identities[kind], value)
+			}
+		}
+	}
+	u := uniting{into: into, other: other, strategies: strategies}
+	for _, section := range sections {
+		mine, _ := a.Section(section)
+		theirs, _ := b.Section(section)
+		u.objects(sdk.Path{section}, mine, theirs)
+	}
+	for path, stamp := range other.Fields {
+		if u.younger(path) {
+			keep(into, path, stamp)
+		}
+	}
+	for path, stamp := range u.kept {
+		keep(into, path, stamp)
+	}
+	for id, theirs := range b.Segments {
+		if mine, both := a.Segments[id]; !both || since(theirs) < since(mine) {
+			a.Segments[id] = theirs
+		}
+	}
+	uniteStats(&a.Stats, &b.Stats)
+	uniteSessions(into, other)
+	for name, w := range other.Windows {
+		if into.Windows == nil {
+			into.Windows = map[string]*record.Window{}
+		}
+		if mine := into.Windows[name]; mine != nil {
+			uniteWindows(mine, w)
+		} else {
+			into.Windows[name] = w
+		}
+	}
+}
+
+func since(segment any) string {
+	m, _ := segment.(map[string]any)
+	text, _ := m["since"].(string)
+	return text
+}
+
+type uniting struct {
+	into, other *record.Document
+	strategies  Strategies
+	// kept are the stamps of fields of which the earlier value stays.
+	kept map[string]record.Stamp
+}
+
+// younger tells whether the other profile's field was changed later.
+func (u *uniting) younger(path string) bool {
+	mine, theirs := u.into.Fields[path], u.other.Fields[path]
+	return theirs.At > mine.At || theirs.At == mine.At && theirs.By > mine.By
+}
+
+// objects unites what stands in two objects at the same place.
+func (u *uniting) objects(at sdk.Path, mine, theirs map[string]any) {
+	for name, b := range theirs {
+		path := append(at[:len(at):len(at)], name)
+		a, both := mine[name]
+		if both {
+			x, isObject := a.(map[string]any)
+			y, too := b.(map[string]any)
+			if isObject && too {
+				u.objects(path, x, y)
+				continue
+			}
+		}
+		text := path.String()
+		_, gone := u.into.Fields[text] // it was deleted, where it is not there and was changed
+		switch {
+		case both:
+			mine[name] = u.choose(path, text, a, b)
+		case !gone || u.younger(text):
+			mine[name] = b
+		}
+	}
+	for name := range mine { // what the other has deleted since
+		if _, there := theirs[name]; there {
+			continue
+		}
+		text := append(at[:len(at):len(at)], name).String()
+		if _, changed := u.other.Fields[text]; changed && u.younger(text) {
+			delete(mine, name)
+		}
+	}
+}
+
+// choose is the value of a field that both have.
+func (u *uniting) choose(path sdk.Path, text string, a, b any) any {
+	switch strategy := u.strategies.of(path, a, b); strategy {
+	case Union:
+		return union(a, b)
+	case Sum:
+		if isNumber(a) && isNumber(b) {
+			if sum, err := add(a, b, false); err == nil {
+				return sum
+			}
+		}
+	case Min, Max:
+		if less, ok := smaller(b, a); ok {
+			if less == (strategy == Min) {
+				return b
+			}
+			return a
+		}
+	case First:
+		if u.kept == nil {
+			u.kept = map[string]record.Stamp{}
+		}
+		if u.younger(text) {
+			u.kept[text] = u.into.Fields[text]
+			return a
+		}
+		u.kept[text] = u.other.Fields[text]
+		return b
+	}
+	if u.younger(text) {
+		return b
+	}
+	return a
+}
+
+// union is a list of the elements of both, each once, mine first.
+func union(a, b any) any {
+	list := a
+	if _, ok := a.([]any); !ok {
+		list = []any{a}
+	}
+	return appendTo(list, b)
+}
+
+// smaller compares two numbers or two texts.
+func smaller(a, b any) (less, ok bool) {
+	if x, isText := a.(string); isText {
+		y, too := b.(string)
+		return x < y, too
+	}
+	if !isNumber(a) || !isNumber(b) {
+		return false, false
+	}
+	difference, err := add(a, b, true)
+	if err != nil {
+		return false, false
+	}
+	text := string(sdk.AppendValue(nil, difference))
+	return strings.HasPrefix(text, "-"), true
+}
+
+func uniteStats(a, b *sdk.Stats) {
+	a.Visits += b.Visits
+	a.Views += b.Views
+	if a.FirstSeen.IsZero() || !b.FirstSeen.IsZero() && b.FirstSeen.Before(a.FirstSeen) {
+		a.FirstSeen = b.FirstSeen
+	}
+	if b.LastSeen.After(a.LastSeen) {
+		a.LastSeen = b.LastSeen
+	}
+	for _, name := range sortedKeys(b.Events) {
+		theirs := b.Events[name]
+		mine, known := a.Events[name]
+		if !known && len(a.Events) >= typesKept {
+			a.Truncated = true
+			continue
+		}
+		mine.Count += theirs.Count
+		if mine.First.IsZero() || theirs.First.Before(mine.First) {
+			mine.First = theirs.First
+		}
+		if theirs.Last.After(mine.Last) {
+			mine.Last = theirs.Last
+		}
+		a.Events[name] = mine
+	}
+	a.Truncated = a.Truncated || b.Truncated
+}
+
+// uniteSessions makes one of the sessions that both have: a visit that went from one
+// profile to the other is not counted twice.
+func uniteSessions(into, other *record.Document) {
+	b := other.Session
+	if b == nil {
+		return
+	}
+	next := *b
+	next.Profile = into.Profile.ID
+	if a := into.Session; a != nil {
+		if a.ID != b.ID {
+			if !a.Updated.Before(b.Updated) {
+				return
+			}
+		} else {
+			into.Profile.Stats.Visits--
+			next.Events += a.Events
+			next.Revision = max(a.Revision, b.Revision) + 1
+			if a.Started.Before(next.Started) {
+				next.Started, next.Context = a.Started, a.Context
+			}
+			if a.Updated.After(next.Updated) {
+				next.Updated, next.Status, next.Ended = a.Updated, a.Status, a.Ended
+			}
+		}
+	}
+	into.Session, into.TransientSession = &next, other.TransientSession
+}
+
+// uniteWindows adds the occurrences of b to a.
+func uniteWindows(a, b *record.Window) {
+	summed := a.Values != nil || b.Values != nil
+	for i, at := range b.Times {
+		j, _ := slices.BinarySearch(a.Times, at+1)
+		a.Times = slices.Insert(a.Times, j, at)
+		if summed {
+			a.Values = slices.Insert(a.Values, j, b.Values[i])
+		}
+	}
+	for n, slot := range b.Slots {
+		if a.Slots == nil {
+			a.Slots = map[int64]record.Slot{}
+		}
+		mine := a.Slots[n]
+		mine.Count += slot.Count
+		mine.Sum = plus(mine.Sum, slot.Sum)
+		a.Slots[n] = mine
+	}
+	bound(a, summed)
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// Trimmable are the parts of a profile that are left out, one after another, where
+// there is no room for all of another one.
+var Trimmable = []string{"windows", "data", "traits", "interests", "events", "segments", "fields", "identities"}
+
+// Trim takes a part out of a document. Identifiers that it loses still lead to it.
+func Trim(doc *record.Document, part string) {
+	p := doc.Profile
+	switch part {
+	case "windows":
+		doc.Windows = nil
+	case "data", "traits", "interests":
+		section, _ := p.Section(part)
+		clear(section)
+	case "events":
+		clear(p.Stats.Events)
+		p.Stats.Truncated = true
+	case "segments":
+		clear(p.Segments)
+	case "fields":
+		doc.Fields = nil
+	case "identities":
+		clear(p.Identities)
+	}
+}
