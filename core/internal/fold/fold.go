@@ -52,8 +52,9 @@ type Decision struct {
 	// Take are the claims, by index, whose keys become this profile's: those
 	// that nobody holds and those that move to it.
 	Take []int
-	// Free are the claims whose keys an erased profile still holds.
-	Free []int
+	// Free are the claims whose keys an erased profile still holds, Give those that go
+	// to whom the event is forwarded.
+	Free, Give []int
 }
 
 // A Move makes another profile the holder of a claim's key, or nobody.
@@ -125,7 +126,7 @@ func (f *Fold) Wants() []record.Identifier {
 	case f.Command.Kind == record.KindEvent:
 		return EventIdentifiers(f.Command.Event)
 	case f.merge != nil:
-		return []record.Identifier{f.merge.Shared}
+		return f.merge.Shared
 	case f.absorb != nil:
 		return f.absorb.identifiers()
 	case f.Command.Kind == record.KindErase && f.live():
@@ -232,6 +233,9 @@ func (f *Fold) forward(d Decision) {
 	f.result.Forwarded = true
 	for _, i := range d.Free {
 		f.result.Moves = append(f.result.Moves, Move{Claim: i})
+	}
+	for _, i := range d.Give {
+		f.result.Moves = append(f.result.Moves, Move{Claim: i, To: d.Forward})
 	}
 }
 

@@ -29,24 +29,42 @@ func (f *Fold) propose() {
 	if f.Command.Event.Static {
 		return
 	}
-	var told []string
+	user := find(f.Claims, record.KindUser)
+	var peers []peer
 	for i := range f.Claims {
-		if f.ephemeral && f.Claims[i].Kind == record.KindSessionID {
+		claim := &f.Claims[i]
+		if user != nil && !f.has(user.Holder) && user != claim {
+			continue // first of all it is the user's
+		}
+		if f.ephemeral && claim.Kind == record.KindSessionID {
 			continue // it stays whose it is
 		}
-		other := f.Claims[i].Holder
+		other := claim.Holder
 		if f.has(other) {
-			other = f.Claims[i].From
+			other = claim.From
 		}
-		if other != "" && !f.has(other) && !slices.Contains(told, other) {
-			told = append(told, other)
-			f.proposeTo(other, f.Claims[i].Identifier)
+		if other == "" || f.has(other) {
+			continue
 		}
+		at := slices.IndexFunc(peers, func(p peer) bool { return p.id == other })
+		if at < 0 {
+			at, peers = len(peers), append(peers, peer{id: other})
+		}
+		peers[at].shared = append(peers[at].shared, claim.Identifier)
+	}
+	for _, p := range peers {
+		f.proposeTo(p.id, p.shared)
 	}
 }
 
+// A peer is a profile that holds identifiers of an event that another one applies.
+type peer struct {
+	id     string
+	shared []record.Identifier
+}
+
 // proposeTo sends a proposal about what both have.
-func (f *Fold) proposeTo(to string, shared record.Identifier) {
+func (f *Fold) proposeTo(to string, shared []record.Identifier) {
 	p := f.Doc.Profile
 	f.send(record.KindMerge, to, record.AppendMerge(nil, &record.Merge{Peer: rankOf(p), Shared: shared, Identities: p.Identities}))
 }
@@ -69,7 +87,9 @@ func (f *Fold) applyMerge() {
 		f.redirect(m)
 		return
 	case f.Doc.State == record.StateErased:
-		f.moveShared(peer)
+		for i := range f.Claims {
+			f.moveShared(i, peer)
+		}
 		return
 	case f.has(peer):
 		return
@@ -97,30 +117,39 @@ func (f *Fold) applyMerge() {
 	}
 }
 
-// part lets go of an identifier that belongs to another user: one that goes from
-// person to person follows the event that the proposal came of, another one stays.
+// part lets go of what belongs to another user: identifiers that go from person to
+// person follow the event that the proposal came of, others stay.
 func (f *Fold) part(m *record.Merge) {
-	if !record.Moves(m.Shared.Kind) {
-		return
-	}
-	f.moveShared(m.Peer.ID)
 	p := f.Doc.Profile
-	values := p.Identities[m.Shared.Kind]
-	if i := slices.Index(values, m.Shared.Value); i >= 0 {
-		if values = slices.Delete(slices.Clone(values), i, i+1); len(values) == 0 {
-			delete(p.Identities, m.Shared.Kind)
-		} else {
-			p.Identities[m.Shared.Kind] = values
+	changed := false
+	for i := range f.Claims {
+		claim := &f.Claims[i]
+		if !record.Moves(claim.Kind) {
+			continue
 		}
+		f.moveShared(i, m.Peer.ID)
+		values := p.Identities[claim.Kind]
+		at := slices.Index(values, claim.Value)
+		if at < 0 {
+			continue
+		}
+		if values = slices.Delete(slices.Clone(values), at, at+1); len(values) == 0 {
+			delete(p.Identities, claim.Kind)
+		} else {
+			p.Identities[claim.Kind] = values
+		}
+		changed = true
+	}
+	if changed {
 		p.Revision++
 		f.changed(0)
 	}
 }
 
-// moveShared gives the shared identifier's key to the peer, if the profile holds it.
-func (f *Fold) moveShared(peer string) {
-	if f.Claims[0].Holder == f.Command.Profile {
-		f.result.Moves = append(f.result.Moves, Move{Claim: 0, To: peer})
+// moveShared gives a shared identifier's key to the peer, if the profile holds it.
+func (f *Fold) moveShared(claim int, peer string) {
+	if f.Claims[claim].Holder == f.Command.Profile {
+		f.result.Moves = append(f.result.Moves, Move{Claim: claim, To: peer})
 	}
 }
 
@@ -199,7 +228,7 @@ func (a *absorption) ids() []string {
 
 // identifiers are those whose keys the profile takes over.
 func (a *absorption) identifiers() []record.Identifier {
-	list := []record.Identifier{a.Shared}
+	list := slices.Clone(a.Shared)
 	if a.doc != nil {
 		list = append(list, identifiersOf(a.doc)...)
 	}

@@ -31,18 +31,11 @@ func (f *Fold) route() Decision {
 		}
 		settled = true
 	}
-	if f.Doc != nil && !settled {
-		named := c.Event.Profile != "" && f.has(c.Event.Profile)
-		user := find(f.Claims, record.KindUser)
-		elsewhere := user != nil && user.Holder != "" && !f.has(user.Holder) && !named
-		if user != nil && (elsewhere || !isUser(f.Doc, user.Value)) {
-			to := user.Holder
-			if to == "" {
-				to = f.Derive(*user)
-			}
-			if !f.has(to) {
-				return Decision{Forward: to, Settled: true}
-			}
+	if user := find(f.Claims, record.KindUser); user != nil && !static {
+		named := f.Doc != nil && c.Event.Profile != "" && f.has(c.Event.Profile)
+		elsewhere := user.Holder != "" && !f.has(user.Holder) && !named && (f.Doc != nil || settled)
+		if elsewhere || f.Doc != nil && !isUser(f.Doc, user.Value) {
+			return f.toUser(user)
 		}
 	}
 	if f.Doc == nil && !settled {
@@ -56,6 +49,25 @@ func (f *Fold) route() Decision {
 		}
 	}
 	return Decision{Take: f.takes(static)}
+}
+
+// toUser sends the event to the profile of its user. Where this one holds the user's
+// key and is another user's, because a commit that was to make it this user's was
+// never made, it gives the key away with the event.
+func (f *Fold) toUser(user *Claim) Decision {
+	if user.Holder != "" && !f.has(user.Holder) {
+		return Decision{Forward: user.Holder, Settled: true}
+	}
+	next := *user
+	d := Decision{Forward: f.Derive(next), Settled: true}
+	for f.has(d.Forward) {
+		next.Gen++
+		d.Forward = f.Derive(next)
+	}
+	if user.Holder != "" {
+		d.Give = []int{slices.IndexFunc(f.Claims, func(c Claim) bool { return c.Kind == record.KindUser })}
+	}
+	return d
 }
 
 // takes are the claims whose keys become the profile's.

@@ -27,8 +27,8 @@ func (r Rank) Before(other Rank) bool {
 // identifier which the profile holds, so that the two are one person.
 type Merge struct {
 	Peer Rank
-	// Shared is the identifier that both have.
-	Shared Identifier
+	// Shared are the identifiers that the peer has met, the strongest first.
+	Shared []Identifier
 	// Identities are the peer's.
 	Identities map[string][]string
 }
@@ -40,8 +40,8 @@ type Absorb struct {
 	From string
 	// Document was that of From, as JSON; empty where nobody had the id.
 	Document []byte
-	// Shared is the identifier by which the two were found to be one.
-	Shared Identifier
+	// Shared are the identifiers by which the two were found to be one.
+	Shared []Identifier
 }
 
 // An Erase is the body of a command of KindErase.
@@ -54,7 +54,7 @@ type Redirect struct{ To Rank }
 // AppendMerge appends the body.
 func AppendMerge(dst []byte, m *Merge) []byte {
 	dst = appendRank(append(dst, mergeVersion), m.Peer)
-	dst = appendIdentifier(dst, m.Shared)
+	dst = appendIdentifiers(dst, m.Shared)
 	dst = binary.AppendUvarint(dst, uint64(len(m.Identities)))
 	for _, kind := range slices.Sorted(maps.Keys(m.Identities)) {
 		dst = appendBytes(dst, kind)
@@ -72,7 +72,7 @@ const mergeVersion = 1
 func ParseMerge(text []byte) (*Merge, error) {
 	r := reader{rest: text}
 	r.version(mergeVersion, "merge")
-	m := &Merge{Peer: r.rank(), Shared: r.identifier()}
+	m := &Merge{Peer: r.rank(), Shared: r.identifiers()}
 	if n := r.count(2); n > 0 {
 		m.Identities = make(map[string][]string, n)
 		for range n {
@@ -91,14 +91,14 @@ func ParseMerge(text []byte) (*Merge, error) {
 func AppendAbsorb(dst []byte, a *Absorb) []byte {
 	dst = appendBytes(append(dst, mergeVersion), a.From)
 	dst = appendBytes(dst, a.Document)
-	return appendIdentifier(dst, a.Shared)
+	return appendIdentifiers(dst, a.Shared)
 }
 
 // ParseAbsorb decodes the body; the document is a part of it.
 func ParseAbsorb(text []byte) (*Absorb, error) {
 	r := reader{rest: text}
 	r.version(mergeVersion, "absorb")
-	a := &Absorb{From: r.string(), Document: r.bytes(), Shared: r.identifier()}
+	a := &Absorb{From: r.string(), Document: r.bytes(), Shared: r.identifiers()}
 	return a, r.end()
 }
 
@@ -134,11 +134,25 @@ func (r *reader) rank() Rank {
 	return Rank{Created: time.UnixMilli(r.varint()).UTC(), ID: r.string()}
 }
 
-func appendIdentifier(dst []byte, id Identifier) []byte {
-	return appendBytes(appendBytes(dst, id.Kind), id.Value)
+func appendIdentifiers(dst []byte, list []Identifier) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(list)))
+	for _, id := range list {
+		dst = appendBytes(appendBytes(dst, id.Kind), id.Value)
+	}
+	return dst
 }
 
-func (r *reader) identifier() Identifier { return Identifier{Kind: r.string(), Value: r.string()} }
+func (r *reader) identifiers() []Identifier {
+	n := r.count(2)
+	if n == 0 {
+		return nil
+	}
+	list := make([]Identifier, n)
+	for i := range list {
+		list[i] = Identifier{Kind: r.string(), Value: r.string()}
+	}
+	return list
+}
 
 func (r *reader) version(want byte, of string) {
 	if v := r.byte(); r.err == nil && v != want {
