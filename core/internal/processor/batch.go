@@ -112,8 +112,7 @@ func (b *batch) apply(it *item) error {
 		return fmt.Errorf("look up the id of a command: %w", err)
 	}
 	if known {
-		b.node.metrics.duplicate.Inc()
-		return b.take(it, e, f.Repeated())
+		return b.repeated(it, e, f)
 	}
 	d, err := b.route(it, f)
 	if err != nil {
@@ -125,10 +124,10 @@ func (b *batch) apply(it *item) error {
 			return fmt.Errorf("reserve the id of a command: %w", err)
 		}
 		if !fresh {
-			b.node.metrics.duplicate.Inc()
-			return b.take(it, e, f.Repeated())
+			return b.repeated(it, e, f)
 		}
 	}
+	b.found(f.Claims, c.Profile)
 	r := f.Apply(d)
 	switch {
 	case r.Applied:
@@ -137,6 +136,28 @@ func (b *batch) apply(it *item) error {
 		b.node.seen.Release([]record.ID{c.ID})
 	}
 	return b.take(it, e, r)
+}
+
+// repeated answers for a command that was applied before.
+func (b *batch) repeated(it *item, e *entry, f *fold.Fold) error {
+	b.node.metrics.duplicate.Inc()
+	b.commit.Known = append(b.commit.Known, uint32(b.commands))
+	return b.take(it, e, f.Repeated())
+}
+
+// found records who held the identifiers of the next command, where that does not go
+// without saying.
+func (b *batch) found(claims []fold.Claim, profile string) {
+	for i := range claims {
+		c := &claims[i]
+		if c.Holder == profile && c.From == "" && c.Gen == 0 && !c.Foreign {
+			continue
+		}
+		b.commit.Found = append(b.commit.Found, record.Finding{
+			Command: uint32(b.commands), Claim: uint32(i), Holder: c.Holder, From: c.From, Gen: c.Gen, Foreign: c.Foreign,
+		})
+		b.weight += len(c.Holder) + len(c.From) + 8
+	}
 }
 
 // route lets the fold decide whom the command is about, and has the profile take the

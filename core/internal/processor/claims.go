@@ -81,6 +81,7 @@ func (b *batch) claim(it *item, d fold.Decision) (again bool, err error) {
 			}
 			return true, b.hold(it)
 		}
+		b.node.step(StepKey)
 		b.held[key] = next
 		holder := record.Holder{Key: string(key), Identity: next.Identity, From: h.By, Revision: h.revision}
 		b.created = append(b.created, holder)

@@ -21,21 +21,22 @@ func (p *partition) effects(ctx context.Context, b *batch) error {
 		// other partitions do.
 		<-p.node.slots
 		defer func() { p.node.slots <- struct{}{} }()
-		group.Go(func() error { return p.node.bus.PublishCommands(ctx, c.Commands) })
+		p.effect(group, StepCommands, func() error { return p.node.bus.PublishCommands(ctx, c.Commands) })
 	}
 	if len(c.Events) > 0 {
-		group.Go(func() error { return p.node.bus.PublishEvents(ctx, eventMessages(c, bus.Mark{})) })
+		p.effect(group, StepEvents, func() error { return p.node.bus.PublishEvents(ctx, eventMessages(c, bus.Mark{})) })
 	}
 	if len(c.Documents) > 0 {
-		group.Go(func() error { return p.putDocuments(ctx, b) })
+		p.effect(group, StepDocuments, func() error { return p.putDocuments(ctx, b) })
 	}
 	if len(c.Seen) > 0 {
-		group.Go(func() error { return p.node.bus.PublishSeen(ctx, p.number, c.Seen) })
+		p.effect(group, StepSeen, func() error { return p.node.bus.PublishSeen(ctx, p.number, c.Seen) })
 	}
 	for _, h := range b.moves {
 		if err := p.node.moveIdentity(ctx, h); err != nil {
 			return errors.Join(err, group.Wait())
 		}
+		p.node.step(StepMove)
 	}
 	for _, key := range b.renew {
 		if err := p.node.renewIdentity(ctx, key, b.held[key].Profile); err != nil {
@@ -49,10 +50,24 @@ func (p *partition) effects(ctx context.Context, b *batch) error {
 	if err := p.node.seen.Record(c.Seen); err != nil {
 		return fmt.Errorf("record events as seen: %w", err)
 	}
+	p.node.step(StepKnown)
 	for _, h := range b.created {
 		p.node.learn(bus.IdentityKey(h.Key), h.Identity.Profile)
 	}
-	return p.node.answer(c)
+	err := p.node.answer(c)
+	p.node.step(StepAnswer)
+	return err
+}
+
+// effect does one effect beside the others.
+func (p *partition) effect(group *errgroup.Group, step Step, do func() error) {
+	group.Go(func() error {
+		err := do()
+		if err == nil {
+			p.node.step(step)
+		}
+		return err
+	})
 }
 
 // eventMessages are the events of a commit that come after a place.

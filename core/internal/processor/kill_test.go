@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 	"time"
 
@@ -42,8 +43,25 @@ func processUntilKilled(dir string) error {
 	if err != nil {
 		return err
 	}
+	p.options.Reached = killAt(os.Getenv(killStep))
 	fmt.Println("running")
-	return p.Run(context.Background())
+	if p.options.Reached == nil {
+		return p.Run(context.Background())
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { // it ends where it is not killed
+		for still := 0; still < 3; time.Sleep(20 * time.Millisecond) {
+			done, end, err := p.Processed(ctx)
+			if owned, _ := p.Owned(); err == nil && done == end && !slices.Contains(owned, false) {
+				still++
+			} else {
+				still = 0
+			}
+		}
+		os.Exit(0)
+	}()
+	defer cancel()
+	return p.Run(ctx)
 }
 
 const (

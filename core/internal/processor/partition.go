@@ -304,6 +304,7 @@ func (p *partition) commit(ctx context.Context, b *batch) error {
 	b.made = true
 	p.c, p.commitSeq, p.position, p.sealed = b.commit.C, seq, b.commit.To, false
 	p.node.reached(p)
+	p.node.step(StepCommit)
 	for _, profile := range b.order {
 		p.documents.put(profile, b.touched[profile])
 	}

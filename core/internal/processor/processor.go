@@ -47,6 +47,32 @@ type Options struct {
 	Log   *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// Reached is told of every step of a commit when it is done, so that a test can
+	// stop the process there; nil: nobody is.
+	Reached func(Step)
+}
+
+// A Step is a part of what a commit does.
+type Step string
+
+// The steps, in about their order: effects are done side by side.
+const (
+	StepKey       Step = "a key was taken"
+	StepCommit    Step = "the commit was made"
+	StepCommands  Step = "commands were sent"
+	StepEvents    Step = "events were sent"
+	StepDocuments Step = "documents were written"
+	StepMove      Step = "a key was moved"
+	StepSeen      Step = "ids were recorded"
+	StepKnown     Step = "ids are known here"
+	StepAnswer    Step = "callers were answered"
+)
+
+// step says that a step is done.
+func (n *Processor) step(s Step) {
+	if n.options.Reached != nil {
+		n.options.Reached(s)
+	}
 }
 
 // Resources gives the configuration as of a revision, and waits for it where

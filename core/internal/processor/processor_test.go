@@ -42,6 +42,7 @@ spec:
   copy:
     - {to: counters.sum, from: event.properties.n, op: increment}
     - {to: data.order, from: event.properties.n, op: append}
+    - {to: traits.last, from: event.properties.n, op: set}
 `
 
 func busOptions(dir string, durability bus.Durability) bus.Options {

@@ -31,7 +31,13 @@ type Commit struct {
 	Revision  uint64   // the configuration it leaves the partition with
 	At        time.Time
 	// Holders are the identities that the batch created or moves.
-	Holders   []Holder
+	Holders []Holder
+	// Found are the identifiers of its commands, but for those that the command's
+	// profile held alone and always had: with them, the commands and the configuration
+	// the batch can be folded again.
+	Found []Finding
+	// Known are those of its commands, by number, that had been applied before.
+	Known     []uint32
 	Seen      []ID
 	Documents []Change
 	Events    []Processed
@@ -48,6 +54,14 @@ type Holder struct {
 	// none where nobody held it. Revision is that of the key then.
 	From     CommitID
 	Revision uint64
+}
+
+// A Finding is who held an identifier of a command when it was folded.
+type Finding struct {
+	Command, Claim uint32 // by number: of the batch's commands, of the command's identifiers
+	Holder, From   string
+	Gen            uint64
+	Foreign        bool
 }
 
 // A Change is a profile's document after the commit.
@@ -92,6 +106,19 @@ func AppendCommit(dst []byte, c *Commit) []byte {
 		b = appendCommitID(b, h.From)
 		b = binary.AppendUvarint(b, h.Revision)
 	}
+	b = binary.AppendUvarint(b, uint64(len(c.Found)))
+	for i := range c.Found {
+		f := &c.Found[i]
+		b = binary.AppendUvarint(b, uint64(f.Command))
+		b = binary.AppendUvarint(b, uint64(f.Claim))
+		b = appendBytes(b, f.Holder)
+		b = appendBytes(b, f.From)
+		b = binary.AppendUvarint(b, f.Gen<<1|foreignBit(f.Foreign))
+	}
+	b = binary.AppendUvarint(b, uint64(len(c.Known)))
+	for _, n := range c.Known {
+		b = binary.AppendUvarint(b, uint64(n))
+	}
 	b = binary.AppendUvarint(b, uint64(len(c.Seen)))
 	for i := range c.Seen {
 		b = append(b, c.Seen[i][:]...)
@@ -125,8 +152,15 @@ func AppendCommit(dst []byte, c *Commit) []byte {
 	return dst[:len(dst)+len(packed)]
 }
 
+func foreignBit(foreign bool) uint64 {
+	if foreign {
+		return 1
+	}
+	return 0
+}
+
 const (
-	commitVersion = 3
+	commitVersion = 4
 	// maxCommit bounds what a commit may inflate to, so that a damaged length
 	// cannot ask for all memory. A commit is cut long before.
 	maxCommit = 256 << 20
@@ -156,6 +190,21 @@ func ParseCommit(text []byte) (*Commit, error) {
 		c.Holders = make([]Holder, n)
 		for i := range c.Holders {
 			c.Holders[i] = Holder{Key: r.string(), Identity: r.identity(), From: r.commitID(), Revision: r.uvarint()}
+		}
+	}
+	if n := r.count(5); n > 0 {
+		c.Found = make([]Finding, n)
+		for i := range c.Found {
+			f := &c.Found[i]
+			f.Command, f.Claim, f.Holder, f.From = uint32(r.uvarint()), uint32(r.uvarint()), r.string(), r.string()
+			gen := r.uvarint()
+			f.Gen, f.Foreign = gen>>1, gen&1 != 0
+		}
+	}
+	if n := r.count(1); n > 0 {
+		c.Known = make([]uint32, n)
+		for i := range c.Known {
+			c.Known[i] = uint32(r.uvarint())
 		}
 	}
 	if n := r.count(len(ID{})); n > 0 {
