@@ -146,6 +146,20 @@ func newProcessor(ctx context.Context, b *bus.Bus, dir string) (*Processor, erro
 	return p, p.Settle(ctx)
 }
 
+// compiled are the rules of resources in YAML.
+func compiled(t testing.TB, yaml string) *fold.Rules {
+	t.Helper()
+	resources, err := config.Parse("test.yaml", []byte(yaml))
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := config.NewSet(1, resources)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fold.NewRules(set)
+}
+
 // adds is an event that adds n, of a user, waited for by the token.
 func (n *node) adds(id, user string, value int, token string) *record.Command {
 	c := &record.Command{
