@@ -21,18 +21,19 @@ func (f *Fold) applyErase() {
 		f.refuse(err.Error())
 		return
 	}
-	f.result.Outcome = &record.Outcome{Status: record.StatusAccepted, Profile: f.Command.Profile, Valid: true}
-	tomb := &record.Document{State: record.StateErased, ErasedAt: f.Command.Received, IDs: []string{f.Command.Profile}}
-	switch {
-	case f.Doc == nil:
-	case f.Doc.State == record.StateErased:
+	if f.Doc == nil {
+		f.result.Nobody = true
+		f.result.Outcome = refused("nobody has the profile")
 		return
-	default:
-		tomb.IDs = f.Doc.Profile.IDs
-		for i := range f.Claims {
-			if slices.Contains(tomb.IDs, f.Claims[i].Holder) {
-				f.result.Moves = append(f.result.Moves, Move{Claim: i})
-			}
+	}
+	f.result.Outcome = &record.Outcome{Status: record.StatusAccepted, Profile: f.Command.Profile, Valid: true}
+	if f.Doc.State == record.StateErased {
+		return
+	}
+	tomb := &record.Document{State: record.StateErased, ErasedAt: f.Command.Received, IDs: f.Doc.Profile.IDs}
+	for i := range f.Claims {
+		if slices.Contains(tomb.IDs, f.Claims[i].Holder) {
+			f.result.Moves = append(f.result.Moves, Move{Claim: i})
 		}
 	}
 	f.Doc = tomb
@@ -69,10 +70,10 @@ func (f *Fold) leave() Decision {
 	var d Decision
 	for i := range f.Claims {
 		claim := &f.Claims[i]
+		// One that nobody holds must not lead back here either.
 		switch {
-		case slices.Contains(f.Doc.IDs, claim.Holder):
+		case slices.Contains(f.Doc.IDs, claim.Holder), claim.Holder == "" && slices.Contains(f.Doc.IDs, f.Derive(*claim)):
 			d.Free = append(d.Free, i)
-			claim.Gen++
 		case claim.Holder != "" && d.Forward == "":
 			d.Forward = claim.Holder
 		}
@@ -81,7 +82,11 @@ func (f *Fold) leave() Decision {
 		return d
 	}
 	if len(f.Claims) > 0 {
-		d.Forward = f.Derive(f.Claims[0])
+		strongest := f.Claims[0]
+		if len(d.Free) > 0 && d.Free[0] == 0 {
+			strongest.Gen++
+		}
+		d.Forward = f.Derive(strongest)
 		return d
 	}
 	// It named the profile and nothing else.

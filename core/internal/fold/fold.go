@@ -185,6 +185,8 @@ func (f *Fold) Apply(d Decision) *Result {
 		f.refuse(tooManyHops)
 	case f.broken != nil:
 		f.refuse(f.broken.Error())
+	case d.Forward != "" && c.Forwards >= maxForwards:
+		f.refuse(tooManyForwards)
 	case d.Forward != "":
 		f.forward(d)
 	default:
@@ -229,6 +231,7 @@ func (f *Fold) Repeated() *Result {
 func (f *Fold) forward(d Decision) {
 	next := *f.Command
 	next.Profile, next.Settled = d.Forward, d.Settled
+	next.Forwards++
 	f.result.Commands = append(f.result.Commands, next)
 	f.result.Forwarded = true
 	for _, i := range d.Free {
@@ -254,6 +257,12 @@ func refused(reason string) *record.Outcome {
 
 // tooManyHops is why commands that set each other off come to an end.
 var tooManyHops = fmt.Sprintf("more than %d commands caused one another; look for flows that set each other off", record.MaxHops)
+
+// maxForwards is how often a command is sent on from one profile to another. Redirects
+// lead to ever older profiles and are shortened, so it takes a fault to come here.
+const maxForwards = 200
+
+var tooManyForwards = fmt.Sprintf("sent on from profile to profile more than %d times", maxForwards)
 
 // changed notes what the profile's document is now; growth is about how many bytes
 // were added.

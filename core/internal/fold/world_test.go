@@ -454,13 +454,9 @@ func (c *commitment) erasing(command *record.Command, doc *record.Document) {
 	}
 	tomb := doc != nil && doc.State == record.StateErased
 	switch {
-	case command.Kind == record.KindErase && (doc == nil || doc.State == record.StateLive):
+	case command.Kind == record.KindErase && doc != nil && doc.State == record.StateLive:
 		gone(doc)
-		e := erasure{at: command.Received, ids: []string{command.Profile}}
-		if doc != nil {
-			e.ids = doc.Profile.IDs
-		}
-		c.erasures = append(c.erasures, e)
+		c.erasures = append(c.erasures, erasure{at: command.Received, ids: doc.Profile.IDs})
 	case command.Kind == record.KindAbsorb && tomb:
 		if a, err := parseAbsorption(command.Body); err == nil {
 			gone(a.doc)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -88,7 +89,7 @@ func (r *refold) again(c *record.Commit) {
 	}
 	for i := range sent {
 		if !bytes.Equal(sent[i].Command, c.Commands[i].Command) {
-			r.t.Errorf("command %d of commit %d of partition %d is another one when it is folded again", i, c.C, c.Partition)
+			r.t.Errorf("command\n%+v\nfolded again\n%+v", parsed(c.Commands[i].Command), parsed(sent[i].Command))
 		}
 	}
 	for _, d := range c.Documents {
@@ -102,6 +103,19 @@ func (r *refold) again(c *record.Commit) {
 
 func (r *refold) derive(c fold.Claim) string {
 	return r.n.bus.DerivedProfile(c.Kind, c.Value, c.Gen)
+}
+
+func parsed(text []byte) string {
+	commands, err := record.ParseCommands(text)
+	if err != nil {
+		return err.Error()
+	}
+	c := commands[0]
+	out := fmt.Sprintf("%+v", c)
+	if c.Event != nil {
+		out += fmt.Sprintf(" %+v", *c.Event)
+	}
+	return out
 }
 
 func textOf(doc *record.Document) []byte {
@@ -124,9 +138,29 @@ func sortedSequences(m map[uint64][]record.Command) []uint64 {
 // it found and its configuration to the fold again: documents, events and commands
 // are the same to the byte.
 func TestCommitsFoldAgain(t *testing.T) {
-	n := start(t, t.TempDir())
+	n, stopReplies := prepare(t, t.TempDir())
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	commits := make([]map[uint64][]byte, n.bus.Partitions())
+	var mu sync.Mutex
+	n.p.options.Reached = func(s Step) { // no partition's last commit is purged
+		if s != StepCommit {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for p := range commits {
+			data, seq, err := n.bus.LastCommit(ctx, p)
+			if err != nil || data == nil {
+				continue // not the one that was made just now
+			}
+			if commits[p] == nil {
+				commits[p] = map[uint64][]byte{}
+			}
+			commits[p][seq] = bytes.Clone(data)
+		}
+	}
+	n.run(stopReplies)
 	r := &refold{t: t, n: n, log: map[int]map[uint64][]record.Command{}, documents: map[string]*record.Document{}, rules: compiled(t, countingType)}
 	type portion struct {
 		partition int
@@ -134,14 +168,17 @@ func TestCommitsFoldAgain(t *testing.T) {
 		commands  []record.Command
 	}
 	read := make(chan portion, 1<<16)
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	defer cancel()
 	for p := range n.bus.Partitions() {
 		r.log[p] = map[uint64][]record.Command{}
 		reader, err := n.bus.ReadIngest(ctx, p, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer reader.Close()
-		go func() {
+		reading.Go(func() {
+			defer reader.Close()
 			for {
 				messages, err := reader.Next(ctx, 1<<20)
 				if err != nil || ctx.Err() != nil {
@@ -155,24 +192,9 @@ func TestCommitsFoldAgain(t *testing.T) {
 					read <- portion{p, m.Seq, commands}
 				}
 			}
-		}()
+		})
 	}
 	n.configure()
-	commits := map[int]map[uint64][]byte{}
-	keep := func() {
-		for p := range n.bus.Partitions() {
-			if commits[p] == nil {
-				commits[p] = map[uint64][]byte{}
-			}
-			err := n.bus.Commits(ctx, p, func(data []byte, seq uint64) error {
-				commits[p][seq] = bytes.Clone(data)
-				return nil
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
 	random := rand.New(rand.NewPCG(3, 4))
 	one := func(list ...string) string { return list[random.IntN(len(list))] }
 	for i := range 600 {
@@ -194,12 +216,10 @@ func TestCommitsFoldAgain(t *testing.T) {
 		default:
 			n.send(c)
 		}
-		if i%50 == 0 {
-			keep()
-		}
 	}
 	n.settled()
-	keep()
+	mu.Lock()
+	defer mu.Unlock()
 	want := 0
 	for len(read) > 0 || want == 0 {
 		m := <-read

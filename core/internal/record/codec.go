@@ -59,6 +59,8 @@ func (r *reader) byte() byte {
 	return b
 }
 
+func (r *reader) uint16() uint16 { return uint16(r.byte())<<8 | uint16(r.byte()) }
+
 func (r *reader) skip(n int) {
 	if len(r.rest) < n {
 		r.fail("missing bytes")

@@ -78,6 +78,9 @@ type Command struct {
 	Patient bool
 	// Hops counts how many commands caused this one, one by another.
 	Hops uint8
+	// Forwards counts how often it was sent on to another profile, as one that was
+	// merged does.
+	Forwards uint8
 	// Settled is true where the processor itself has decided whom the event
 	// is about: it is not routed again.
 	Settled  bool
@@ -134,7 +137,7 @@ const (
 func Moves(kind string) bool { return kind == KindAnonymous || kind == KindSessionID }
 
 const (
-	commandVersion = 1
+	commandVersion = 2
 
 	flagSettled          = 1 << 0
 	flagProfileLess      = 1 << 1
@@ -150,7 +153,7 @@ const (
 // them, one after another.
 func AppendCommand(dst []byte, c *Command) []byte {
 	dst = append(dst, commandVersion, byte(c.Kind))
-	var flags byte
+	var flags uint16
 	if c.Settled {
 		flags |= flagSettled
 	}
@@ -175,7 +178,8 @@ func AppendCommand(dst []byte, c *Command) []byte {
 	if c.Patient {
 		flags |= flagPatient
 	}
-	dst = append(dst, flags, c.Hops)
+	dst = binary.BigEndian.AppendUint16(dst, flags)
+	dst = append(dst, c.Hops, c.Forwards)
 	dst = append(dst, c.ID[:]...)
 	dst = appendBytes(dst, c.Profile)
 	dst = appendBytes(dst, c.Reply)
@@ -234,8 +238,8 @@ func Awaited(text []byte) bool {
 	for len(r.rest) > 0 {
 		r.byte() // version
 		kind := Kind(r.byte())
-		flags := r.byte()
-		r.skip(1 + len(ID{})) // hops, id
+		flags := r.uint16()
+		r.skip(2 + len(ID{})) // hops, forwards, id
 		r.bytes()             // profile
 		if len(r.bytes()) > 0 && flags&flagPatient == 0 && r.err == nil {
 			return true
@@ -275,11 +279,11 @@ func (r *reader) command(c *Command) {
 		return
 	}
 	c.Kind = Kind(r.byte())
-	flags := r.byte()
+	flags := r.uint16()
 	c.Settled = flags&flagSettled != 0
 	c.Flows = flags&flagFlows != 0
 	c.Patient = flags&flagPatient != 0
-	c.Hops = r.byte()
+	c.Hops, c.Forwards = r.byte(), r.byte()
 	c.ID = r.id()
 	c.Profile = r.string()
 	c.Reply = r.string()
