@@ -535,6 +535,67 @@ func TestSocketPaysForPartialMessages(t *testing.T) {
 	wait("its client is gone", func(used int64) bool { return used == 0 })
 }
 
+// Tracks are paid for as long as they wait, with the message that they came in,
+// however small a part of it they are; where that is too much for the gateway, the
+// next ones are to be sent again.
+func TestSocketPaysForQueuedTracks(t *testing.T) {
+	const inFlight, more = 32 << 10, 40
+	faulty := &faultyBus{}
+	proceed := make(chan struct{})
+	faulty.append = func(entries []bus.Entry) error {
+		<-proceed
+		return faulty.Bus.Append(t.Context(), entries)
+	}
+	f := newFixture(t, func(o *Options) {
+		faulty.Bus = o.Bus.(*bus.Bus)
+		o.Bus, o.Limits.InFlight = faulty, inFlight
+	})
+	used := func(what string, want int64) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); f.bodies.used.Load() != want; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %d bytes are paid for, want %d", what, f.bodies.used.Load(), want)
+			}
+		}
+	}
+	track := func(id int) string {
+		return fmt.Sprintf(`{"id":%d,"track":{"events":[{"id":"e%d","type":"x","ids":{"user":"1"}}]}}`, id, id)
+	}
+	one, two := f.dial(t, "?key=shop-key"), f.dial(t, "?key=shop-key")
+	one.send(track(1))
+	used("on its way", readBuffer+trackRoom)
+	one.send(track(2), `{"pong":{}}`, track(3))
+	used("queued", 2*readBuffer+3*trackRoom)
+	one.send(track(4), strings.Repeat(" ", 13000))
+	for deadline := time.Now().Add(10 * time.Second); f.bodies.used.Load() < 13000; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("a large message costs its track nothing: %d bytes are paid for", f.bodies.used.Load())
+		}
+	}
+	paid := f.bodies.used.Load()
+	const busy = `"error":{"code":"unavailable","message":"the gateway is busy with other requests","temporary":true,"retry_after":1}}`
+	refused := 0
+	for id := 1; id <= more; id++ {
+		two.send(track(100+id), `{"id":99,"refresh":{"token":"u"}}`)
+		line := two.line()
+		if line == fmt.Sprintf(`{"id":%d,`, 100+id)+busy {
+			refused++
+			line = two.line()
+		}
+		if !strings.HasPrefix(line, `{"id":99,"error"`) { // it goes on
+			t.Fatal(line)
+		}
+	}
+	if room := int(inFlight-paid) / (readBuffer + trackRoom); refused != more-room {
+		t.Errorf("%d tracks of %d were refused, and there was room for %d", refused, more, room)
+	}
+	close(proceed)
+	for id := 1; id <= 4; id++ {
+		one.expect(fmt.Sprintf(`{"id":%d,"ack":{"results":[{"id":"e%d","status":"accepted"}]}}`, id, id))
+	}
+	used("all are done", 0)
+}
+
 // A message that takes long to arrive is a sign of life, but not for ever.
 func TestSocketEndlessMessage(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -15,7 +15,8 @@ type track struct {
 	events  jsontext.Value
 	wait    string
 	session string // of events that name none
-	size    int
+	size    int    // of its line, and trackRoom
+	message *message
 }
 
 // tracks are those of one connection that are not worked on yet. What waits
@@ -72,7 +73,11 @@ func (t *tracks) run() {
 		t.queue = t.queue[n:]
 		t.mu.Unlock()
 
-		t.attempt(list, size)
+		t.attempt(list)
+		for i := range list {
+			list[i].message.leave()
+		}
+		clear(list)
 
 		t.mu.Lock()
 		t.bytes -= size
@@ -83,12 +88,12 @@ func (t *tracks) run() {
 
 // attempt takes tracks in. Where they fail in a way that nobody has foreseen, each
 // is tried by itself, so that one does not cost the others.
-func (t *tracks) attempt(list []track, size int) {
-	if t.survives(list, size) {
+func (t *tracks) attempt(list []track) {
+	if t.survives(list) {
 		return
 	}
 	for i := range list {
-		if len(list) == 1 || !t.survives(list[i:i+1], list[i].size) {
+		if len(list) == 1 || !t.survives(list[i:i+1]) {
 			t.socket.refuse(list[i].id, errFailed)
 		}
 	}
@@ -97,13 +102,13 @@ func (t *tracks) attempt(list []track, size int) {
 // errFailed answers a track that would fail again: its client is not to repeat it.
 var errFailed = refuse(http.StatusInternalServerError, codeFailed, "the gateway failed on these events; see its log")
 
-func (t *tracks) survives(list []track, size int) (ok bool) {
+func (t *tracks) survives(list []track) (ok bool) {
 	defer func() {
 		if reason := recover(); reason != nil {
 			t.report(reason)
 		}
 	}()
-	t.take(list, size)
+	t.take(list)
 	return true
 }
 
@@ -125,17 +130,12 @@ func together(queue []track, most int) (n, size int) {
 }
 
 // take takes the tracks in as one batch and answers each.
-func (t *tracks) take(list []track, size int) {
+func (t *tracks) take(list []track) {
 	s, g := t.socket, t.socket.g
-	lease := &lease{budget: &g.bodies}
 	var waiter *waiter
-	waits := false // then who waits ends the lease and forgets the waiter
+	waits := false // then who waits forgets the waiter
 	defer func() {
-		if waits {
-			return
-		}
-		lease.end()
-		if waiter != nil {
+		if waiter != nil && !waits {
 			g.waiters.forget(waiter)
 		}
 	}()
@@ -148,8 +148,6 @@ func (t *tracks) take(list []track, size int) {
 		refused = unavailable(err.Error())
 	case until == indexed && g.options.Indexed == nil:
 		refused = errNoStore
-	case !lease.grow(size):
-		refused = unavailable("the gateway is busy with other requests")
 	}
 	if refused != nil {
 		t.refuse(list, refused)
@@ -194,8 +192,9 @@ func (t *tracks) take(list []track, size int) {
 	}
 	t.waits <- struct{}{}
 	waits = true
+	parsed[0].message.keep()
 	t.work.Go(func() {
-		defer lease.end()
+		defer parsed[0].message.leave()
 		defer func() { <-t.waits }()
 		defer g.waiters.forget(waiter)
 		defer func() {
