@@ -35,7 +35,7 @@ type socket struct {
 	key     atomic.Pointer[string] // write key; nil: none
 	reads   atomic.Uint64          // signs of life
 	why     atomic.Pointer[closing]
-	until   atomic.Pointer[time.Time] // what is queued is written until then; nil: it goes on
+	until   atomic.Pointer[time.Time] // it is written until then; nil: it goes on
 	writing sync.WaitGroup
 
 	beatMu sync.Mutex
@@ -90,8 +90,11 @@ func (s *socket) finish() {
 	s.ended = true
 	s.beat.Stop()
 	s.beatMu.Unlock()
+	s.hurry()        // the writer may have set a time of its own meanwhile
 	s.writing.Wait() // nothing is sent any more
-	s.writeClose()
+	if s.writeClose() && s.reason() == closeSlow {
+		s.linger()
+	}
 	_ = s.conn.Close() // ended either way
 }
 
@@ -109,20 +112,50 @@ func (s *socket) greet(bearer, key, token string) bool {
 	return key == "" && token == "" || s.admit(0, key, token)
 }
 
-// end closes the connection for a reason; the first one counts. What is
-// queued is still written, within the time of one write, but for a slow reader.
+// end closes the connection for a reason; the first one counts, but a shutdown does
+// not wait for who is being closed already. What is queued is still written, for a
+// while. A slow reader is given no more than the rest of what it is in the middle of,
+// without which it cannot be told why, and has longer for that.
 func (s *socket) end(why closing) {
 	if !s.why.CompareAndSwap(nil, &why) {
+		if why == closeShutdown {
+			s.stopWriting(0)
+		}
 		return
 	}
-	until := time.Now().Add(s.g.pace.write)
-	s.until.Store(&until)
 	if why == closeSlow {
-		// The writer may be stuck in a write.
-		_ = s.conn.NetConn().SetWriteDeadline(time.Now().Add(s.g.pace.last))
+		s.stopWriting(s.g.pace.stall)
+	} else {
+		s.stopWriting(s.g.pace.write)
 	}
 	s.cancel()
 	_ = s.conn.NetConn().SetReadDeadline(time.Unix(1, 0)) // wakes the reader
+}
+
+// stopWriting ends writing after a time, unless it ends before that anyway.
+func (s *socket) stopWriting(after time.Duration) {
+	until := time.Now().Add(after)
+	for old := s.until.Load(); old == nil || until.Before(*old); old = s.until.Load() {
+		if s.until.CompareAndSwap(old, &until) {
+			s.hurry()
+			return
+		}
+	}
+}
+
+// hurry bounds a write that is stuck by the time at which writing ends.
+func (s *socket) hurry() {
+	if until := s.until.Load(); until != nil {
+		_ = s.conn.NetConn().SetWriteDeadline(*until)
+	}
+}
+
+// reason is why the connection ends.
+func (s *socket) reason() closing {
+	if why := s.why.Load(); why != nil {
+		return *why
+	}
+	return closeGone
 }
 
 func (s *socket) cut() {

@@ -88,7 +88,7 @@ func (c *client) expect(want ...string) {
 func (c *client) closed() int {
 	c.t.Helper()
 	for {
-		_ = c.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_ = c.conn.SetReadDeadline(time.Now().Add(time.Minute)) // a slow reader takes its time
 		if _, _, err := c.conn.ReadMessage(); err != nil {
 			var e *websocket.CloseError
 			if !errors.As(err, &e) {
@@ -388,6 +388,73 @@ func TestSocketSlowReader(t *testing.T) {
 	}
 }
 
+// stuff pushes to a connection whose client does not read until the transport takes
+// no more, and returns what it pushes.
+func stuff(t *testing.T, one *socket) (frame []byte) {
+	t.Helper()
+	frame = bytes.Repeat([]byte("x"), 16<<10)
+	for n := 0; one.Room(t.Context(), 300*time.Millisecond); n++ {
+		if n > 10_000 || !one.Push(frame) {
+			t.Fatalf("%d frames were taken", n)
+		}
+	}
+	return frame
+}
+
+// A slow reader is told why it is closed as long as it takes anything, also where it
+// began late to, and where it sends more than it reads.
+func TestSocketSlowReaderIsTold(t *testing.T) {
+	f := newLiveFixture(t, func(o *Options) { o.Limits.WriteQueue = 128 << 10 })
+	f.pace.write, f.pace.last = 50*time.Millisecond, 50*time.Millisecond
+	const late = 300 * time.Millisecond
+	overflow := func(one *socket, frame []byte) {
+		for one.Push(frame) {
+		}
+	}
+	for name, slow := range map[string]func(c *client, one *socket, frame []byte){
+		"stuck for long": func(_ *client, one *socket, frame []byte) {
+			time.Sleep(late)
+			overflow(one, frame)
+		},
+		"reads late": func(_ *client, one *socket, frame []byte) {
+			overflow(one, frame)
+			time.Sleep(late)
+		},
+		"sends": func(c *client, one *socket, frame []byte) {
+			overflow(one, frame)
+			time.Sleep(late) // the reader has ended
+			for range 100 {
+				c.send(`{"pong":{}}`)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := f.dial(t, "?token=t")
+			one := f.one(t).(*socket)
+			slow(c, one, stuff(t, one))
+			if code := c.closed(); code != 3008 {
+				t.Errorf("closed with %d, want 3008", code)
+			}
+			_ = c.conn.Close()
+			f.none(t, 10*time.Second)
+		})
+	}
+}
+
+// A shutdown does not wait for slow readers that are being closed.
+func TestSocketDrainLeavesSlowReaders(t *testing.T) {
+	f := newLiveFixture(t, func(o *Options) { o.Limits.WriteQueue = 128 << 10 })
+	f.dial(t, "?token=t")
+	one := f.one(t).(*socket)
+	for frame := stuff(t, one); one.Push(frame); {
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := f.Drain(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSocketDrain(t *testing.T) {
 	f := newLiveFixture(t, nil)
 	var clients []*client
@@ -444,7 +511,7 @@ func TestSocketUnavailable(t *testing.T) {
 
 func TestSocketPace(t *testing.T) {
 	f := newFixture(t, nil)
-	f.pace = pace{ping: 550 * time.Millisecond, pong: 500 * time.Millisecond, connect: 50 * time.Millisecond, write: time.Second, last: time.Second}
+	f.pace = pace{ping: 550 * time.Millisecond, pong: 500 * time.Millisecond, connect: 50 * time.Millisecond, stall: time.Second, write: time.Second, last: time.Second}
 	t.Run("no connect", func(t *testing.T) {
 		if code := f.dial(t, "").closed(); code != 3501 {
 			t.Errorf("closed with %d", code)
@@ -604,7 +671,7 @@ func TestSocketEndlessMessage(t *testing.T) {
 	}{"in time": {10 * time.Second, false}, "for too long": {time.Millisecond, true}} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, nil)
-			f.pace = pace{ping: 150 * time.Millisecond, pong: 100 * time.Millisecond, message: c.message, connect: time.Second, write: time.Second, last: time.Second}
+			f.pace = pace{ping: 150 * time.Millisecond, pong: 100 * time.Millisecond, message: c.message, connect: time.Second, stall: time.Second, write: time.Second, last: time.Second}
 			client := f.dial(t, "?key=shop-key")
 			client.begin(60000, 1)
 			client.expect(`{"ping":{}}`)
