@@ -158,13 +158,17 @@ type front struct {
 	mu  sync.Mutex
 	// lose is how many answers are still to be lost, once the product has given them.
 	lose, refused int
+	encodings     map[string]int // requests by Content-Encoding
 }
 
 func newFront(t *testing.T, p *product) *front {
 	t.Helper()
-	f := &front{}
+	f := &front{encodings: map[string]int{}}
 	through := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
+			f.mu.Lock()
+			f.encodings[r.In.Header.Get("Content-Encoding")]++
+			f.mu.Unlock()
 			if target, err := url.Parse(p.url); err == nil {
 				r.SetURL(target)
 			}
@@ -204,7 +208,7 @@ func (f *front) refusals() int {
 func TestClientsRetryAndAreCountedOnce(t *testing.T) {
 	needsClients(t)
 	t.Parallel()
-	for _, script := range []string{"segment-node.mjs", "rudder-node.mjs"} {
+	for script, encoding := range map[string]string{"segment-node.mjs": "", "rudder-node.mjs": "gzip"} {
 		t.Run(script, func(t *testing.T) {
 			t.Parallel()
 			p := launch(t)
@@ -229,6 +233,11 @@ func TestClientsRetryAndAreCountedOnce(t *testing.T) {
 			if n := f.refusals(); n < 3 {
 				t.Errorf("%d requests were refused, want more than the two answers lost", n)
 			}
+			f.mu.Lock()
+			if len(f.encodings) != 1 || f.encodings[encoding] == 0 {
+				t.Errorf("requests by encoding: %v, want only %q", f.encodings, encoding)
+			}
+			f.mu.Unlock()
 			p.holdsShop(20)
 		})
 	}
