@@ -158,13 +158,17 @@ type front struct {
 	mu  sync.Mutex
 	// lose is how many answers are still to be lost, once the product has given them.
 	lose, refused int
+	encodings     map[string]int // requests by Content-Encoding
 }
 
 func newFront(t *testing.T, p *product) *front {
 	t.Helper()
-	f := &front{}
+	f := &front{encodings: map[string]int{}}
 	through := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
+			f.mu.Lock()
+			f.encodings[r.In.Header.Get("Content-Encoding")]++
+			f.mu.Unlock()
 			if target, err := url.Parse(p.url); err == nil {
 				r.SetURL(target)
 			}
@@ -204,7 +208,7 @@ func (f *front) refusals() int {
 func TestClientsRetryAndAreCountedOnce(t *testing.T) {
 	needsClients(t)
 	t.Parallel()
-	for _, script := range []string{"segment-node.mjs", "rudder-node.mjs"} {
+	for script, encoding := range map[string]string{"segment-node.mjs": "", "rudder-node.mjs": "gzip"} {
 		t.Run(script, func(t *testing.T) {
 			t.Parallel()
 			p := launch(t)
@@ -229,6 +233,11 @@ func TestClientsRetryAndAreCountedOnce(t *testing.T) {
 			if n := f.refusals(); n < 3 {
 				t.Errorf("%d requests were refused, want more than the two answers lost", n)
 			}
+			f.mu.Lock()
+			if len(f.encodings) != 1 || f.encodings[encoding] == 0 {
+				t.Errorf("requests by encoding: %v, want only %q", f.encodings, encoding)
+			}
+			f.mu.Unlock()
 			p.holdsShop(20)
 		})
 	}
@@ -292,13 +301,10 @@ func TestClientsOfCloudEvents(t *testing.T) {
 	tells(t, "ann", p.profile("user:ann"), map[string]any{"counters.orders": 1})
 }
 
-// Segment's client for browsers boots from the product's settings, in a page of
-// another origin.
-func TestClientsInABrowser(t *testing.T) {
-	needsClients(t)
-	t.Parallel()
-	p := launch(t)
-	p.apply(shopOrders)
+// segmentPage serves a page of another origin with Segment's client for browsers,
+// pointed at an address.
+func segmentPage(t *testing.T, address string) (url string) {
+	t.Helper()
 	files := http.FileServer(http.Dir("clients/node_modules/@segment/analytics-next/dist/umd"))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/" {
@@ -308,10 +314,20 @@ func TestClientsInABrowser(t *testing.T) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		fmt.Fprintf(w, `<!doctype html><title>Shop</title><link rel="icon" href="data:,"><script src="/index.js"></script><script>
 			var analytics = AnalyticsNext.AnalyticsBrowser.load({ writeKey: 'shop-key', cdnURL: %q },
-				{ integrations: { 'Segment.io': { apiHost: %q, protocol: 'http' } } })</script>`, p.url, strings.TrimPrefix(p.url, "http://")+"/v1")
+				{ integrations: { 'Segment.io': { apiHost: %q, protocol: 'http' } } })</script>`, address, strings.TrimPrefix(address, "http://")+"/v1")
 	}))
 	t.Cleanup(server.Close)
-	page := browse(t).open(server.URL + "/")
+	return server.URL + "/"
+}
+
+// Segment's client for browsers boots from the product's settings, in a page of
+// another origin.
+func TestClientsInABrowser(t *testing.T) {
+	needsClients(t)
+	t.Parallel()
+	p := launch(t)
+	p.apply(shopOrders)
+	page := browse(t).open(segmentPage(t, p.url))
 	page.do(`(async () => {
 		await analytics.page('Start', 'Home', { section: 'top' })
 		await analytics.identify('ann', { firstName: 'Ann' })
@@ -337,4 +353,31 @@ func TestClientsInABrowser(t *testing.T) {
 		tells(t, name, events[name][0], fields)
 		tells(t, name, events[name][0], map[string]any{"profile": ann["id"]})
 	}
+}
+
+// What a page tracks with it while the product is away arrives once it is back, and
+// once, also where answers are lost.
+func TestClientsInABrowserRetry(t *testing.T) {
+	needsClients(t)
+	t.Parallel()
+	p := launch(t)
+	p.apply(shopOrders)
+	f := newFront(t, p)
+	page := browse(t).open(segmentPage(t, f.url))
+	page.do(`analytics.identify('ann')`)
+	p.events(1)
+	f.mu.Lock()
+	f.lose = 2
+	f.mu.Unlock()
+	p.stop()
+	page.do(`void [0, 1, 2, 3, 4].map(i => analytics.track('Order Completed', { total: 12.5, place: i }))`)
+	eventually(t, 30*time.Second, "the page to be refused", func() bool { return f.refusals() > 0 })
+	p.start()
+	if n := len(p.events(6)["order-completed"]); n != 5 {
+		t.Errorf("%d orders arrived, want 5", n)
+	}
+	if f.refusals() < 3 {
+		t.Errorf("%d requests were refused, want more than the two answers lost", f.refusals())
+	}
+	tells(t, "the profile", p.profile("user:ann"), map[string]any{"counters.orders": 5, "counters.revenue": 62.5})
 }

@@ -152,3 +152,52 @@ func TestSegmentsAreToldOnceAcrossKills(t *testing.T) {
 	}
 	p.stop()
 }
+
+// greeting counts who entered the segment and who left it, and passes a third trigger
+// by, whose segment nobody enters.
+const greeting = `
+kind: flow
+id: entered
+spec:
+  trigger: {segment-entered: loyal, condition: 'event.properties.segment == "loyal"'}
+  nodes: {tell: {action: event/emit, config: {type: greeted}}}
+  edges: [start -> tell]
+---
+kind: flow
+id: left
+spec:
+  trigger: {segment-left: loyal}
+  nodes: {tell: {action: event/emit, config: {type: missed}}}
+  edges: [start -> tell]
+---
+kind: flow
+id: other
+spec:
+  trigger: {segment-entered: other}
+  nodes: {tell: {action: event/emit, config: {type: mistaken}}}
+  edges: [start -> tell]
+`
+
+// A flow that a segment sets off runs once for each who enters or leaves it, and not
+// for what a client sends under that name.
+func TestSegmentsSetFlowsOff(t *testing.T) {
+	t.Parallel()
+	p := launch(t)
+	p.apply(moving + "---" + greeting)
+	const people = 20
+	for round, kind := range []string{"segment-entered", "segment-left", "move", "move", "move"} {
+		var body strings.Builder
+		for i := range people {
+			fmt.Fprintf(&body, `{"id":"%d-%d","type":%q,"ids":{"user":"u%[2]d"},"properties":{"segment":"loyal","enter":%[4]t}}`+"\n", round, i, kind, round < 4)
+		}
+		if a, err := p.post("/v1/events?wait=flows", body.String()); err != nil || a.status != http.StatusOK {
+			t.Fatalf("%v %+v", err, a)
+		}
+	}
+	p.counts("events", "event.source == 'system'", 2*people)
+	p.counts("events", "event.type != 'x'", (5+2+2)*people) // sent, of the product, of the flows
+	for kind, want := range map[string]int{"greeted": people, "missed": people, "mistaken": 0} {
+		p.counts("events", fmt.Sprintf("event.type == %q", kind), want)
+	}
+	p.stop()
+}

@@ -3,6 +3,8 @@ package config
 import (
 	"time"
 
+	"github.com/tributary-bus/tributary/core/internal/record"
+	"github.com/tributary-bus/tributary/sdk"
 	"github.com/tributary-bus/tributary/sdk/condition"
 )
 
@@ -24,11 +26,25 @@ type Flow struct {
 // A Trigger says which events a flow runs for.
 type Trigger struct {
 	Event string // the type
+	// Segment, where it is there, is the one whose system events of the type count,
+	// and no others: anybody may send an event of that type.
+	Segment string
 	// Condition, where it is there, must hold at the moment when the run begins.
 	Condition *condition.Program
 	// OfEvent is true where Condition reads the event alone, so that it can be
 	// asked before the profile is known.
 	OfEvent bool
+}
+
+// Covers tells whether an event of the trigger's type is one that the flow may run for,
+// but for its condition.
+func (t *Trigger) Covers(event sdk.View) bool {
+	if t.Segment == "" {
+		return true
+	}
+	source, _ := event.String("source")
+	segment, _ := event.String("properties.segment")
+	return source == record.SourceSystem && segment == t.Segment
 }
 
 // A FlowNode is one step of a flow.

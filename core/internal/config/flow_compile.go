@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tributary-bus/tributary/core/internal/record"
 	"github.com/tributary-bus/tributary/sdk/condition"
 )
 
@@ -34,7 +35,13 @@ var (
 )
 
 // laterTriggers are triggers that mean something, but not to this version.
-var laterTriggers = []string{"segment-entered", "segment-left", "schedule", "segmentation"}
+var laterTriggers = []string{"schedule", "segmentation"}
+
+// segmentTriggers are short for the system events of one segment, of these types.
+var segmentTriggers = []string{record.TypeSegmentEntered, record.TypeSegmentLeft}
+
+// triggerNames lists what a trigger is one of, for those who got it wrong.
+const triggerNames = "event, segment-entered or segment-left"
 
 func compileFlow(f *form, id string) any {
 	flow := &Flow{
@@ -67,24 +74,48 @@ func (f *form) trigger() Trigger {
 			return false
 		}
 		later = true
-		f.fail(&node{line: field.line}, t.at(field.name), "is not available in this version; want event")
+		f.fail(&node{line: field.line}, t.at(field.name), "is not available in this version; want "+triggerNames)
 		return true
 	})
 	t.node = &own
 	trigger := Trigger{Condition: t.predicate("condition", condition.EventScope)}
-	if later {
-		trigger.Event = t.text("event")
-	} else {
-		trigger.Event = t.wantText("event")
-	}
-	if message := typeID(trigger.Event); message != "" && trigger.Event != "" {
-		t.fail(t.get("event"), t.at("event"), "%s", message)
-	}
+	t.starts(&trigger, later)
 	if p := trigger.Condition; p != nil {
 		trigger.OfEvent = !slices.ContainsFunc(p.Variables(), func(name string) bool { return name != "event" })
 	}
 	t.close()
 	return trigger
+}
+
+// starts reads the one field that says which events a trigger is about. Where that is
+// one that this version does not have, it need not be there.
+func (f *form) starts(trigger *Trigger, later bool) {
+	event := f.get("event")
+	for _, name := range segmentTriggers {
+		n := f.get(name)
+		switch {
+		case n == nil:
+			continue
+		case event != nil || trigger.Segment != "":
+			f.fail(n, f.at(name), "a trigger is one of %s; make a flow for each", triggerNames)
+			continue
+		}
+		trigger.Event, trigger.Segment = name, f.wantText(name)
+		if message := typeID(trigger.Segment); message != "" && trigger.Segment != "" {
+			f.fail(n, f.at(name), "%s", message)
+		}
+	}
+	switch {
+	case trigger.Event != "":
+		return
+	case event == nil && !later:
+		f.fail(f.node, f.path, "says nothing of what the flow runs for; want %s", triggerNames)
+	case event != nil:
+		trigger.Event = f.wantText("event")
+	}
+	if message := typeID(trigger.Event); message != "" && trigger.Event != "" {
+		f.fail(event, f.at("event"), "%s", message)
+	}
 }
 
 // flowNodes reads the nodes, by id. It returns those that something is wrong

@@ -2,6 +2,7 @@ package config
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +54,25 @@ spec:
     - all:done -> reply
     - reply -> note
 `
+
+// A trigger of a segment is about what the product says of that one alone.
+func TestSegmentTriggers(t *testing.T) {
+	s := newSet(t, flowText("trigger: {segment-entered: loyal, condition: 'event.profile != null'}"))
+	f := s.FlowsOf("segment-entered")
+	if len(f) != 1 || len(s.FlowsOf("segment-left")) != 0 || f[0].Trigger.Condition == nil || !slices.Contains(s.NamedTypes(), "segment-entered") {
+		t.Fatalf("%+v", f)
+	}
+	for text, want := range map[string]bool{
+		`{"type":"segment-entered","source":"system","properties":{"segment":"loyal"}}`: true,
+		`{"type":"segment-entered","source":"system","properties":{"segment":"vip"}}`:   false,
+		`{"type":"segment-entered","source":"system","properties":{}}`:                  false,
+		`{"type":"segment-entered","source":"shop","properties":{"segment":"loyal"}}`:   false,
+	} {
+		if f[0].Trigger.Covers(sdk.RawView([]byte(text))) != want {
+			t.Errorf("%s: not %t", text, want)
+		}
+	}
+}
 
 func TestFlow(t *testing.T) {
 	s := newSet(t, thankYou)
@@ -140,14 +160,17 @@ func TestFlowNamesWhatIsWrong(t *testing.T) {
 		// The trigger.
 		{"no trigger", spec(KindFlow, "nodes: {a: {action: my/do}}\nedges: [start -> a]"), "f.yaml:4: flow/x: spec.trigger: missing"},
 		{"trigger is text", flowText("trigger: a"), "f.yaml:4: flow/x: spec.trigger: want an object, got a string"},
-		{"no event", flowText("trigger:\n  condition: 'true'"), "f.yaml:5: flow/x: spec.trigger.event: missing"},
+		{"no event", flowText("trigger:\n  condition: 'true'"), "f.yaml:5: flow/x: spec.trigger: says nothing of what the flow runs for; want event, segment-entered or segment-left"},
 		{"empty event", flowText("trigger: {event: ''}"), "f.yaml:4: flow/x: spec.trigger.event: must not be empty"},
 		{"event's name", flowText("trigger: {event: \"a\\tb\"}"), `f.yaml:4: flow/x: spec.trigger.event: "a\tb" must not hold control characters`},
 		{"unknown trigger", flowText("trigger: {event: a, condtion: 'true'}"), `f.yaml:4: flow/x: spec.trigger.condtion: unknown field; did you mean "condition"?`},
-		{"segment-entered", flowText("trigger:\n  segment-entered: loyal"), "f.yaml:5: flow/x: spec.trigger.segment-entered: is not available in this version; want event"},
-		{"segment-left", flowText("trigger: {segment-left: loyal}"), "f.yaml:4: flow/x: spec.trigger.segment-left: is not available in this version; want event"},
-		{"schedule", flowText("trigger: {schedule: 1h}"), "f.yaml:4: flow/x: spec.trigger.schedule: is not available in this version; want event"},
-		{"segmentation", flowText("trigger: {segmentation: live}"), "f.yaml:4: flow/x: spec.trigger.segmentation: is not available in this version; want event"},
+		{"no segment", flowText("trigger:\n  segment-entered: ''"), "f.yaml:5: flow/x: spec.trigger.segment-entered: must not be empty"},
+		{"segments", flowText("trigger: {segment-left: [loyal]}"), "f.yaml:4: flow/x: spec.trigger.segment-left: want a string, got an array"},
+		{"segment's id", flowText("trigger: {segment-left: \"a\\tb\"}"), `f.yaml:4: flow/x: spec.trigger.segment-left: "a\tb" must not hold control characters`},
+		{"two triggers", flowText("trigger:\n  event: a\n  segment-left: loyal"), "f.yaml:6: flow/x: spec.trigger.segment-left: a trigger is one of event, segment-entered or segment-left; make a flow for each"},
+		{"both ways", flowText("trigger: {segment-entered: loyal, segment-left: loyal}"), "f.yaml:4: flow/x: spec.trigger.segment-left: a trigger is one of event, segment-entered or segment-left; make a flow for each"},
+		{"schedule", flowText("trigger: {schedule: 1h}"), "f.yaml:4: flow/x: spec.trigger.schedule: is not available in this version; want event, segment-entered or segment-left"},
+		{"segmentation", flowText("trigger: {segmentation: live}"), "f.yaml:4: flow/x: spec.trigger.segmentation: is not available in this version; want event, segment-entered or segment-left"},
 
 		// The nodes.
 		{"unknown field", flowText("node: {}"), `f.yaml:4: flow/x: spec.node: unknown field; did you mean "nodes"?`},

@@ -116,6 +116,9 @@ func (s *scout) candidates(ctx context.Context, stored *bus.StoredEvent, wants f
 	}
 	var flows []*config.Flow
 	for _, f := range set.FlowsOf(stored.Type) {
+		if !f.Trigger.Covers(e.view) {
+			continue
+		}
 		if f.Trigger.Condition != nil && f.Trigger.OfEvent {
 			// One that fails on an event does not hold for it.
 			if holds, _ := f.Trigger.Condition.Bool(&condition.Vars{Event: e.view, Now: s.engine.options.Now()}); !holds {

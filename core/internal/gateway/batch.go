@@ -77,6 +77,9 @@ type batch struct {
 	sender   sender
 	shared   int // bytes that were added to events because they share them
 	commit   commit
+	// known is true once the bus has answered: the status of each event says what
+	// became of it.
+	known bool
 	// keep is true where the bus may still read what it was given, so that
 	// the room is not used again.
 	keep    bool
@@ -109,7 +112,7 @@ func (b *batch) release() {
 	clear(b.events[:cap(b.events)])
 	b.events, b.arena, b.body, b.out = b.events[:0], b.arena[:0], b.body[:0], b.out[:0]
 	b.key, b.shared, b.request, b.sender = "", 0, request{}, sender{}
-	b.async, b.whole, b.together = false, false, false
+	b.async, b.whole, b.together, b.known = false, false, false, false
 	clear(b.renewals)
 	b.renewals = b.renewals[:0]
 	b.commit.reset()
@@ -133,6 +136,13 @@ func (b *batch) add() *event {
 func (b *batch) drop(from int) {
 	clear(b.events[from:])
 	b.events = b.events[:from]
+}
+
+// forgetOutcomes makes what the bus has answered all that is known.
+func (b *batch) forgetOutcomes() {
+	for i := range b.events {
+		b.events[i].outcome, b.events[i].response = nil, nil
+	}
 }
 
 // count tells how many events have the status.

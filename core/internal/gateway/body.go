@@ -42,6 +42,9 @@ var (
 	errNoRoom   = errors.New("too much is being worked on")
 )
 
+// errBusy refuses what the budget has no room for now.
+var errBusy = unavailable("the gateway is busy with other requests")
+
 // readBody reads the request's body into dst, inflated. The lease grows with
 // what has come of it.
 func (g *Gateway) readBody(r *http.Request, dst []byte, l *lease) ([]byte, *refusal) {
@@ -96,7 +99,7 @@ func (g *Gateway) bodyRefusal(err error) *refusal {
 		return refuse(http.StatusRequestEntityTooLarge, codeTooLarge,
 			fmt.Sprintf("the body is larger than the %d bytes that are allowed, or the %d after inflation", g.limits.Request, g.limits.Inflated))
 	case errors.Is(err, errNoRoom):
-		return unavailable("the gateway is busy with other requests")
+		return errBusy
 	}
 	return refuse(http.StatusBadRequest, codeMalformed, "the body cannot be read: "+clipped(err.Error()))
 }

@@ -230,7 +230,8 @@ func TestSocketTrackPanics(t *testing.T) {
 	c.send(`{"id":4,"track":{"events":[{"type":"unforeseen"}],"wait":"processed"}}`)
 	c.expect(`{"id":4,` + failed)
 	c.send(`{"id":5,"track":{"events":[{"id":"e","type":"x"}],"wait":"indexed"}}`)
-	c.expect(`{"id":5,"ack":{"results":[{"id":"e","status":"accepted"}]}}`, `{"id":5,`+failed)
+	c.expect(`{"id":5,"ack":{"results":[{"id":"e","status":"accepted"}]}}`,
+		`{"id":5,"result":{"accepted":1,"results":[{"id":"e","status":"accepted"}],"response":{},"waited":false}}`)
 	c.send(`{"id":6,"track":{"events":[{"id":"f","type":"x"}]}}`)
 	c.expect(`{"id":6,"ack":{"results":[{"id":"f","status":"accepted"}]}}`)
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {

@@ -115,7 +115,7 @@ func FuzzCommand(f *testing.F) {
 		if refused == nil && c.name == "track" {
 			limits := testLimits
 			b := newBatch(testNow, &limits)
-			refused = b.parseTrack(track{id: c.id, events: c.events, wait: c.wait, session: "s"}, fuzzRules(t), &limits)
+			refused = b.parseTrack(&track{id: c.id, events: c.events, wait: c.wait, session: "s"}, fuzzRules(t), &limits)
 			if refused != nil && len(b.events) > 0 {
 				t.Errorf("%q is refused, and leaves %d events", line, len(b.events))
 			}

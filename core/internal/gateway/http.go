@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 
 	"github.com/tributary-bus/tributary/core/internal/config"
 )
@@ -96,7 +98,17 @@ func (g *Gateway) takeIn(d dialect, w http.ResponseWriter, r *request, b *batch)
 	return g.ingest(d, w, r, b, &lease)
 }
 
-func (g *Gateway) ingest(d dialect, w http.ResponseWriter, r *request, b *batch, l *lease) *refusal {
+func (g *Gateway) ingest(d dialect, w http.ResponseWriter, r *request, b *batch, l *lease) (refused *refusal) {
+	form := replyForm{}
+	defer func() {
+		if !b.known { // its client may send it again
+			return
+		}
+		if reason := recover(); reason != nil {
+			g.reportPanic(r.Pattern, reason)
+			refused = g.conclude(d, w, r, b, form.waited)
+		}
+	}()
 	if err := g.options.Bus.Accepting(); err != nil {
 		return unavailable(err.Error())
 	}
@@ -127,7 +139,7 @@ func (g *Gateway) ingest(d dialect, w http.ResponseWriter, r *request, b *batch,
 	if refused != nil {
 		return refused
 	}
-	form := replyForm{waited: until != stored}
+	form.waited = until != stored
 	full, refused := g.wantsDocuments(r.query, source, until)
 	if refused != nil {
 		return refused
@@ -152,6 +164,31 @@ func (g *Gateway) ingest(d dialect, w http.ResponseWriter, r *request, b *batch,
 	}
 	d.reply(g, w, r, b, form)
 	return nil
+}
+
+// conclude answers a request that has failed, in a way that nobody has foreseen, after
+// the bus had answered. Its client is told that answer and no more: what is stored is
+// not to be sent again, since events without ids would be stored twice.
+func (g *Gateway) conclude(d dialect, w http.ResponseWriter, r *request, b *batch, waited bool) (refused *refusal) {
+	b.keep = true
+	b.forgetOutcomes()
+	defer func() {
+		reason := recover()
+		if reason == nil {
+			return
+		}
+		g.reportPanic(r.Pattern, reason)
+		if refused = nothingStored; !refusedForNow(b.events) {
+			refused = nil
+			writeJSON(w, http.StatusOK, fmt.Appendf(nil, `{"accepted":%d}`, count(b.events, accepted)))
+		}
+	}()
+	d.reply(g, w, r, b, replyForm{waited: waited, late: waited})
+	return nil
+}
+
+func (g *Gateway) reportPanic(path string, reason any) {
+	g.log.Error("a request failed after its events were passed on", "path", path, "reason", reason, "stack", string(debug.Stack()))
 }
 
 var errNoStore = refuse(http.StatusBadRequest, codeInvalid, "wait=indexed needs a query store, and this process has none")

@@ -75,6 +75,7 @@ func (g *Gateway) take(ctx context.Context, source *config.Source, rules *rules,
 	}
 	g.append(ctx, b)
 	b.settle()
+	b.known = true
 	g.metrics.results(source.ID, b)
 	return nil
 }
@@ -150,12 +151,13 @@ func (g *Gateway) append(ctx context.Context, b *batch) {
 	for i, partition := range c.partitions {
 		c.entries = append(c.entries, bus.Entry{Partition: partition, Commands: c.commands[i]})
 	}
+	// What is refused may still be on its way: its bytes are not used again.
+	b.keep = true
 	err := g.options.Bus.Append(ctx, c.entries)
 	if err == nil {
+		b.keep = false
 		return
 	}
-	// What was refused may still be on its way: its bytes are not used again.
-	b.keep = true
 	failed := func(int) error { return err }
 	if partly := (*bus.AppendError)(nil); errors.As(err, &partly) {
 		failed = func(entry int) error { return partly.Failed[entry] }

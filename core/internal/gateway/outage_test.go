@@ -44,6 +44,7 @@ const asleep = 100 * time.Millisecond
 // A WebSocket that waits for a bus that does not answer ends when it has to.
 func TestSocketEndsDuringAnOutage(t *testing.T) {
 	f := newLiveFixture(t, func(o *Options) { o.Live = live.New(bustest.Lost(t), nil) })
+	f.pace.stall = time.Second
 	for name, c := range map[string]struct {
 		end  func(connection)
 		code int // 0: it ends without a word

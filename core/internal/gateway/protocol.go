@@ -42,11 +42,12 @@ type pace struct {
 	pong    time.Duration // for anything from the client after a ping
 	message time.Duration // in which a message's bytes, from its first one on, are signs of life
 	connect time.Duration // for a key or a token
-	write   time.Duration // for one write to be taken
-	last    time.Duration // for a slow reader to read why it is closed
+	stall   time.Duration // for one write to be taken, and for a slow reader to come to why it is closed
+	write   time.Duration // for what is queued where a connection ends for another reason
+	last    time.Duration // for the word why it is closed, behind that
 }
 
-var usualPace = pace{ping: 25 * time.Second, pong: 10 * time.Second, message: 30 * time.Second, connect: 10 * time.Second, write: 10 * time.Second, last: 5 * time.Second}
+var usualPace = pace{ping: 25 * time.Second, pong: 10 * time.Second, message: 30 * time.Second, connect: 10 * time.Second, stall: 30 * time.Second, write: 10 * time.Second, last: 5 * time.Second}
 
 const (
 	// frameOverhead is what a frame may hold beside its events.

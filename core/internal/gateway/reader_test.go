@@ -260,13 +260,14 @@ func TestServerSentEvents(t *testing.T) {
 func TestServerSentEventsOutlastTimeouts(t *testing.T) {
 	f := newLiveFixture(t, nil)
 	server := httptest.NewUnstartedServer(f.Handler())
-	server.Config.ReadTimeout, server.Config.WriteTimeout = 100*time.Millisecond, 100*time.Millisecond
+	const timeout = time.Second // in which a busy machine begins to answer
+	server.Config.ReadTimeout, server.Config.WriteTimeout = timeout, timeout
 	server.Start()
 	t.Cleanup(server.Close)
 	f.server = server
 	s := f.listen(t, "/sse/events?token=t")
 	s.event()
-	time.Sleep(300 * time.Millisecond)
+	time.Sleep(3 * timeout / 2)
 	f.publish(t, 0, 1, "late")
 	if e := s.event(); !strings.HasPrefix(e["data"], `{"id":"late-1-0"`) {
 		t.Errorf("%v", e)

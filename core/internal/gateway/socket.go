@@ -3,8 +3,6 @@ package gateway
 import (
 	"bytes"
 	"context"
-	"errors"
-	"io"
 	"net/http"
 	"runtime/debug"
 	"sync"
@@ -37,7 +35,7 @@ type socket struct {
 	key     atomic.Pointer[string] // write key; nil: none
 	reads   atomic.Uint64          // signs of life
 	why     atomic.Pointer[closing]
-	until   atomic.Pointer[time.Time] // what is queued is written until then; nil: it goes on
+	until   atomic.Pointer[time.Time] // it is written until then; nil: it goes on
 	writing sync.WaitGroup
 
 	beatMu sync.Mutex
@@ -92,8 +90,11 @@ func (s *socket) finish() {
 	s.ended = true
 	s.beat.Stop()
 	s.beatMu.Unlock()
+	s.hurry()        // the writer may have set a time of its own meanwhile
 	s.writing.Wait() // nothing is sent any more
-	s.writeClose()
+	if s.writeClose() && s.reason() == closeSlow {
+		s.linger()
+	}
 	_ = s.conn.Close() // ended either way
 }
 
@@ -111,20 +112,50 @@ func (s *socket) greet(bearer, key, token string) bool {
 	return key == "" && token == "" || s.admit(0, key, token)
 }
 
-// end closes the connection for a reason; the first one counts. What is
-// queued is still written, within the time of one write, but for a slow reader.
+// end closes the connection for a reason; the first one counts, but a shutdown does
+// not wait for who is being closed already. What is queued is still written, for a
+// while. A slow reader is given no more than the rest of what it is in the middle of,
+// without which it cannot be told why, and has longer for that.
 func (s *socket) end(why closing) {
 	if !s.why.CompareAndSwap(nil, &why) {
+		if why == closeShutdown {
+			s.stopWriting(0)
+		}
 		return
 	}
-	until := time.Now().Add(s.g.pace.write)
-	s.until.Store(&until)
 	if why == closeSlow {
-		// The writer may be stuck in a write.
-		_ = s.conn.NetConn().SetWriteDeadline(time.Now().Add(s.g.pace.last))
+		s.stopWriting(s.g.pace.stall)
+	} else {
+		s.stopWriting(s.g.pace.write)
 	}
 	s.cancel()
 	_ = s.conn.NetConn().SetReadDeadline(time.Unix(1, 0)) // wakes the reader
+}
+
+// stopWriting ends writing after a time, unless it ends before that anyway.
+func (s *socket) stopWriting(after time.Duration) {
+	until := time.Now().Add(after)
+	for old := s.until.Load(); old == nil || until.Before(*old); old = s.until.Load() {
+		if s.until.CompareAndSwap(old, &until) {
+			s.hurry()
+			return
+		}
+	}
+}
+
+// hurry bounds a write that is stuck by the time at which writing ends.
+func (s *socket) hurry() {
+	if until := s.until.Load(); until != nil {
+		_ = s.conn.NetConn().SetWriteDeadline(*until)
+	}
+}
+
+// reason is why the connection ends.
+func (s *socket) reason() closing {
+	if why := s.why.Load(); why != nil {
+		return *why
+	}
+	return closeGone
 }
 
 func (s *socket) cut() {
@@ -170,75 +201,18 @@ func (s *socket) read() {
 	}
 }
 
-// readMessage reads one message and serves the commands in it, a line each.
-func (s *socket) readMessage() bool {
-	limit := s.g.limits.Request + frameOverhead
-	s.conn.SetReadLimit(int64(limit))
-	_, r, err := s.conn.NextReader()
-	if err != nil {
-		return false
-	}
-	message, err := s.receive(&arriving{r, &s.reads, time.Now().Add(s.g.pace.message)}, limit)
-	if err != nil {
-		if errors.Is(err, errNoRoom) {
-			s.end(closeBusy)
-		}
-		return false
-	}
-	s.reads.Add(1)
-	for line := range bytes.SplitSeq(message, []byte{'\n'}) {
-		if line = bytes.TrimSpace(line); len(line) > 0 && !s.serveLine(line) {
-			return false
-		}
-	}
-	return s.why.Load() == nil
-}
-
-// receive reads a message of at most limit bytes. What has come of one that is larger
-// than the connection's own buffer counts among the bodies that are being worked on.
-// Tracks point into the message, so its room is not used again.
-func (s *socket) receive(r io.Reader, limit int) ([]byte, error) {
-	first := make([]byte, readBuffer)
-	n, err := io.ReadFull(r, first)
-	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return first[:n], nil
-	case err != nil:
-		return nil, err
-	}
-	lease := lease{budget: &s.g.bodies}
-	defer lease.end()
-	return readAll(io.MultiReader(bytes.NewReader(first), r), nil, 2*readBuffer, limit, &lease)
-}
-
 // serveLine serves a command, and anything but a track aside: what a connection
 // says that then only listens would leave it with a deep stack.
-func (s *socket) serveLine(line []byte) (served bool) {
+func (s *socket) serveLine(m *message, line []byte) (served bool) {
 	if bytes.Contains(line[:min(len(line), 64)], []byte(`"track"`)) {
-		return s.serve(line)
+		return s.serve(m, line)
 	}
-	aside(func() { served = s.serve(line) })
+	aside(func() { served = s.serve(m, line) })
 	return served
 }
 
-// arriving counts what it reads: a message that takes long to arrive is a sign
-// of life, too, but not for ever.
-type arriving struct {
-	io.Reader
-	reads *atomic.Uint64
-	until time.Time
-}
-
-func (a *arriving) Read(p []byte) (int, error) {
-	n, err := a.Reader.Read(p)
-	if n > 0 && time.Now().Before(a.until) {
-		a.reads.Add(1)
-	}
-	return n, err
-}
-
 // serve is false where the connection has to end.
-func (s *socket) serve(line []byte) bool {
+func (s *socket) serve(m *message, line []byte) bool {
 	p := s.g.sockets.parsers.Get().(*parser)
 	p.nesting = s.g.limits.Nesting
 	c, refused := p.parseCommand(line)
@@ -262,7 +236,11 @@ func (s *socket) serve(line []byte) bool {
 			s.refuse(c.id, refuse(http.StatusUnauthorized, codeUnauthorized, "connect with a key to send"))
 			break
 		}
-		s.tracks.add(track{id: c.id, events: c.events, wait: c.wait, session: s.session, size: len(line)})
+		if !m.hold() {
+			s.refuse(c.id, errBusy)
+			break
+		}
+		s.tracks.add(track{id: c.id, events: c.events, wait: c.wait, session: s.session, size: len(line) + trackRoom, message: m})
 	case "subscribe":
 		s.subscribe(c)
 	case "unsubscribe":

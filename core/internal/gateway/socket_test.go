@@ -88,7 +88,7 @@ func (c *client) expect(want ...string) {
 func (c *client) closed() int {
 	c.t.Helper()
 	for {
-		_ = c.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_ = c.conn.SetReadDeadline(time.Now().Add(time.Minute)) // a slow reader takes its time
 		if _, _, err := c.conn.ReadMessage(); err != nil {
 			var e *websocket.CloseError
 			if !errors.As(err, &e) {
@@ -388,6 +388,73 @@ func TestSocketSlowReader(t *testing.T) {
 	}
 }
 
+// stuff pushes to a connection whose client does not read until the transport takes
+// no more, and returns what it pushes.
+func stuff(t *testing.T, one *socket) (frame []byte) {
+	t.Helper()
+	frame = bytes.Repeat([]byte("x"), 16<<10)
+	for n := 0; one.Room(t.Context(), 300*time.Millisecond); n++ {
+		if n > 10_000 || !one.Push(frame) {
+			t.Fatalf("%d frames were taken", n)
+		}
+	}
+	return frame
+}
+
+// A slow reader is told why it is closed as long as it takes anything, also where it
+// began late to, and where it sends more than it reads.
+func TestSocketSlowReaderIsTold(t *testing.T) {
+	f := newLiveFixture(t, func(o *Options) { o.Limits.WriteQueue = 128 << 10 })
+	f.pace.write, f.pace.last = 50*time.Millisecond, 50*time.Millisecond
+	const late = 300 * time.Millisecond
+	overflow := func(one *socket, frame []byte) {
+		for one.Push(frame) {
+		}
+	}
+	for name, slow := range map[string]func(c *client, one *socket, frame []byte){
+		"stuck for long": func(_ *client, one *socket, frame []byte) {
+			time.Sleep(late)
+			overflow(one, frame)
+		},
+		"reads late": func(_ *client, one *socket, frame []byte) {
+			overflow(one, frame)
+			time.Sleep(late)
+		},
+		"sends": func(c *client, one *socket, frame []byte) {
+			overflow(one, frame)
+			time.Sleep(late) // the reader has ended
+			for range 100 {
+				c.send(`{"pong":{}}`)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := f.dial(t, "?token=t")
+			one := f.one(t).(*socket)
+			slow(c, one, stuff(t, one))
+			if code := c.closed(); code != 3008 {
+				t.Errorf("closed with %d, want 3008", code)
+			}
+			_ = c.conn.Close()
+			f.none(t, 10*time.Second)
+		})
+	}
+}
+
+// A shutdown does not wait for slow readers that are being closed.
+func TestSocketDrainLeavesSlowReaders(t *testing.T) {
+	f := newLiveFixture(t, func(o *Options) { o.Limits.WriteQueue = 128 << 10 })
+	f.dial(t, "?token=t")
+	one := f.one(t).(*socket)
+	for frame := stuff(t, one); one.Push(frame); {
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := f.Drain(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSocketDrain(t *testing.T) {
 	f := newLiveFixture(t, nil)
 	var clients []*client
@@ -444,7 +511,7 @@ func TestSocketUnavailable(t *testing.T) {
 
 func TestSocketPace(t *testing.T) {
 	f := newFixture(t, nil)
-	f.pace = pace{ping: 550 * time.Millisecond, pong: 500 * time.Millisecond, connect: 50 * time.Millisecond, write: time.Second, last: time.Second}
+	f.pace = pace{ping: 550 * time.Millisecond, pong: 500 * time.Millisecond, connect: 50 * time.Millisecond, stall: time.Second, write: time.Second, last: time.Second}
 	t.Run("no connect", func(t *testing.T) {
 		if code := f.dial(t, "").closed(); code != 3501 {
 			t.Errorf("closed with %d", code)
@@ -535,6 +602,67 @@ func TestSocketPaysForPartialMessages(t *testing.T) {
 	wait("its client is gone", func(used int64) bool { return used == 0 })
 }
 
+// Tracks are paid for as long as they wait, with the message that they came in,
+// however small a part of it they are; where that is too much for the gateway, the
+// next ones are to be sent again.
+func TestSocketPaysForQueuedTracks(t *testing.T) {
+	const inFlight, more = 32 << 10, 40
+	faulty := &faultyBus{}
+	proceed := make(chan struct{})
+	faulty.append = func(entries []bus.Entry) error {
+		<-proceed
+		return faulty.Bus.Append(t.Context(), entries)
+	}
+	f := newFixture(t, func(o *Options) {
+		faulty.Bus = o.Bus.(*bus.Bus)
+		o.Bus, o.Limits.InFlight = faulty, inFlight
+	})
+	used := func(what string, want int64) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); f.bodies.used.Load() != want; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %d bytes are paid for, want %d", what, f.bodies.used.Load(), want)
+			}
+		}
+	}
+	track := func(id int) string {
+		return fmt.Sprintf(`{"id":%d,"track":{"events":[{"id":"e%d","type":"x","ids":{"user":"1"}}]}}`, id, id)
+	}
+	one, two := f.dial(t, "?key=shop-key"), f.dial(t, "?key=shop-key")
+	one.send(track(1))
+	used("on its way", readBuffer+trackRoom)
+	one.send(track(2), `{"pong":{}}`, track(3))
+	used("queued", 2*readBuffer+3*trackRoom)
+	one.send(track(4), strings.Repeat(" ", 13000))
+	for deadline := time.Now().Add(10 * time.Second); f.bodies.used.Load() < 13000; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("a large message costs its track nothing: %d bytes are paid for", f.bodies.used.Load())
+		}
+	}
+	paid := f.bodies.used.Load()
+	const busy = `"error":{"code":"unavailable","message":"the gateway is busy with other requests","temporary":true,"retry_after":1}}`
+	refused := 0
+	for id := 1; id <= more; id++ {
+		two.send(track(100+id), `{"id":99,"refresh":{"token":"u"}}`)
+		line := two.line()
+		if line == fmt.Sprintf(`{"id":%d,`, 100+id)+busy {
+			refused++
+			line = two.line()
+		}
+		if !strings.HasPrefix(line, `{"id":99,"error"`) { // it goes on
+			t.Fatal(line)
+		}
+	}
+	if room := int(inFlight-paid) / (readBuffer + trackRoom); refused != more-room {
+		t.Errorf("%d tracks of %d were refused, and there was room for %d", refused, more, room)
+	}
+	close(proceed)
+	for id := 1; id <= 4; id++ {
+		one.expect(fmt.Sprintf(`{"id":%d,"ack":{"results":[{"id":"e%d","status":"accepted"}]}}`, id, id))
+	}
+	used("all are done", 0)
+}
+
 // A message that takes long to arrive is a sign of life, but not for ever.
 func TestSocketEndlessMessage(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -543,7 +671,7 @@ func TestSocketEndlessMessage(t *testing.T) {
 	}{"in time": {10 * time.Second, false}, "for too long": {time.Millisecond, true}} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, nil)
-			f.pace = pace{ping: 150 * time.Millisecond, pong: 100 * time.Millisecond, message: c.message, connect: time.Second, write: time.Second, last: time.Second}
+			f.pace = pace{ping: 150 * time.Millisecond, pong: 100 * time.Millisecond, message: c.message, connect: time.Second, stall: time.Second, write: time.Second, last: time.Second}
 			client := f.dial(t, "?key=shop-key")
 			client.begin(60000, 1)
 			client.expect(`{"ping":{}}`)

@@ -246,7 +246,7 @@ func (s *eventStream) appendEvent(dst, frame []byte) []byte {
 
 func (s *eventStream) write(text []byte) bool {
 	s.mu.Lock()
-	deadline := time.Now().Add(s.g.pace.write)
+	deadline := time.Now().Add(s.g.pace.stall)
 	if !s.until.IsZero() && s.until.Before(deadline) {
 		deadline = s.until
 	}
@@ -274,14 +274,18 @@ func (s *eventStream) reason() *closing {
 	return s.why
 }
 
-// end ends the stream for a reason; the first one counts. What is queued is
-// still written, for a moment, but for a slow reader.
+// end ends the stream for a reason; the first one counts, but a shutdown does not wait
+// for who is being closed already. What is queued is still written, for a moment, but
+// for a slow reader.
 func (s *eventStream) end(why closing) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.why == nil {
+	switch {
+	case s.why == nil:
 		s.why = &why
 		s.stopWriting(time.Now().Add(s.g.pace.last))
+	case why == closeShutdown:
+		s.stopWriting(time.Now())
 	}
 }
 
@@ -325,7 +329,7 @@ func (s *eventStream) Push(frame []byte) bool {
 	}
 	if !ok {
 		s.why = &closeSlow
-		s.stopWriting(time.Now().Add(s.g.pace.last))
+		s.stopWriting(time.Now().Add(s.g.pace.stall))
 	}
 	return ok
 }

@@ -15,7 +15,12 @@ type track struct {
 	events  jsontext.Value
 	wait    string
 	session string // of events that name none
-	size    int
+	size    int    // of its line, and trackRoom
+	message *message
+
+	answered  bool     // with an ack or a refusal
+	from, end int      // its events, in the batch that it was read into
+	ids       []string // of its events, where they may be stored already
 }
 
 // tracks are those of one connection that are not worked on yet. What waits
@@ -72,7 +77,11 @@ func (t *tracks) run() {
 		t.queue = t.queue[n:]
 		t.mu.Unlock()
 
-		t.attempt(list, size)
+		t.attempt(list)
+		for i := range list {
+			list[i].message.leave()
+		}
+		clear(list)
 
 		t.mu.Lock()
 		t.bytes -= size
@@ -81,34 +90,65 @@ func (t *tracks) run() {
 	}
 }
 
-// attempt takes tracks in. Where they fail in a way that nobody has foreseen, each
-// is tried by itself, so that one does not cost the others.
-func (t *tracks) attempt(list []track, size int) {
-	if t.survives(list, size) {
+// attempt takes tracks in. Where that fails in a way that nobody has foreseen, and it
+// is known what became of them, they are answered so: what is stored is not to be
+// sent again. Otherwise each is tried by itself, so that one does not cost the others.
+func (t *tracks) attempt(list []track) {
+	g := t.socket.g
+	b := newBatch(g.now(), &g.limits)
+	if t.survives(func() { t.take(list, b) }) {
 		return
 	}
+	b.keep = true
 	for i := range list {
-		if len(list) == 1 || !t.survives(list[i:i+1], list[i].size) {
-			t.socket.refuse(list[i].id, errFailed)
+		one := &list[i]
+		switch {
+		case b.known:
+			t.conclude(one, b)
+		case one.answered:
+		case len(list) == 1:
+			t.refuse(one, errFailed)
+		default:
+			one.remember(b)
+			t.attempt(list[i : i+1])
 		}
+	}
+}
+
+// conclude answers a track, if it has no answer yet, whose batch the bus has answered.
+func (t *tracks) conclude(one *track, b *batch) {
+	if one.answered {
+		return
+	}
+	acknowledged := false
+	if !t.survives(func() { acknowledged = t.acknowledge(one, b) }) {
+		t.refuse(one, errFailed)
+	}
+	if acknowledged && one.wait != "" {
+		t.unawaited(one.id, b)
+	}
+}
+
+// remember keeps the ids that the events of a track were given: should they be stored,
+// they are not stored a second time.
+func (one *track) remember(b *batch) {
+	for i := one.from; i < one.end; i++ {
+		one.ids = append(one.ids, b.events[i].ID)
 	}
 }
 
 // errFailed answers a track that would fail again: its client is not to repeat it.
 var errFailed = refuse(http.StatusInternalServerError, codeFailed, "the gateway failed on these events; see its log")
 
-func (t *tracks) survives(list []track, size int) (ok bool) {
+// survives tells whether something was done to its end.
+func (t *tracks) survives(do func()) (ok bool) {
 	defer func() {
 		if reason := recover(); reason != nil {
-			t.report(reason)
+			t.socket.g.log.Error("tracks of a WebSocket connection failed", "reason", reason, "stack", string(debug.Stack()))
 		}
 	}()
-	t.take(list, size)
+	do()
 	return true
-}
-
-func (t *tracks) report(reason any) {
-	t.socket.g.log.Error("tracks of a WebSocket connection failed", "reason", reason, "stack", string(debug.Stack()))
 }
 
 // together returns how many tracks go into one append: one that waits goes by
@@ -124,18 +164,13 @@ func together(queue []track, most int) (n, size int) {
 	return n, size
 }
 
-// take takes the tracks in as one batch and answers each.
-func (t *tracks) take(list []track, size int) {
+// take takes the tracks in as one batch, which it releases, and answers each.
+func (t *tracks) take(list []track, b *batch) {
 	s, g := t.socket, t.socket.g
-	lease := &lease{budget: &g.bodies}
 	var waiter *waiter
-	waits := false // then who waits ends the lease and forgets the waiter
+	waits := false // then who waits forgets the waiter and releases the batch
 	defer func() {
-		if waits {
-			return
-		}
-		lease.end()
-		if waiter != nil {
+		if waiter != nil && !waits {
 			g.waiters.forget(waiter)
 		}
 	}()
@@ -148,66 +183,62 @@ func (t *tracks) take(list []track, size int) {
 		refused = unavailable(err.Error())
 	case until == indexed && g.options.Indexed == nil:
 		refused = errNoStore
-	case !lease.grow(size):
-		refused = unavailable("the gateway is busy with other requests")
 	}
 	if refused != nil {
-		t.refuse(list, refused)
-		return
-	}
-	b := newBatch(g.now(), &g.limits)
-	b.sender = s.sender
-	ends := make([]int, 0, len(list)) // where each track's events end
-	parsed := list[:0:0]
-	for _, one := range list {
-		if refused := b.parseTrack(one, rules, &g.limits); refused != nil {
-			s.refuse(one.id, refused)
-			continue
-		}
-		parsed, ends = append(parsed, one), append(ends, len(b.events))
-	}
-	if until == stored {
-		if refused := g.intake(context.Background(), source, rules, b, nil); refused != nil {
-			t.refuse(parsed, refused)
-		} else {
-			t.acknowledge(parsed, ends, b)
-		}
+		t.answer(list, b, refused)
 		b.release()
 		return
 	}
-	if len(parsed) == 0 {
+	b.sender = s.sender
+	for i := range list {
+		if refused := b.parseTrack(&list[i], rules, &g.limits); refused != nil {
+			t.refuse(&list[i], refused)
+		}
+	}
+	one := list[0]
+	if until == stored || one.answered {
+		t.answer(list, b, g.intake(context.Background(), source, rules, b, nil))
 		b.release()
 		return
 	}
 	waiter = g.waiters.register(len(b.events), until)
-	if refused := g.intake(context.Background(), source, rules, b, waiter); refused != nil || refusedForNow(b.events) {
-		if refused == nil {
-			refused = nothingStored
-		}
-		t.refuse(parsed, refused)
+	refused = g.intake(context.Background(), source, rules, b, waiter)
+	if refused == nil && refusedForNow(b.events) {
+		refused = nothingStored
+	}
+	t.answer(list, b, refused)
+	if refused != nil {
 		b.release()
 		return
 	}
-	t.acknowledge(parsed, ends, b)
 	if t.waits == nil { // one works on tracks at a time
 		t.waits = make(chan struct{}, maxWaits)
 	}
 	t.waits <- struct{}{}
 	waits = true
+	one.message.keep()
 	t.work.Go(func() {
-		defer lease.end()
+		defer one.message.leave()
 		defer func() { <-t.waits }()
 		defer g.waiters.forget(waiter)
-		defer func() {
-			if reason := recover(); reason != nil {
-				t.report(reason)
-				t.refuse(parsed, errFailed)
-			}
-		}()
-		form := replyForm{waited: true, late: !g.await(s.ctx, b, waiter, until)}
-		s.send(resultFrame(parsed[0].id, b.events, form))
+		if !t.survives(func() {
+			form := replyForm{waited: true, late: !g.await(s.ctx, b, waiter, until)}
+			s.send(resultFrame(one.id, b.events, form))
+		}) {
+			t.unawaited(one.id, b)
+		}
 		b.release()
 	})
+}
+
+// unawaited answers a track whose outcomes cannot be told with what is known: what
+// is stored. Its batch is not used again.
+func (t *tracks) unawaited(id int64, b *batch) {
+	b.keep = true
+	b.forgetOutcomes()
+	if !t.survives(func() { t.socket.send(resultFrame(id, b.events, replyForm{waited: true, late: true})) }) {
+		t.socket.refuse(id, errFailed)
+	}
 }
 
 func (s *socket) writeKey() string {
@@ -217,29 +248,40 @@ func (s *socket) writeKey() string {
 	return ""
 }
 
-func (t *tracks) refuse(list []track, refused *refusal) {
-	for _, one := range list {
-		t.socket.refuse(one.id, refused)
+func (t *tracks) refuse(one *track, refused *refusal) {
+	t.socket.refuse(one.id, refused)
+	one.answered = true
+}
+
+// answer answers each track that has no answer yet.
+func (t *tracks) answer(list []track, b *batch, refused *refusal) {
+	for i := range list {
+		switch one := &list[i]; {
+		case one.answered:
+		case refused != nil:
+			t.refuse(one, refused)
+		default:
+			t.acknowledge(one, b)
+		}
 	}
 }
 
-// acknowledge answers each track with the results of its own events.
-func (t *tracks) acknowledge(list []track, ends []int, b *batch) {
-	from := 0
-	for i, one := range list {
-		events := b.events[from:ends[i]]
-		from = ends[i]
-		if refusedForNow(events) {
-			t.socket.refuse(one.id, nothingStored)
-			continue
-		}
-		t.socket.send(ackFrame(one.id, events))
+// acknowledge answers a track with the results of its own events. It is false where
+// they are all to be sent again.
+func (t *tracks) acknowledge(one *track, b *batch) bool {
+	events := b.events[one.from:one.end]
+	if refusedForNow(events) {
+		t.refuse(one, nothingStored)
+		return false
 	}
+	t.socket.send(ackFrame(one.id, events))
+	one.answered = true
+	return true
 }
 
 // parseTrack adds the events of a track to the batch. Where it refuses them,
 // it leaves none there.
-func (b *batch) parseTrack(one track, rules *rules, limits *Limits) *refusal {
+func (b *batch) parseTrack(one *track, rules *rules, limits *Limits) *refusal {
 	if one.events.Kind() != '[' {
 		return refuse(0, codeMalformed, "track.events: want an array of events")
 	}
@@ -251,9 +293,14 @@ func (b *batch) parseTrack(one track, rules *rules, limits *Limits) *refusal {
 		b.drop(from)
 		return refused
 	}
-	for i := from; i < len(b.events); i++ {
-		if e := &b.events[i]; e.Session == "" {
+	one.from, one.end = from, len(b.events)
+	for i := range b.events[from:] {
+		e := &b.events[from+i]
+		if e.Session == "" {
 			e.Session = one.session
+		}
+		if e.ID == "" && i < len(one.ids) {
+			e.ID = one.ids[i]
 		}
 	}
 	return nil

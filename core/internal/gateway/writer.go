@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"errors"
+	"os"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -33,7 +35,7 @@ func (s *socket) writeFrames(frames [][]byte) bool {
 			size += 1 + len(frames[n])
 			n++
 		}
-		if why := s.why.Load(); why != nil && *why == closeSlow || s.late(time.Now()) {
+		if s.reason() == closeSlow || s.late(time.Now()) {
 			return true // there is no more to write than why
 		}
 		if !s.writeMessage(frames[:n]) {
@@ -52,7 +54,7 @@ func (s *socket) late(at time.Time) bool {
 
 // writeMessage writes frames as one message, a line each.
 func (s *socket) writeMessage(frames [][]byte) bool {
-	deadline := time.Now().Add(s.g.pace.write)
+	deadline := time.Now().Add(s.g.pace.stall)
 	if s.late(deadline) {
 		deadline = *s.until.Load()
 	}
@@ -74,13 +76,35 @@ func (s *socket) writeMessage(frames [][]byte) bool {
 	return err == nil
 }
 
-func (s *socket) writeClose() {
-	why := closeGone
-	if w := s.why.Load(); w != nil {
-		why = *w
+// writeClose tells why the connection ends. It is false where that cannot be told.
+func (s *socket) writeClose() bool {
+	why, deadline := s.reason(), time.Now().Add(s.g.pace.last)
+	if until := s.until.Load(); why == closeSlow && until != nil {
+		deadline = *until
 	}
-	_ = s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(why.code, why.reason), time.Now().Add(s.g.pace.last))
+	return s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(why.code, why.reason), deadline) == nil
 }
+
+// linger waits until the client closes, too: it has a lot to read before it comes to
+// why it is closed. What it sends meanwhile is read for nothing, since a connection
+// that is closed with something unread is reset, and what was on its way is lost.
+func (s *socket) linger() {
+	conn := s.conn.NetConn()
+	half, ok := conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	some := make([]byte, readBuffer)
+	for !s.late(time.Now()) {
+		_ = conn.SetReadDeadline(time.Now().Add(lingerLook))
+		if _, err := conn.Read(some); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return
+		}
+	}
+}
+
+// lingerLook is how often a connection that lingers is looked at: it may have to hurry.
+const lingerLook = 100 * time.Millisecond
 
 // ping asks for a sign of life, and ends a connection that gave none after it
 // was asked.

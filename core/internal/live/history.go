@@ -19,8 +19,8 @@ type history struct {
 
 	marks  bus.Marks        // at that place; nil: not known yet
 	reader *bus.EventReader // nil: none is open
-	opened time.Time
-	moved  bool // something came of it since it was opened
+	opened time.Time        // when it was ready
+	moved  bool             // something came of it since it was opened
 	ahead  []bus.StoredEvent
 }
 
@@ -34,6 +34,9 @@ const (
 	roomWait = 2 * time.Second
 	// slotTurn is how long any listener does, where others wait.
 	slotTurn = time.Second
+	// openWait is how long the bus may take to make a reader ready before others
+	// have that turn.
+	openWait = 10 * time.Second
 )
 
 // join puts a subscription that has been given all up to a sequence among
@@ -172,7 +175,8 @@ func (h *history) give(e *bus.StoredEvent) bool {
 }
 
 // open makes a reader behind the place that was reached, when it is this one's
-// turn.
+// turn. The turn counts from when the reader is ready, and is over where that
+// fails or takes too long.
 func (h *history) open(ctx context.Context) error {
 	if h.reader != nil {
 		return nil
@@ -185,22 +189,24 @@ func (h *history) open(ctx context.Context) error {
 		h.live.waiting.Add(-1)
 		return context.Cause(ctx)
 	}
-	h.opened, h.moved = time.Now(), false
-	err := h.openNow(ctx)
+	reader, err := h.openNow(ctx)
 	if err != nil {
 		<-h.live.slots
+		return err
 	}
-	return err
+	h.reader, h.opened, h.moved = reader, time.Now(), false
+	return nil
 }
 
-func (h *history) openNow(ctx context.Context) (err error) {
+func (h *history) openNow(ctx context.Context) (reader *bus.EventReader, err error) {
+	ctx, cancel := context.WithTimeout(ctx, h.live.openWait)
+	defer cancel()
 	if h.marks == nil {
 		if h.marks, err = h.live.source.MarksAt(ctx, h.at); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	h.reader, err = h.live.source.ReadEventsAside(ctx, h.at, h.marks)
-	return err
+	return h.live.source.ReadEventsAside(ctx, h.at, h.marks)
 }
 
 // close leaves the reader to others.

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
@@ -223,5 +224,92 @@ func TestStuckReaderOfHistoryHoldsNothing(t *testing.T) {
 		}
 	case <-time.After(10 * roomWait):
 		t.Fatal("the events are held for as long as there is no room")
+	}
+}
+
+// A tardySource is one whose marks come late.
+type tardySource struct {
+	Source
+	marks func(ctx context.Context, at uint64) error
+}
+
+func (s *tardySource) MarksAt(ctx context.Context, at uint64) (bus.Marks, error) {
+	if err := s.marks(ctx, at); err != nil {
+		return nil, err
+	}
+	if s.Source == nil {
+		return bus.Marks{}, nil
+	}
+	return s.Source.MarksAt(ctx, at)
+}
+
+func (s *tardySource) ReadEventsAside(ctx context.Context, after uint64, known bus.Marks) (*bus.EventReader, error) {
+	if s.Source == nil {
+		return new(bus.EventReader), nil
+	}
+	return s.Source.ReadEventsAside(ctx, after, known)
+}
+
+// A reader that was long in coming has its whole turn all the same: otherwise it
+// would give way after one event, each time.
+func TestTurnOfHistoryCountsFromItsReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(&tardySource{marks: func(context.Context, uint64) error { time.Sleep(3 * slotTurn); return nil }}, nil)
+		h := history{live: l, at: 1}
+		if err := h.open(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.moved = true
+		l.waiting.Add(1)
+		if h.givesWay() {
+			t.Error("the turn was over before there was a reader")
+		}
+		time.Sleep(slotTurn)
+		if !h.givesWay() {
+			t.Error("the turn does not end")
+		}
+	})
+}
+
+// However many have a turn for which the bus makes no reader ready, the others
+// come to theirs, and no turn is lost.
+func TestOpeningOfHistoryIsBounded(t *testing.T) {
+	b := openBus(t)
+	const total = 100
+	publish(t, b, 1, "x", total)
+	state, err := b.EventsState(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, fail := range map[string]func(ctx context.Context) error{
+		"slow":   func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) },
+		"failed": func(context.Context) error { return bus.ErrUnavailable },
+	} {
+		t.Run(name, func(t *testing.T) {
+			const behind = 5 // the place of those who are out of luck
+			l := New(&tardySource{b, func(ctx context.Context, at uint64) error {
+				if at != behind {
+					return nil
+				}
+				return fail(ctx)
+			}}, nil)
+			l.window, l.openWait = windowSize{events: 10, bytes: 1 << 20}, 50*time.Millisecond
+			for range readersOfHistory {
+				sub, _ := subscribe(t, l, "events", nil, &Position{state.Epoch, behind}, newListener(-1))
+				defer sub.Close()
+			}
+			for deadline := time.Now().Add(10 * time.Second); name == "slow" && len(l.slots) < readersOfHistory; time.Sleep(time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatal("not all have a turn")
+				}
+			}
+			quick := newListener(-1)
+			sub, _ := subscribe(t, l, "events", nil, &Position{}, quick)
+			defer sub.Close()
+			quick.await(total, 20*time.Second)
+			if got := quick.heard(t, 0); len(got) != total {
+				t.Errorf("got %d of %d", len(got), total)
+			}
+		})
 	}
 }

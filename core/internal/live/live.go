@@ -93,6 +93,7 @@ type Live struct {
 	slots    chan struct{} // a place for each reader of history
 	waiting  atomic.Int32  // for a place
 	slotTurn time.Duration
+	openWait time.Duration
 	events   shared
 	profiles profiles
 	system   system
@@ -114,7 +115,7 @@ func New(source Source, log *slog.Logger) *Live {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	l := &Live{source: source, log: log, window: usualWindow, slots: make(chan struct{}, readersOfHistory), slotTurn: slotTurn}
+	l := &Live{source: source, log: log, window: usualWindow, slots: make(chan struct{}, readersOfHistory), slotTurn: slotTurn, openWait: openWait}
 	l.events.init(l.startEvents)
 	l.profiles.init(l)
 	l.system.init()
