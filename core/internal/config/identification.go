@@ -23,6 +23,8 @@ type Identification struct {
 	// Limit is how many values a profile may have; 0: any number.
 	Limit     int
 	Normalise Normalisation
+	// Blocked are values that identify nobody, normalised.
+	Blocked []string
 }
 
 // identifierScope is that of an identification's event: the gateway evaluates
@@ -32,6 +34,7 @@ var identifierScope = condition.NewScope("event")
 const (
 	defaultPriority = 100
 	maxPriority     = 1_000_000
+	maxBlocked      = 1000
 )
 
 // identifierID keeps the session, which is an identifier of its own, apart.
@@ -52,6 +55,12 @@ func compileIdentification(f *form, id string) any {
 	}
 	if f.get("normalise") != nil {
 		i.Normalise = Normalisation(f.choice("normalise", "rule", normalisations))
+	}
+	for _, value := range f.texts("blocked") {
+		i.Blocked = append(i.Blocked, Normalise(i.Normalise, value))
+	}
+	if len(i.Blocked) > maxBlocked {
+		f.fail(f.get("blocked"), f.at("blocked"), "has %d values; at most %d are allowed", len(i.Blocked), maxBlocked)
 	}
 	if id == record.KindUser {
 		if i.Limit > 1 {

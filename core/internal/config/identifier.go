@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/tributary-bus/tributary/core/internal/record"
@@ -12,10 +13,37 @@ type IdentifierKind struct {
 	Name      string
 	Limit     int // values a profile may have; 0: any number
 	Normalise Normalisation
+	// Blocked are values that identify nobody, beside those that never do.
+	Blocked []string
 }
 
-// Value normalises a value of the kind; "" is none.
-func (k IdentifierKind) Value(value string) string { return Normalise(k.Normalise, value) }
+// Value normalises a value of the kind; "" is none, and so is a blocked one.
+func (k IdentifierKind) Value(value string) string {
+	value = Normalise(k.Normalise, value)
+	if identifiesNobody(value) || slices.Contains(k.Blocked, value) {
+		return ""
+	}
+	return value
+}
+
+// identifiesNobody tells whether a value is one that programs write where they have
+// none: whoever took it for a person would make one person of thousands.
+func identifiesNobody(value string) bool {
+	if len(value) > longestPlaceholder {
+		return false
+	}
+	if strings.Trim(value, "0-+") == "" { // zeros, and the nil UUID
+		return true
+	}
+	return slices.Contains(placeholders, strings.ToLower(value))
+}
+
+// placeholders stand for no value, in lower case.
+var placeholders = []string{
+	"-1", "null", "nil", "none", "undefined", "nan", "n/a", "unknown", "anonymous", "guest", "not set", "(not set)", "[object object]", "true", "false",
+}
+
+const longestPlaceholder = 36
 
 // A Normalisation is a rule that makes one text of all the ways to write an
 // identifier.
@@ -68,10 +96,10 @@ func digits(s string) string {
 
 // builtInKinds are there without an identification.
 var builtInKinds = []IdentifierKind{
-	{record.KindUser, 1, builtInRule(record.KindUser)},
-	{record.KindAnonymous, 0, builtInRule(record.KindAnonymous)},
-	{record.KindEmail, 0, builtInRule(record.KindEmail)},
-	{record.KindPhone, 0, builtInRule(record.KindPhone)},
+	{Name: record.KindUser, Limit: 1, Normalise: builtInRule(record.KindUser)},
+	{Name: record.KindAnonymous, Normalise: builtInRule(record.KindAnonymous)},
+	{Name: record.KindEmail, Normalise: builtInRule(record.KindEmail)},
+	{Name: record.KindPhone, Normalise: builtInRule(record.KindPhone)},
 }
 
 func builtInRule(kind string) Normalisation {

@@ -243,7 +243,7 @@ func (s *Set) index(c *checker, r Resource) {
 		s.eventTypes[v.ID] = v
 	case *Identification:
 		s.identifications = append(s.identifications, v)
-		s.kinds[v.ID] = IdentifierKind{v.ID, v.Limit, v.Normalise}
+		s.kinds[v.ID] = IdentifierKind{Name: v.ID, Limit: v.Limit, Normalise: v.Normalise, Blocked: v.Blocked}
 	case *Import:
 		s.imports[v.ID] = v
 	case *Redirect:
