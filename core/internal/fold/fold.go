@@ -96,6 +96,7 @@ type Fold struct {
 	absorb *absorption
 	patch  *record.Patch
 	broken error // why the body cannot be read
+	full   bool  // there is no room for another system event
 	result Result
 }
 
@@ -103,7 +104,7 @@ type Fold struct {
 // Wants, if Claims are not there yet.
 func (f *Fold) Begin(in Input) {
 	f.Input = in
-	f.merge, f.absorb, f.patch, f.broken = nil, nil, nil, nil
+	f.merge, f.absorb, f.patch, f.broken, f.full = nil, nil, nil, nil, false
 	f.result = Result{
 		Doc: in.Doc, Size: in.Size, Own: -1,
 		Events: f.result.Events[:0], Commands: f.result.Commands[:0], Moves: f.result.Moves[:0], Problems: f.result.Problems[:0],

@@ -25,19 +25,19 @@ func (f *Fold) tell(kind string, properties []byte) {
 	f.application = application{event: systemEvent(c, kind, properties)}
 	f.findType()
 	growth := 512 + len(properties)
-	before, tight := f.guard(growth)
 	claims, event := f.Claims, c.Event
 	f.Claims, c.Event = nil, nil
-	f.enter()
-	if tight {
-		if size := len(f.Doc.AppendJSON(nil)); size > MaxDocument {
-			f.restore(before)
-			f.changes = nil
-			f.invalid(overLimit(size))
-			growth = 0
-		}
+	if !f.full { // looked at once: a command may have thousands of events
+		_, f.full = f.guard(growth)
 	}
-	f.changed(growth)
+	if f.full {
+		f.event.Profile = f.Doc.Profile.ID
+		f.describe()
+		f.invalid(overLimit(f.result.Size + growth))
+	} else {
+		f.enter()
+		f.changed(growth)
+	}
 	hops := c.Hops
 	if c.Kind == record.KindPatch {
 		hops++

@@ -2,6 +2,7 @@ package fold
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -105,5 +106,32 @@ func TestAPatchTellsWhichSegmentsItChanged(t *testing.T) {
 		if strings.Join(got, ", ") != c.want {
 			t.Errorf("%s: told %v, want %s", name, got, c.want)
 		}
+	}
+}
+
+// TestTenThousandSegments has a profile enter ten thousand segments by one patch: it
+// takes them and is told of each, also where there is hardly room for anything more.
+func TestTenThousandSegments(t *testing.T) {
+	const segments = 10_000
+	r := compile(t, shop)
+	var patches []wire.Patch
+	for i := range segments {
+		patches = append(patches, enter(fmt.Sprintf("s%05d", i)))
+	}
+	for name, filling := range map[string]int{"an empty profile": 0, "one that is full then": MaxDocument - 530_000 - 3000} {
+		doc, _ := folded(t, r, command("page-view", `{}`))
+		doc.Profile.Data["filling"] = strings.Repeat("x", filling)
+		result := once(r, doc, patched("run", patches...))
+		if !result.Outcome.Valid {
+			t.Errorf("%s: %+v", name, result.Outcome)
+		}
+		if size := len(result.Doc.AppendJSON(nil)); len(result.Doc.Profile.Segments) != segments || len(result.Events) != segments || size > MaxDocument {
+			t.Errorf("%s: %d segments, %d events, %d bytes", name, len(result.Doc.Profile.Segments), len(result.Events), size)
+		}
+	}
+	doc, _ := folded(t, r, command("page-view", `{}`))
+	doc.Profile.Data["filling"] = strings.Repeat("x", MaxDocument-1000)
+	if result := once(r, doc, patched("run", patches...)); result.Outcome.Valid || !strings.Contains(result.Dead, "over the limit of 1048576") || len(result.Doc.Profile.Segments) != 0 {
+		t.Errorf("%+v, %s", result.Outcome, result.Dead)
 	}
 }
