@@ -289,7 +289,7 @@ func TestPacedFollowsTheLag(t *testing.T) {
 	t.Setenv(behaviour, "")
 	r := &run{options: Options{Binary: os.Args[0], Duration: 200 * time.Millisecond, Progress: io.Discard}, dir: t.TempDir()}
 	err := r.withProduct(t.Context(), "fsync", func(p *product) error {
-		result, samples, err := paced(t.Context(), r, p, 5000)
+		result, samples, err := paced(t.Context(), r, p, 5000, 1)
 		if err != nil {
 			return err
 		}

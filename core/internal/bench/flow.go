@@ -26,7 +26,7 @@ const orderFlow = `{
 // withFlow is the pipeline with a flow for every event.
 func withFlow(ctx context.Context, r *run) error {
 	flow := client.Resource{Kind: "flow", ID: "orders", Spec: jsontext.Value(orderFlow)}
-	return sustain(ctx, r, 5000, "accepted, folded, run through the flow and indexed", []client.Resource{flow}, func(p *product, came int64) error {
+	return sustain(ctx, r, 5000, 1, "accepted, folded, run through the flow and indexed", []client.Resource{flow}, func(p *product, came int64) error {
 		for name, want := range map[string]int64{
 			"tributary_flow_runs_ended_total": came, "tributary_flow_calls_total": 2 * came, "tributary_flow_runs_failed_total": 0,
 		} {

@@ -16,6 +16,7 @@ import (
 // as the server answers, or as many as the rate says.
 type httpLoad struct {
 	events int     // in a request
+	types  int     // that they are of, in turn; 0 is one
 	rate   float64 // requests a second of all connections together; 0: no pause after an answer
 	// browser has the events sent as a page in a browser does.
 	browser bool
@@ -40,7 +41,7 @@ func (h httpLoad) on(at server, over span) *load {
 		if err != nil {
 			return nil, err
 		}
-		headers, body := "", eventsText(start, h.events)
+		headers, body := "", eventsText(start, h.events, h.types)
 		if h.browser {
 			headers, body = browserHeaders, browsed(body)
 		}

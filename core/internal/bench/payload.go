@@ -134,14 +134,28 @@ func eventText(at time.Time) string {
 	return fmt.Sprintf(eventForm, at.UTC().Format("2006-01-02T15:04:05.000Z"))
 }
 
-// eventsText is one event as an object, or several as an array.
-func eventsText(at time.Time, events int) string {
+// eventsText is one event as an object, or several as an array; they are of so many
+// types in turn.
+func eventsText(at time.Time, events, types int) string {
 	text := eventText(at)
 	if events == 1 {
 		return text
 	}
-	return "[" + strings.Repeat(text+",", events-1) + text + "]"
+	all := make([]string, events)
+	for i := range all {
+		all[i] = strings.Replace(text, orderTypes[0], orderTypes[i%max(types, 1)], 1)
+	}
+	return "[" + strings.Join(all, ",") + "]"
 }
+
+// orderTypes are the types of event that the product has rules for.
+var orderTypes = func() (types [20]string) {
+	types[0] = "order-completed"
+	for i := 1; i < len(types); i++ {
+		types[i] = fmt.Sprintf("order-step-%02d", i)
+	}
+	return types
+}()
 
 // requestText is a whole request that posts the body. Further headers end in a line
 // break each.

@@ -26,7 +26,7 @@ func TestPayloadNeverRepeatsAnID(t *testing.T) {
 	seen, people := map[string]bool{}, map[string]int{}
 	for block := range uint64(3) {
 		for _, events := range []int{1, 20, 100} {
-			p := newPayload(requestText("127.0.0.1:1", "/v1/events", "dev", browserHeaders, browsed(eventsText(at, events))), block*10+uint64(events), 50)
+			p := newPayload(requestText("127.0.0.1:1", "/v1/events", "dev", browserHeaders, browsed(eventsText(at, events, 1))), block*10+uint64(events), 50)
 			if len(p.events) != events {
 				t.Fatalf("found %d events, want %d", len(p.events), events)
 			}
@@ -51,7 +51,7 @@ func TestPayloadNeverRepeatsAnID(t *testing.T) {
 
 func TestPayloadTakesUsersInTurn(t *testing.T) {
 	for _, users := range []int{users, manyProfiles} {
-		p := newPayload(eventsText(time.Now(), 100), 7, users)
+		p := newPayload(eventsText(time.Now(), 100, 20), 7, users)
 		people := map[string]bool{}
 		for range users / 100 {
 			text := p.next()

@@ -31,13 +31,13 @@ type sample struct {
 
 // pipeline is the way of an event to the query store.
 func pipeline(ctx context.Context, r *run) error {
-	return sustain(ctx, r, 10_000, "accepted, folded and indexed", nil, nil)
+	return sustain(ctx, r, 10_000, len(orderTypes), "accepted, folded and indexed", nil, nil)
 }
 
 // sustain sends a little more than so many events a second and watches whether the
-// product keeps up. The resources are applied before; check looks at what came of
+// product keeps up; the events are of so many types. The resources are applied before; check looks at what came of
 // the events, of which so many were sent.
-func sustain(ctx context.Context, r *run, target float64, name string, resources []client.Resource, check func(p *product, came int64) error) error {
+func sustain(ctx context.Context, r *run, target float64, types int, name string, resources []client.Resource, check func(p *product, came int64) error) error {
 	r.setting = "fsync"
 	return r.withProduct(ctx, r.setting, func(p *product) error {
 		if err := p.prepare(ctx, users); err != nil {
@@ -57,7 +57,7 @@ func sustain(ctx context.Context, r *run, target float64, name string, resources
 			return err
 		}
 		rate := target * surplus
-		result, samples, err := paced(ctx, r, p, rate)
+		result, samples, err := paced(ctx, r, p, rate, types)
 		if err != nil {
 			return err
 		}
@@ -102,13 +102,13 @@ func sustain(ctx context.Context, r *run, target float64, name string, resources
 
 // paced sends at the rate and samples the lag, every second where the load is
 // not a short one.
-func paced(ctx context.Context, r *run, p *product, rate float64) (result *loadResult, samples []sample, err error) {
+func paced(ctx context.Context, r *run, p *product, rate float64, types int) (result *loadResult, samples []sample, err error) {
 	base, _, err := p.indexed(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	var sent atomic.Int64
-	l := httpLoad{events: perBatch, rate: rate / perBatch, accepted: allAccepted, sent: &sent}.
+	l := httpLoad{events: perBatch, types: types, rate: rate / perBatch, accepted: allAccepted, sent: &sent}.
 		on(p.server, r.span(16, sustainedFor))
 	group, ctx := errgroup.WithContext(ctx)
 	over, end := context.WithCancel(ctx)

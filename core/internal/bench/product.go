@@ -210,12 +210,29 @@ const orderType = `{
 	"tags": ["ecommerce"]
 }`
 
+// shopRules are the rules of a shop: for each of the types what is done with an order,
+// half of them with a schema, and what identifies a customer.
+func shopRules() []client.Resource {
+	plain := "{" + orderType[strings.Index(orderType, `"traits"`):]
+	rules := []client.Resource{
+		{Kind: "identification", ID: "email", Spec: jsontext.Value(`{"priority": 10, "normalise": "lower", "limit": 5, "profile": "traits.email"}`)},
+		{Kind: "identification", ID: "card", Spec: jsontext.Value(`{"event": "event.properties.card", "priority": 20, "normalise": "digits"}`)},
+	}
+	for i, id := range orderTypes {
+		spec := orderType
+		if i%2 == 1 {
+			spec = plain
+		}
+		rules = append(rules, client.Resource{Kind: "event-type", ID: id, Spec: jsontext.Value(spec)})
+	}
+	return rules
+}
+
 // prepare applies what the events need and makes a profile of each of so many
 // users, so that what is measured is the steady state.
 func (p *product) prepare(ctx context.Context, users int) error {
-	order := client.Resource{Kind: "event-type", ID: "order-completed", Spec: jsontext.Value(orderType)}
-	if _, err := p.client.Apply(ctx, []client.Resource{order}, false); err != nil {
-		return fmt.Errorf("apply the event type: %w", err)
+	if _, err := p.client.Apply(ctx, shopRules(), false); err != nil {
+		return fmt.Errorf("apply what a shop asks for: %w", err)
 	}
 	if err := p.introduce(ctx, users); err != nil {
 		return fmt.Errorf("make %d profiles: %w", users, err)
@@ -241,7 +258,7 @@ func (p *product) introduce(ctx context.Context, users int) error {
 		return err
 	}
 	defer conn.conn.Close()
-	body := eventsText(time.Now(), perRequest)
+	body := eventsText(time.Now(), perRequest, 1)
 	request := newPayload(requestText(p.address, "/v1/events", writeKey, "", body), blocks.Add(1), users)
 	for range users / perRequest {
 		if ctx.Err() != nil {
@@ -304,7 +321,7 @@ func (p *product) blame(err error) error {
 
 // orders is how many orders can be queried.
 func (p *product) orders(ctx context.Context) (int64, error) {
-	n, err := p.client.Count(ctx, client.Events, `event.type == "order-completed"`)
+	n, err := p.client.Count(ctx, client.Events, `event.type in ["`+strings.Join(orderTypes[:], `", "`)+`"]`)
 	if err != nil {
 		return 0, fmt.Errorf("count the events: %w", err)
 	}
