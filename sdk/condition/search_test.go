@@ -26,7 +26,7 @@ func TestPredicate(t *testing.T) {
 	equal := func(v any, path ...string) Compare {
 		return Compare{Field: at(path...), Op: condition.Equal, Value: v}
 	}
-	lower := Field{Path: sdk.Path{"traits", "a"}, Lower: true}
+	lower := Field{Path: sdk.Path{"traits", "a"}, As: condition.Lowered}
 	segments := Field{Path: sdk.Path{"segments"}, Missing: map[string]any{}}
 	profile, event, session := condition.ProfileScope, condition.EventScope, condition.SessionScope
 	for _, c := range []struct {
