@@ -3,6 +3,7 @@ package condition
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -207,6 +208,11 @@ func (b *builder) in(args []*node, pos int) (*node, *Error) {
 	if !args[1].typ.fits(tList | tMap) {
 		return nil, b.fail(pos, `write x in ["a", "b"], or x.contains("a") for a text`,
 			"in looks into a list or a map, not into %s", args[1].typ)
+	}
+	if list, is := args[1].value.([]any); is && len(list) > 0 && args[1].op == nodeConstant &&
+		!slices.ContainsFunc(list, func(e any) bool { return args[0].typ.comparesWith(typeOf(e)) }) {
+		return nil, b.fail(pos, "look for values of its type; double(x), int(x), string(x) and timestamp(x) convert",
+			"%s is never one of these", args[0].typ)
 	}
 	x, y := args[0].eval, args[1].eval
 	n := newNode(opIn, tBool, args, func(f *frame) any {

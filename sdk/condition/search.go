@@ -239,6 +239,8 @@ func (s *search) field(n *node) (Field, *Error) {
 		return Field{}, s.refuse(n, `ask "x" in list`, "the store does not look into single elements")
 	case n.op == opIndex:
 		return Field{}, s.refuse(n, `ask "x" in list`, "the store does not look at one place of a list")
+	case n.op == "day":
+		return Field{}, s.refuse(n, `ask for a span: x >= day(now) && x < day(now) + duration("1d")`, "the store does not compute with fields (day)")
 	case n.op == "timestamp":
 		return Field{}, s.refuse(n, "compare the field itself: a text beside a time is read as one", "the store does not convert")
 	}
