@@ -38,11 +38,35 @@ var (
 // in common, so that they meet.
 type vocabulary struct{ keys, words, numbers []string }
 
+// themes are values that are nearly the same, or look like one another.
+var themes = []vocabulary{
+	{keys: []string{"a", "b", "lat"}, words: []string{`{"a":1}`, "[1]", "{}", "[]", "1", "true", "null", "{"}, numbers: []string{"1", "1.0"}},
+	{keys: []string{"a", "b"}, words: []string{"\x00", "a\x00b", "a\x00c", "a", "a\x00", "b", ""}, numbers: []string{"0", "-0.0", "1e-400"}},
+	{keys: []string{"ä", "a\u0308", "A"}, words: []string{"ä", "Ä", "a\u0308", "a", "A", "äb", "é", "E\u0301"}, numbers: []string{"2", "10"}},
+	{keys: []string{"'", `"`, "a"}, words: []string{"'", `"`, `\`, "%", "_", "a%", "a_"}, numbers: []string{"38.72", "-9.14", "90.00000000000000000001"}},
+	{keys: []string{"a", "a.b", "a-b"}, words: []string{
+		"2026-03-29", "2026-03-29T00:30:15.250Z", "2026-03-29T02:30:15.250+02:00", "2026-03-29T00:30:15.2509Z", "2026-03-28T23:59:59.999Z", "2026-03-29T00:59:59.999Z", "2026-3-29",
+	}, numbers: []string{"1774744215", "1774744215.0", "1.774744215e9"}},
+	{keys: []string{"$", "$.a", "a"}, words: []string{"a", "ab", "b", "abab"}, numbers: []string{
+		"10", "10.0", "1e1", "10.00000000000000000001", "9.99999999999999999999", "0.1", "0.10000000000000000001", "0.1000000000000000055511151231257827",
+	}},
+	{keys: []string{"a", "b", ""}, words: []string{"straße", "STRASSE", "ß", "ﬁ", "fi", "O’Brien", "o'brien"}, numbers: []string{
+		"9007199254740991", "9007199254740992", "9007199254740993", "9007199254740993.5", "9007199254740992.0", "9.007199254740993e15",
+	}},
+	{keys: []string{"a", "0", "[0]"}, words: []string{"a", "shop", "1h"}, numbers: []string{
+		"9223372036854775807", "9223372036854775808", "9.223372036854775807e18", "1e19", "10000000000000000000", "1152921504606846976", "1152921504606847000", "1.152921504606847e18",
+	}},
+}
+
 func drawVocabulary(t *rapid.T) vocabulary {
+	from := vocabulary{keyPool, wordPool, numberPool}
+	if rapid.Bool().Draw(t, "themed") {
+		from = rapid.SampledFrom(themes).Draw(t, "theme")
+	}
 	few := func(of []string, n int, label string) []string {
 		return rapid.SliceOfN(rapid.SampledFrom(of), n, n).Draw(t, label)
 	}
-	return vocabulary{keys: few(keyPool, 3, "keys"), words: few(wordPool, 4, "words"), numbers: few(numberPool, 4, "numbers")}
+	return vocabulary{keys: few(from.keys, 3, "keys"), words: few(from.words, 4, "words"), numbers: few(from.numbers, 4, "numbers")}
 }
 
 // A drawn document in memory, and as a store holds it.
@@ -102,7 +126,7 @@ func (v vocabulary) event(t *rapid.T, i int) *sdk.Event {
 		Tags: rapid.SliceOfN(rapid.SampledFrom(v.words), 0, 3).Draw(t, "tags"),
 	}
 	if rapid.Bool().Draw(t, "traits") {
-		e.Traits = sdk.NewObject(v.decoded(t, 1, 3))
+		e.Traits = sdk.NewObject(v.place(t))
 	}
 	if !e.Valid {
 		e.Errors = []sdk.FieldError{{Path: "a", Message: "b"}}
@@ -114,7 +138,7 @@ func (v vocabulary) profile(t *rapid.T, i int) *sdk.Profile {
 	p := sdk.NewProfile(id(i), moment(t))
 	p.Updated, p.Revision = moment(t), uint64(rapid.IntRange(1, 11).Draw(t, "revision"))
 	p.Traits, p.Counters, p.Interests = v.decoded(t, 2, 8), v.decoded(t, 0, 3), v.decoded(t, 1, 2)
-	p.Consents, p.Data = v.decoded(t, 1, 2), v.decoded(t, 2, 2)
+	p.Consents, p.Data = v.decoded(t, 1, 2), v.place(t)
 	p.Identities["email"] = rapid.SliceOfN(rapid.SampledFrom(v.words), 0, 3).Draw(t, "email")
 	if rapid.Bool().Draw(t, "member") {
 		p.Segments["a"] = map[string]any{"since": sdk.FormatTime(moment(t))}
@@ -142,7 +166,7 @@ func (v vocabulary) session(t *rapid.T, i int) *sdk.Session {
 	}
 	if rapid.Bool().Draw(t, "context") {
 		s.Context = v.decoded(t, 2, 6)
-		s.Context["device"], s.Context["geo"] = v.decoded(t, 1, 3), v.decoded(t, 1, 3)
+		s.Context["device"], s.Context["geo"] = v.decoded(t, 1, 3), v.place(t)
 	}
 	return s
 }
@@ -193,6 +217,17 @@ func (v vocabulary) object(t *rapid.T, depth, most int) string {
 		parts = append(parts, name+": "+v.json(t, depth))
 	}
 	return "{" + strings.Join(parts, ",") + "}"
+}
+
+// place is an object with, mostly, coordinates.
+func (v vocabulary) place(t *rapid.T) map[string]any {
+	m := v.decoded(t, 1, 3)
+	for _, name := range []string{"lat", "lon"} {
+		if rapid.IntRange(0, 9).Draw(t, "placed") > 0 {
+			m[name] = sdk.ParseNumber(rapid.SampledFrom([]string{"38.72", "38.7", "-9.14", "0", "-0.0", "90", "-180", "41.16"}).Draw(t, "degrees"))
+		}
+	}
+	return m
 }
 
 func (v vocabulary) decoded(t *rapid.T, depth, most int) map[string]any {

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -35,6 +36,9 @@ var knownFields = map[store.Kind][]string{
 // openObjects are those below which the drawn keys are.
 var openObjects = map[store.Kind]string{store.Events: "event.properties", store.Profiles: "profile.traits", store.Sessions: "session.context"}
 
+// places hold coordinates.
+var places = map[store.Kind]string{store.Events: "event.traits", store.Profiles: "profile.data", store.Sessions: "session.geo"}
+
 // forms are what each sort of expression may be; {sort} stands for another one.
 // What stands twice is drawn more often. What is easily searched comes first:
 // to that a failure shrinks.
@@ -49,7 +53,7 @@ var forms = map[string][]string{
 		"{cased}.startsWith({text})", "{cased}.endsWith({text})", "{cased}.contains({text})", "{cased}.matches({pattern})", "matches({field}, {pattern})",
 		"{cased} {comparison} {text}", "{cased} {comparison} {cased}", "{cased} {comparison} {literal}",
 		"{looked}.exists(x, {element})", "{looked}.exists(x, {element})", "{list}.exists(x, {each})", "{list}.all(x, {each})", "{looked} {comparison} {looked}", "{looked} == {list}",
-		"{distance} {comparison} {number}", "{bucket} {comparison} {number}", "{count} {comparison} {number}",
+		"{distance} {comparison} {km}", "{bucket} {comparison} {number}", "{count} {comparison} {number}",
 		"{computed} {comparison} {literal}", "{computed} {comparison} {literal}", "{calendar} {comparison} {number}", "{arithmetic} {comparison} {number}", "{literal} {comparison} {computed}", "{computed} in {list}", "{looked}.exists_one(x, {element})", "{looked}.all(x, {element})",
 		"{field} in {field}", "{field}.contains({field})", "has({computed})",
 	},
@@ -59,7 +63,8 @@ var forms = map[string][]string{
 		`x == {literal}`, `{literal} == x`, "x in {list}", "x == x", "x > {number}", "x.startsWith({text})", "fold(x) == {text}", "has(x.a)", "x == {field}", "x", "x in x",
 	},
 	"each":     {"x in {looked}", "{field} == x", "{field} > x", "{field}.contains(x)", "fold({field}) == fold(x)", "x == {literal}", "{field} in [x, {literal}]"},
-	"distance": {"distance({field}, {field}, {degree}, {degree})", "distance({degree}, {degree}, {field}, {field})", "distance({degree}, {field}, {degree}, {field})"},
+	"distance": {"distance({place}.lat, {place}.lon, 38.72, -9.14)", "distance(38.72, -9.14, {place}.lat, {place}.lon)", "distance({degree}, {degree}, {place}.lat, {place}.lon)", "distance({field}, {field}, {degree}, {degree})", "distance({degree}, {degree}, {field}, {field})", "distance({degree}, {field}, {degree}, {field})"},
+	"km":       {"0", "2.5", "300", "4000", "4500", "5600", "{number}"},
 	"degree":   {"38.72", "-9.14", "0", "{number}"},
 	"bucket":   {`bucket({text}, 3)`, `bucket("a", 3)`, `bucket("a", 2)`, `bucket("a", {number})`},
 	"count": {
@@ -93,6 +98,9 @@ var forms = map[string][]string{
 	"pattern":    {`"a"`, `"^a"`, `"b$"`, `"^$"`, `"(?i)ä"`, `"."`, `"^\\d+"`, `"a|ä"`, `"\u0000"`, `"(?s)^.{2}$"`, `"\\pL"`, `"[[:alpha:]]{1,3}"`},
 }
 
+// drawnSorts have no forms.
+var drawnSorts = []string{"field", "place", "text", "number"}
+
 // A grammar draws conditions over a kind, with the names and values of the
 // documents that they will be asked of.
 type grammar struct {
@@ -106,6 +114,8 @@ func (g grammar) draw(t *rapid.T, sort string, depth int) string {
 	switch sort {
 	case "field":
 		return g.field(t)
+	case "place":
+		return places[g.kind]
 	case "text":
 		return quoted(rapid.SampledFrom(g.words.words).Draw(t, "text"))
 	case "number":
@@ -123,7 +133,7 @@ func (g grammar) draw(t *rapid.T, sort string, depth int) string {
 			return b.String()
 		}
 		name, after, closed := strings.Cut(rest, "}")
-		if _, known := forms[name]; closed && (known || name == "field" || name == "text" || name == "number") {
+		if _, known := forms[name]; closed && (known || slices.Contains(drawnSorts, name)) {
 			b.WriteString(g.draw(t, name, depth-1))
 			form = after
 			continue
