@@ -69,17 +69,18 @@ func drawVocabulary(t *rapid.T) vocabulary {
 	return vocabulary{keys: few(from.keys, 3, "keys"), words: few(from.words, 4, "words"), numbers: few(from.numbers, 4, "numbers")}
 }
 
-// A drawn document in memory, and as a store holds it.
+// A drawn document in memory, as a store holds it, and decoded from that.
 type drawn struct {
 	document condition.Fielder
 	stored   store.Document
+	decoded  map[string]any
 	history  condition.History
 }
 
 // draw makes the i-th document of a kind.
 func (v vocabulary) draw(t *rapid.T, kind store.Kind, i int) drawn {
-	var d drawn
 	var body []byte
+	var d drawn
 	switch kind {
 	case store.Events:
 		e := v.event(t, i)
@@ -92,8 +93,19 @@ func (v vocabulary) draw(t *rapid.T, kind store.Kind, i int) drawn {
 		s := v.session(t, i)
 		body, d.document = s.AppendJSON(nil), s
 	}
+	return d.of(t, kind, body)
+}
+
+// A fataler is a test, of rapid or not.
+type fataler interface{ Fatal(args ...any) }
+
+// of adds what a store holds.
+func (d drawn) of(t fataler, kind store.Kind, body []byte) drawn {
 	var err error
 	if d.stored, err = store.NewDocument(kind, body); err != nil {
+		t.Fatal(err)
+	}
+	if d.decoded, err = sdk.ParseObject(body); err != nil {
 		t.Fatal(err)
 	}
 	return d
@@ -173,9 +185,9 @@ func (v vocabulary) session(t *rapid.T, i int) *sdk.Session {
 
 // json draws a JSON text, in forms that package sdk does not write too.
 func (v vocabulary) json(t *rapid.T, depth int) string {
-	kinds := 6
+	kinds := 8
 	if depth > 0 {
-		kinds = 9
+		kinds = 12
 	}
 	switch rapid.IntRange(0, kinds).Draw(t, "kind") {
 	case 0:
@@ -184,7 +196,13 @@ func (v vocabulary) json(t *rapid.T, depth int) string {
 		return rapid.SampledFrom(v.numbers).Draw(t, "number")
 	case 4, 5, 6:
 		return v.text(t)
-	case 7:
+	case 7, 8: // what a text says, not the text
+		word := rapid.SampledFrom(v.words).Draw(t, "text")
+		if _, err := sdk.ParseValue([]byte(word)); err == nil {
+			return word
+		}
+		return quoted(word)
+	case 9, 10:
 		parts := make([]string, rapid.IntRange(0, 3).Draw(t, "length"))
 		for i := range parts {
 			parts[i] = v.json(t, depth-1)

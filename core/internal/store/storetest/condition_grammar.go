@@ -49,7 +49,7 @@ var forms = map[string][]string{
 	},
 	"test": {
 		"{field} {comparison} {literal}", "{field} {comparison} {literal}", "{field} {comparison} {literal}", "{literal} {comparison} {field}", "{field} {comparison} {field}",
-		"has({field})", "{field}", "{field} in {list}", "{cased} in {words}", "{literal} in {looked}", "{literal} in {looked}",
+		"has({field})", "{field}", "{field} in {list}", "{cased} in {words}", "{literal} in {looked}", "{text} in {looked}", "{text} in {listed}",
 		"{cased}.startsWith({text})", "{cased}.endsWith({text})", "{cased}.contains({text})", "{cased}.matches({pattern})", "matches({field}, {pattern})",
 		"{cased} {comparison} {text}", "{cased} {comparison} {cased}", "{cased} {comparison} {literal}",
 		"{looked}.exists(x, {element})", "{looked}.exists(x, {element})", "{list}.exists(x, {each})", "{list}.all(x, {each})", "{looked} {comparison} {looked}", "{looked} == {list}",
@@ -58,7 +58,7 @@ var forms = map[string][]string{
 		"{field} in {field}", "{field}.contains({field})", "has({computed})",
 	},
 	"cased":  {"{field}", "lower({field})", "fold({field})"},
-	"looked": {"{field}", "list({field})"},
+	"looked": {"{listed}", "{listed}", "{field}", "list({field})", "list({listed})"},
 	"element": {
 		`x == {literal}`, `{literal} == x`, "x in {list}", "x == x", "x > {number}", "x.startsWith({text})", "fold(x) == {text}", "has(x.a)", "x == {field}", "x", "x in x",
 	},
@@ -99,13 +99,42 @@ var forms = map[string][]string{
 }
 
 // drawnSorts have no forms.
-var drawnSorts = []string{"field", "place", "text", "number"}
+var drawnSorts = []string{"field", "listed", "place", "text", "number"}
 
 // A grammar draws conditions over a kind, with the names and values of the
 // documents that they will be asked of.
 type grammar struct {
 	kind  store.Kind
 	words vocabulary
+	// The paths of the documents' own fields, and those of lists among them.
+	paths, lists []string
+}
+
+// newGrammar makes a grammar for documents.
+func newGrammar(kind store.Kind, words vocabulary, documents []drawn) grammar {
+	g := grammar{kind: kind, words: words}
+	variable, object, _ := strings.Cut(openObjects[kind], ".")
+	for _, d := range documents {
+		g.collect(variable+"."+object, d.decoded[object], 2)
+	}
+	slices.Sort(g.paths)
+	slices.Sort(g.lists)
+	return g
+}
+
+func (g *grammar) collect(path string, v any, depth int) {
+	if _, is := v.([]any); is {
+		g.lists = append(g.lists, path)
+	}
+	m, is := v.(map[string]any)
+	if !is || depth == 0 {
+		return
+	}
+	for name, v := range m {
+		at := path + "[" + quoted(name) + "]"
+		g.paths = append(g.paths, at)
+		g.collect(at, v, depth-1)
+	}
 }
 
 // draw draws an expression of a sort. Where no depth is left it is the first
@@ -113,6 +142,11 @@ type grammar struct {
 func (g grammar) draw(t *rapid.T, sort string, depth int) string {
 	switch sort {
 	case "field":
+		return g.field(t)
+	case "listed":
+		if len(g.lists) > 0 {
+			return rapid.SampledFrom(g.lists).Draw(t, "list")
+		}
 		return g.field(t)
 	case "place":
 		return places[g.kind]
@@ -143,10 +177,15 @@ func (g grammar) draw(t *rapid.T, sort string, depth int) string {
 	}
 }
 
-// field draws a path, known or below the open object.
+// field draws a path: known, one of the documents, or any below the open object.
 func (g grammar) field(t *rapid.T) string {
-	if rapid.IntRange(0, 2).Draw(t, "known") == 0 {
+	switch rapid.IntRange(0, 3).Draw(t, "known") {
+	case 0:
 		return rapid.SampledFrom(knownFields[g.kind]).Draw(t, "field")
+	case 1, 2:
+		if len(g.paths) > 0 {
+			return rapid.SampledFrom(g.paths).Draw(t, "field")
+		}
 	}
 	path := openObjects[g.kind]
 	for range rapid.IntRange(1, 2).Draw(t, "depth") {

@@ -35,6 +35,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Reset", reset},
 		{"Filters", filters},
 		{"Conditions", conditions},
+		{"ConditionPairs", conditionPairs},
 		{"Unsearchable", unsearchable},
 		{"InvalidQueries", invalidQueries},
 		{"Order", order},
