@@ -29,7 +29,7 @@ func TestCompileErrors(t *testing.T) {
 		{"unknown field of session", `session.foo`, fullScope, 1, 8, "unknown field session.foo", "duration"},
 		{"unknown field of statistics", `profile.stats.visit > 1`, fullScope, 1, 14, "unknown field profile.stats.visit", "first_seen"},
 		{"unknown field of a type's statistics", `profile.stats.events.order.counts > 1`, fullScope, 1, 27, "unknown field profile.stats.events.order.counts", "count, first, last"},
-		{"unknown field of a membership", `profile.segments["a-b"].sinse < now`, fullScope, 1, 24, `unknown field profile.segments`, "since"},
+		{"unknown field of a membership", `profile.segments["a-b"].until < now`, fullScope, 1, 24, `unknown field profile.segments`, "since"},
 		{"text that is no time in a list for a time", `event.time in ["2026-01-01", "soon"]`, fullScope, 1, 15, "a time is looked for", "RFC 3339"},
 		{"field of a text", `event.type.x`, fullScope, 1, 11, "has no field x", ""},
 		{"number with text", `1 < "a"`, fullScope, 1, 3, "a number never compares with a string", "double(x)"},
