@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"cel.dev/cel-go/common/ast"
@@ -308,6 +309,10 @@ func (b *builder) path(of *node, name string, pos int) (*node, *Error) {
 		if _, known := fields[name]; !known {
 			return nil, b.fail(pos, variable+" has "+fieldNames(variable)+open(variable), "unknown field %s.%s", variable, name)
 		}
+	}
+	if fields := closedFields(variable, of.names); fields != nil && !slices.Contains(fields, name) {
+		return nil, b.fail(pos, sdk.Path(append([]string{variable}, of.names...)).String()+" has "+strings.Join(fields, ", "),
+			"unknown field %s.%s", variable, sdk.Path(names))
 	}
 	t := pathType(variable, names)
 	if !of.typ.fits(tMap) && of.typ != tAny {

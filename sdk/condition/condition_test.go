@@ -59,7 +59,7 @@ func TestValue(t *testing.T) {
 		{`session.device.type`, "mobile"},
 		{`session.geo`, nil},
 		{`session.ended`, nil},
-		{`session.duration`, 600.0},
+		{`session.duration`, int64(600)},
 		{`payload.n`, int64(1)},
 		{`payload.list`, []any{"x"}},
 		{`payload`, map[string]any{"n": int64(1), "list": []any{"x"}}},
@@ -221,6 +221,63 @@ func TestValue(t *testing.T) {
 		{missing + `.matches("x")`, nil},
 		{`profile.traits.age.matches("4")`, fail("matches takes texts")},
 
+		// fold: case, marks and forms of letters.
+		{`fold("ÁÉî Ñ Łódź STRASSE Straße")`, "aei n lodz strasse strasse"},
+		{`fold("e\u0301") == fold("É")`, true},
+		{`fold("O’Brien – ﬁne Ａ")`, "o'brien - fine a"},
+		{`fold("İI")`, "ii"},
+		{`fold("ÆØÅ þ đ")`, "aeoa th d"},
+		{`fold("ΣΊΣΥΦΟΣ") == fold("σίσυφος")`, true},
+		{`fold("й") == fold("и")`, false},
+		{`fold("が") == fold("か")`, false},
+		{`fold("й")`, "й"},
+		{`fold(profile.traits.email) == "ann@example.com"`, true},
+		{`fold(` + missing + `)`, nil},
+		{`fold(profile.traits.age)`, fail("fold takes a text")},
+
+		// list: one value like a list of one.
+		{`list(profile.traits.name)`, []any{"Ann"}},
+		{`list(profile.traits.none)`, []any{}},
+		{`list(` + missing + `)`, nil},
+		{`"Ann" in list(profile.traits.name)`, true},
+		{`"two" in list(profile.traits.list)`, true},
+		{`!("Ann" in list(profile.traits.age))`, true},
+		{`"Ann" in list(` + missing + `)`, false},
+		{`list(profile.traits.name).exists(n, n.startsWith("A"))`, true},
+		{`"a" in list(profile.traits.m)`, false},
+
+		// Places, in kilometres: Lisbon, Porto; half way round; across the date line.
+		{`distance(38.7223, -9.1393, 41.1579, -8.6291) > 274.0 && distance(38.7223, -9.1393, 41.1579, -8.6291) < 275.0`, true},
+		{`distance(0, 0, 0, 180) > 20015.0 && distance(0, 0, 0, 180) < 20015.2`, true},
+		{`distance(0, 179.5, 0, -179.5) < 112.0`, true},
+		{`distance(90, 0, 90, 77)  < 0.001`, true},
+		{`distance(38.7, -9.1, 38.7, -9.1)`, 0.0},
+		{`distance(` + missing + `, 0, 0, 0)`, nil},
+		{`distance(0, 0, ` + missing + `, null)`, nil},
+		{`distance(profile.traits.name, 0, 0, 0)`, fail("a latitude is a number of degrees, not a string")},
+		{`distance(0, profile.counters.revenue, 0, 0)`, fail("a longitude is between -180 and 180")},
+		{`distance(profile.traits.huge, ` + missing + `, 0, 0)`, fail("a latitude is between")},
+		{`distance(profile.traits.missing, 0, 0, 0) < 10`, false},
+
+		// Cohorts.
+		{`bucket("a", 1)`, int64(0)},
+		{`bucket("a", 100) == bucket("a", 100)`, true},
+		{`bucket("a", 1000000) == bucket("b", 1000000)`, false},
+
+		// Days begin at midnight of a zone.
+		{`day(now)`, time.Date(2026, 3, 10, 0, 0, 0, 0, time.UTC)},
+		{`day("2026-03-10T23:30:00Z", "Europe/Lisbon")`, time.Date(2026, 3, 10, 0, 0, 0, 0, time.UTC)},
+		{`day("2026-03-10T23:30:00Z", "Europe/Berlin")`, time.Date(2026, 3, 10, 23, 0, 0, 0, time.UTC)},
+		{`day("2026-03-29T12:00:00Z", "Europe/Berlin")`, time.Date(2026, 3, 28, 23, 0, 0, 0, time.UTC)},
+		{`day("2026-03-30T12:00:00Z", "Europe/Berlin")`, time.Date(2026, 3, 29, 22, 0, 0, 0, time.UTC)},
+		{`day(now, "-03:00")`, time.Date(2026, 3, 10, 3, 0, 0, 0, time.UTC)},
+		{`day(profile.traits.day) == timestamp("2026-03-09")`, true},
+		{`day(event.time) == day(now)`, true},
+		{`day(` + missing + `)`, nil},
+		{`day(row.blank)`, nil},
+		{`day(profile.traits.word)`, fail("is not a time")},
+		{`day(profile.traits.age)`, fail("day takes a time, not a number")},
+
 		// in.
 		{`1 in [1, 2]`, true},
 		{`profile.traits.name in ["Bob", "Ann"]`, true},
@@ -245,9 +302,9 @@ func TestValue(t *testing.T) {
 		{`profile.traits.list.exists(x, x == "two")`, true},
 		{`profile.traits.list.all(x, x != "three")`, true},
 		{`profile.traits.list.exists_one(x, x == 3)`, true},
-		{`profile.traits.list.filter(x, x > 2)`, []any{3.0}},
+		{`profile.traits.list.filter(x, x > 2)`, []any{int64(3)}},
 		{`profile.traits.list.map(x, x.k)`, []any{nil, nil, nil, nil, int64(1)}},
-		{`profile.traits.list.map(x, x > 0, x + 1)`, []any{int64(2), 4.0}},
+		{`profile.traits.list.map(x, x > 0, x + 1)`, []any{int64(2), int64(4)}},
 		{`profile.traits.orders.exists(o, o.items.exists(i, i.q > 5))`, true},
 		{`profile.traits.orders.map(o, size(o.items))`, []any{int64(2), int64(0)}},
 		{`profile.traits.m.map(k, k)`, []any{"a", "a-b", "for"}},
@@ -340,7 +397,7 @@ func TestValue(t *testing.T) {
 		{`count("order") >= 4`, true},
 		{`count("never")`, int64(0)},
 		{`count("order", "7d")`, int64(7)},
-		{`sum("order", "total")`, 10.0},
+		{`sum("order", "total")`, int64(10)},
 		{`sum("never", "total")`, nil},
 		{`sum("order", "total", "2w") > 30`, true},
 		{`first("order") < last("order")`, true},
@@ -380,6 +437,35 @@ func TestValue(t *testing.T) {
 		// Of a text no more is decoded than is asked for: it reads the same.
 		if read, err := p.Value(textVars(t)); err != nil || string(sdk.AppendValue(nil, read)) != string(sdk.AppendValue(nil, got)) {
 			t.Errorf("%s is %#v, %v of documents that are text; want %#v", c.source, read, err, c.want)
+		}
+	}
+}
+
+// A document says the same before and after it was stored: JSON writes a whole
+// number without a fraction, however it came to be.
+func TestWholeNumbers(t *testing.T) {
+	for _, n := range []float64{10, 0, math.Copysign(0, -1), -3, 1 << 53, 1.152921504606847e18, -1e19, 1e20, 1e21, 1e300, 2.5, 1e-7} {
+		before := map[string]any{"n": n, "list": []any{n}}
+		text := sdk.AppendValue(nil, before)
+		after, err := sdk.ParseObject(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, source := range []string{
+			`payload.n`, `payload.n / 4`, `payload.n % 3`, `-payload.n`, `payload.n * 3`, `int(payload.n)`, `double(payload.n)`, `string(payload.n)`, `timestamp(payload.n)`,
+			`[1, 2, 3][payload.n]`, `payload.list.map(x, x / 4)`, `1.0 / (payload.n * 2)`, `payload.n + 0.5`, `payload.list[0] / 4`, `payload["n"] / 4`,
+		} {
+			p, err := condition.Compile(source, condition.NewScope("payload"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, wantErr := p.Value(&condition.Vars{Payload: before})
+			for form, payload := range map[string]any{"decoded": after, "text": sdk.RawView(text)} {
+				got, gotErr := p.Value(&condition.Vars{Payload: payload})
+				if !reflect.DeepEqual(got, want) || (gotErr == nil) != (wantErr == nil) {
+					t.Errorf("%s of %v is %#v (%v), and %#v (%v) %s", source, n, want, wantErr, got, gotErr, form)
+				}
+			}
 		}
 	}
 }

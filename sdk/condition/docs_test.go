@@ -8,7 +8,8 @@ import (
 	"github.com/tributary-bus/tributary/sdk/condition"
 )
 
-// Every example of the documentation compiles, as a condition or a template.
+// Every example of the documentation that stands in a block compiles and runs, as
+// a condition or a template.
 func TestDocumentation(t *testing.T) {
 	text, err := os.ReadFile("../../docs/conditions.md")
 	if err != nil {
@@ -42,7 +43,7 @@ func TestDocumentation(t *testing.T) {
 			t.Errorf("docs/conditions.md:%d: %s: %v", n+1, line, err)
 		}
 	}
-	if conditions < 70 || templates < 4 {
+	if conditions < 10 || templates < 4 {
 		t.Errorf("found %d conditions and %d templates", conditions, templates)
 	}
 }

@@ -3,6 +3,7 @@ package condition
 import (
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -15,23 +16,39 @@ const (
 	maxInstructions = 2000 // of its compiled form
 )
 
-// known lists what can be called, for messages.
-const known = `conditions have has, count, sum, first, last, ago, lower, size, double, int, string, bool, timestamp, duration, ` +
-	`x.startsWith, x.endsWith, x.contains, x.matches, list.exists, list.all, list.exists_one, list.filter, list.map, time.getFullYear and its kin`
-
 func (b *builder) function(c ast.CallExpr, pos int) (*node, *Error) {
 	name := c.FunctionName()
 	if c.IsMemberFunction() {
 		return b.method(c, name, pos)
+	}
+	if !slices.Contains(functionNames, name) {
+		return b.valueCall(c, name, pos)
 	}
 	switch name {
 	case "count", "sum", "first", "last":
 		return b.aggregate(name, c.Args(), pos)
 	case "ago":
 		return b.ago(c.Args(), pos)
+	case "day":
+		return b.day(c.Args(), pos)
+	case "distance":
+		return b.distance(c.Args(), pos)
+	case "bucket":
+		return b.bucket(c.Args(), pos)
 	}
-	unary, isUnary := unaries[name]
-	_, isMethod := methods[name]
+	if len(c.Args()) != 1 {
+		return nil, b.fail(pos, "write "+name+"(x)", "%s takes one value, not %d", name, len(c.Args()))
+	}
+	args, err := b.all(c.Args())
+	if err != nil {
+		return nil, err
+	}
+	return b.unary(name, unaries[name], args, pos)
+}
+
+// valueCall builds matches(x, pattern), as CEL has it; whatever else is called
+// on a value is no function.
+func (b *builder) valueCall(c ast.CallExpr, name string, pos int) (*node, *Error) {
 	switch {
 	case name == "matches":
 		if len(c.Args()) != 2 {
@@ -42,20 +59,10 @@ func (b *builder) function(c ast.CallExpr, pos int) (*node, *Error) {
 			return nil, err
 		}
 		return b.matches(args)
-	case isUnary:
-	case isMethod, isMacro(name):
+	case slices.Contains(methodNames, name), isMacro(name):
 		return nil, b.fail(pos, "write x."+name+"(...)", "%s is called on a value", name)
-	default:
-		return nil, b.fail(pos, known, "unknown function %s", name)
 	}
-	if len(c.Args()) != 1 {
-		return nil, b.fail(pos, "write "+name+"(x)", "%s takes one value, not %d", name, len(c.Args()))
-	}
-	args, err := b.all(c.Args())
-	if err != nil {
-		return nil, err
-	}
-	return b.unary(name, unary, args, pos)
+	return nil, b.fail(pos, known, "unknown function %s", name)
 }
 
 // A unary is a function of one value. Null is null, but for has.
@@ -67,6 +74,8 @@ type unary struct {
 var unaries = map[string]unary{
 	"has":       {tAny, tBool, nil},
 	"lower":     {tString, tString, callLower},
+	"fold":      {tString, tString, callFold},
+	"list":      {tAny, tList, callList},
 	"size":      {tString | tList | tMap, tInt, callSize},
 	"double":    {tString | tNumber, tDouble, callDouble},
 	"int":       {tString | tNumber | tTime, tInt, callInt},
@@ -93,16 +102,32 @@ func (b *builder) unary(name string, u unary, args []*node, pos int) (*node, *Er
 	}
 	// The conversions read an empty text as null.
 	gives := u.gives | x.typ&tNull
-	if x.typ&tString != 0 && name != "lower" && name != "size" && name != "string" {
-		gives |= tNull
+	switch name {
+	case "lower", "fold", "list", "size", "string":
+	default:
+		if x.typ&tString != 0 {
+			gives |= tNull
+		}
 	}
-	return newNode(name, gives, args, func(f *frame) any {
+	n := newNode(name, gives, args, func(f *frame) any {
 		v := eval(f)
 		if v == nil || isFault(v) {
 			return v
 		}
 		return u.call(f, v)
-	}), nil
+	})
+	if name == "list" {
+		b.own(n, x)
+	}
+	return n, nil
+}
+
+// callList makes a list of one of what is no list.
+func callList(_ *frame, v any) any {
+	if list, is := v.([]any); is {
+		return list
+	}
+	return []any{v}
 }
 
 func callLower(f *frame, v any) any {
@@ -163,8 +188,6 @@ var textTests = map[string]textTest{
 	"contains":   strings.Contains,
 }
 
-var methods = map[string]bool{"startsWith": true, "endsWith": true, "contains": true, "matches": true}
-
 func (b *builder) method(c ast.CallExpr, name string, pos int) (*node, *Error) {
 	if isMacro(name) {
 		return b.macro(c, name, pos)
@@ -181,16 +204,15 @@ func (b *builder) method(c ast.CallExpr, name string, pos int) (*node, *Error) {
 	if _, is := calendar[name]; is {
 		return b.calendar(name, args, pos)
 	}
-	u, isUnary := unaries[name]
 	switch {
 	case name == "size":
 		if len(rest) > 0 {
 			return nil, b.fail(pos, "write x.size()", "size takes nothing more")
 		}
-		return b.unary(name, u, args, pos)
-	case isUnary || name == "count" || name == "sum" || name == "first" || name == "last" || name == "ago":
+		return b.unary(name, unaries[name], args, pos)
+	case slices.Contains(functionNames, name):
 		return nil, b.fail(pos, "write "+name+"(x)", "%s is no method", name)
-	case !methods[name]:
+	case !slices.Contains(methodNames, name):
 		return nil, b.fail(pos, known, "unknown method %s", name)
 	case len(rest) != 1:
 		return nil, b.fail(pos, "write x."+name+`("text")`, "%s takes one text", name)
@@ -301,16 +323,9 @@ func (b *builder) calendar(name string, args []*node, pos int) (*node, *Error) {
 	if len(args) > 2 {
 		return nil, b.fail(pos, "write time."+name+`("Europe/Paris")`, "%s takes no more than a time zone", name)
 	}
-	zone := time.UTC
-	if len(args) == 2 {
-		text, is := args[1].value.(string)
-		if !is {
-			return nil, b.fail(args[1].pos, `write "Europe/Paris" or "+02:00"`, "a time zone is written out as text")
-		}
-		var err error
-		if zone, err = parseZone(text); err != nil {
-			return nil, b.fail(args[1].pos, `write a name such as "Europe/Paris", or "+02:00"`, "time zone: %v", err)
-		}
+	zone, err := b.zone(args[1:], "write time."+name+`("Europe/Paris")`)
+	if err != nil {
+		return nil, err
 	}
 	if !args[0].typ.fits(tTime | tDuration) {
 		return nil, b.fail(pos, "timestamp(x) makes a time", "%s asks a time, not %s", name, args[0].typ)
@@ -331,12 +346,4 @@ func (b *builder) calendar(name string, args []*node, pos int) (*node, *Error) {
 			return faultf("%s asks a time, not %s; timestamp(x) makes one", name, typeName(v))
 		}
 	}), nil
-}
-
-func parseZone(s string) (*time.Location, error) {
-	if t, err := time.Parse("-07:00", s); err == nil {
-		_, offset := t.Zone()
-		return time.FixedZone(s, offset), nil
-	}
-	return time.LoadLocation(s)
 }

@@ -19,7 +19,7 @@ var seeds = []string{
 	`event.tags.exists(t, t.startsWith("x"))`, `profile.traits.list.map(x, x > 0, x + 1)[0]`, `event.time > ago("7d") ? [1] : {"a": null}`,
 	`lower(profile.traits["a-b"]).matches("^a.*$")`, `row.x == 'it\'s'`, `"""a""" in [r"\d", b"x"]`, `((((`, `a.b.c`, `1 + + 1`, `{{ x }}`,
 	`now - timestamp("2026-01-01") > duration("1w")`, `-9223372036854775808 / -1`, `1u % 0u`, `x = 1`, `profile.traits.orders.exists(o, o.items.exists(i, i.q > 5))`,
-	"event.type ==\n// comment\n\"a\"", `[1].all(a, [2].exists_one(b, a == b))`, `int("99999999999999999999")`, `0x7fffffffffffffff + 0`,
+	"event.type ==\n// comment\n\"a\"", `[1].all(a, [2].exists_one(b, a == b))`, `fold(event.type) in list(payload.a)`, `distance(session.geo.lat, session.geo.lon, 38.7, -9) < 5`, `bucket("x", 10) < 3`, `day(now, "+02:00") > day("2026-01-01")`, `int("99999999999999999999")`, `0x7fffffffffffffff + 0`,
 }
 
 // Whatever the text is, it compiles or gives an error that names its place;
@@ -148,7 +148,7 @@ func expression(t *rapid.T, depth int) string {
 		return rapid.SampledFrom([]string{
 			"null", "true", "false", "0", "1", "-1.5", `"a"`, `""`, "now", `ago("1d")`, `duration("1h")`, "[]", `[1, "a", null]`, `{"a": 1}`,
 			"event.type", "event.time", "event.properties.a", "event.properties.b", "profile.traits.a", "profile.traits.a.b", "profile.stats.events.a.count",
-			"profile.stats.visits", "profile.segments.a.since", "payload", "payload.a", "payload[0]", `count("a")`, `last("a")`, `sum("a", "b")`, "event", "session.duration",
+			"profile.stats.visits", "profile.segments.a.since", "payload", "payload.a", "payload[0]", `count("a")`, `last("a")`, `sum("a", "b")`, "event", "session.duration", `bucket("a", 3)`, `distance(event.properties.a, payload.a, profile.traits.a, 5)`,
 		}).Draw(t, "leaf")
 	}
 	sub := func() string { return "(" + expression(t, rapid.IntRange(0, depth-1).Draw(t, "depth")) + ")" }
@@ -156,7 +156,7 @@ func expression(t *rapid.T, depth int) string {
 	case 0:
 		return sub() + rapid.SampledFrom([]string{"&&", "||"}).Draw(t, "op") + sub()
 	case 1:
-		return rapid.SampledFrom([]string{"!", "-", "has", "size", "lower", "double", "int", "string", "bool", "timestamp", "duration"}).Draw(t, "op") + sub()
+		return rapid.SampledFrom([]string{"!", "-", "has", "size", "lower", "fold", "list", "day", "double", "int", "string", "bool", "timestamp", "duration"}).Draw(t, "op") + sub()
 	case 2:
 		return sub() + " " + rapid.SampledFrom([]string{"==", "!=", "<", "<=", ">", ">=", "in"}).Draw(t, "op") + " " + sub()
 	case 3:

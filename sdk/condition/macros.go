@@ -10,13 +10,7 @@ import (
 // The macros of CEL over lists, and over the keys of maps in sorted order. A
 // null list is empty.
 
-func isMacro(name string) bool {
-	switch name {
-	case "all", "exists", "exists_one", "existsOne", "filter", "map":
-		return true
-	}
-	return false
-}
+func isMacro(name string) bool { return slices.Contains(macroNames, name) || name == "existsOne" }
 
 func (b *builder) macro(c ast.CallExpr, name string, pos int) (*node, *Error) {
 	args := c.Args()

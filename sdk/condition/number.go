@@ -7,6 +7,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/tributary-bus/tributary/sdk"
 )
 
 // Numbers are compared as the decimals that they are written as: a float64
@@ -64,6 +66,31 @@ func compareIntFloat(i int64, f float64) (int, bool) {
 	x, _ := decimalOf(i)
 	y, _ := decimalOf(f)
 	return x.compare(y), true
+}
+
+// whole makes a number of a document that is whole an integer: JSON writes 10.0
+// as 10, so that the document would say another thing once it was stored. same is
+// the number itself, or nil.
+func whole(f float64, same any) any {
+	switch abs := math.Abs(f); {
+	case f != math.Trunc(f) || abs >= 1e21: // what is written with an exponent
+	case abs < exactFloat:
+		return int64(f)
+	default:
+		return sdk.ParseNumber(strconv.FormatFloat(f, 'f', -1, 64))
+	}
+	if same == nil {
+		return f
+	}
+	return same
+}
+
+// normalNumber is normal of a number that was parsed, and of nothing else.
+func normalNumber(v any) any {
+	if f, is := v.(float64); is {
+		return whole(f, v)
+	}
+	return v
 }
 
 // A decimal is ±0.digits × 10^point, digits without zeros at either end; zero

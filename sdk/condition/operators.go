@@ -3,6 +3,7 @@ package condition
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -208,6 +209,14 @@ func (b *builder) in(args []*node, pos int) (*node, *Error) {
 		return nil, b.fail(pos, `write x in ["a", "b"], or x.contains("a") for a text`,
 			"in looks into a list or a map, not into %s", args[1].typ)
 	}
+	if list, is := args[1].value.([]any); is && len(list) > 0 && args[1].op == nodeConstant &&
+		!slices.ContainsFunc(list, func(e any) bool { return args[0].typ.comparesWith(typeOf(e)) }) {
+		return nil, b.fail(pos, "look for values of its type; double(x), int(x), string(x) and timestamp(x) convert",
+			"%s is never one of these", args[0].typ)
+	}
+	if err := b.timesIn(args); err != nil {
+		return nil, err
+	}
 	x, y := args[0].eval, args[1].eval
 	n := newNode(opIn, tBool, args, func(f *frame) any {
 		v, list := x(f), y(f)
@@ -221,6 +230,22 @@ func (b *builder) in(args []*node, pos int) (*node, *Error) {
 	})
 	n.cost += min(args[1].size, 100)
 	return n, nil
+}
+
+// timesIn refuses a list for a time in which a text is none.
+func (b *builder) timesIn(args []*node) *Error {
+	list, is := args[1].value.([]any)
+	if !is || args[0].typ&^tNull != tTime {
+		return nil
+	}
+	for _, e := range list {
+		if text, is := e.(string); is {
+			if _, err := sdk.ParseTime(text); err != nil {
+				return b.fail(args[1].pos, "write RFC 3339 or a date", "a time is looked for, but %v", err)
+			}
+		}
+	}
+	return nil
 }
 
 func (b *builder) index(args []*node, pos int) (*node, *Error) {

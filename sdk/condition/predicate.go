@@ -11,7 +11,7 @@ import (
 
 // A Predicate is a condition as a query store can translate it: a closed tree
 // of [Const], [And], [Or], [Not] and the leaves [Exists], [Truth], [Compare],
-// [CompareFields], [In], [Has] and [Text].
+// [CompareFields], [In], [Has], [Text], [Distance] and [Bucket].
 //
 // A predicate is true, false or failed. And, Or and Not are Kleene's: failed is
 // their third value, as NULL is in SQL, and a document whose predicate failed
@@ -43,15 +43,25 @@ const (
 	Matches    TextOp = "matches" // Arg is a valid RE2 pattern
 )
 
+// A Form is what counts of a field's value.
+type Form string
+
+// The forms.
+const (
+	AsIs    Form = ""
+	Lowered Form = "lower" // a text in lower case, as Unicode has it; what is neither text nor null fails
+	Folded  Form = "fold"  // a text as [Fold] gives it; what is neither text nor null fails
+	Listed  Form = "list"  // a list; what is none is its only element
+)
+
 // A Field is a place in the searched document and how it is read.
 type Field struct {
 	Path sdk.Path // from the document's own field on: traits, total
 	// Time is true where the product keeps a time: RFC 3339 UTC with
 	// milliseconds. Elsewhere times are whatever text the client sent.
 	Time bool
-	// Lower is true where the text counts in lower case, as Unicode has it;
-	// what is neither text nor null then fails.
-	Lower bool
+	// As is what counts of the value.
+	As Form
 	// Missing is what counts where the document has null or nothing; nil: null.
 	Missing any
 }
@@ -102,6 +112,24 @@ type (
 		Op  TextOp
 		Arg string
 	}
+	// Distance holds where the kilometres between the point at two fields and a
+	// given one compare so with a number; null is nowhere, and what is neither
+	// null nor a number within the bounds of its kind fails.
+	Distance struct {
+		Lat, Lon         Field
+		FromLat, FromLon float64
+		Op               Op
+		Value            any
+	}
+	// Bucket holds where the bucket of a profile's id, of so many under a name,
+	// compares so with a number.
+	Bucket struct {
+		Field
+		Name    string
+		Buckets int64
+		Op      Op
+		Value   any
+	}
 )
 
 func (Const) predicate()         {}
@@ -115,6 +143,8 @@ func (CompareFields) predicate() {}
 func (In) predicate()            {}
 func (Has) predicate()           {}
 func (Text) predicate()          {}
+func (Distance) predicate()      {}
+func (Bucket) predicate()        {}
 
 // Test decides the leaf for a value; it never fails.
 func (e Exists) Test(v any) (bool, error) { return e.read(v) != nil, nil }
@@ -154,6 +184,17 @@ func (t Text) Test(v any, re *regexp.Regexp) (bool, error) {
 	return verdict(truth(testText(nil, string(t.Op), test, t.read(v), t.Arg)))
 }
 
+// Test decides the leaf for the values of its two fields; an error means failed.
+func (d Distance) Test(lat, lon any) (bool, error) {
+	km := distanceOf([4]any{d.Lat.read(lat), d.Lon.read(lon), d.FromLat, d.FromLon})
+	return verdict(compareOp(d.Op, km, normal(d.Value)))
+}
+
+// Test decides the leaf for a value; an error means failed.
+func (b Bucket) Test(v any) (bool, error) {
+	return verdict(compareOp(b.Op, bucketOf(b.read(v), b.Name, b.Buckets), normal(b.Value)))
+}
+
 // read makes the value of a field what the leaf compares.
 func (f Field) read(v any) any {
 	if v == nil {
@@ -164,17 +205,22 @@ func (f Field) read(v any) any {
 	}
 	v = normal(v)
 	s, text := v.(string)
-	switch {
-	case f.Time && text:
+	if f.Time && text {
 		if t, err := sdk.ParseTime(s); err == nil {
-			return t
+			v = t
 		}
-	case f.Lower && text:
-		return strings.ToLower(s)
-	case f.Lower && !isFault(v):
-		return faultf("lower takes a text, not %s", typeName(v))
 	}
-	return v
+	switch {
+	case f.As == AsIs || isFault(v):
+		return v
+	case f.As == Listed:
+		return callList(nil, v)
+	case !text:
+		return faultf("%s takes a text, not %s", f.As, typeName(v))
+	case f.As == Folded:
+		return Fold(s)
+	}
+	return strings.ToLower(s)
 }
 
 func compareOp(op Op, a, b any) any {

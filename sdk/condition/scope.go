@@ -118,6 +118,21 @@ func pathType(variable string, names []string) typ {
 	return tAny
 }
 
+// closedFields gives what stands at a path below profile whose fields are fixed,
+// though it is below the first level; none where it is open.
+func closedFields(variable string, names []string) []string {
+	switch n := len(names); {
+	case variable != varProfile:
+	case n == 1 && names[0] == "stats":
+		return []string{"events", "first_seen", "last_seen", "truncated", "views", "visits"}
+	case n == 3 && names[0] == "stats" && names[1] == "events":
+		return []string{"count", "first", "last"}
+	case n == 2 && names[0] == "segments":
+		return []string{"since"}
+	}
+	return nil
+}
+
 // Fields lists the fields of event, profile or session, sorted; any other
 // variable has none that are fixed.
 func Fields(variable string) []string { return slices.Sorted(maps.Keys(schema[variable])) }

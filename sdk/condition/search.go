@@ -78,8 +78,8 @@ func (s *search) condition(n *node) (Predicate, *Error) {
 		if err != nil {
 			return nil, err
 		}
-		if f.Lower {
-			return nil, s.refuse(n, "ask has(x)", "lower(x) is not asked for")
+		if f.textual() {
+			return nil, s.refuse(n, "ask has(x)", "%s(x) is not asked for", f.As)
 		}
 		return s.exists(f), nil
 	case "startsWith", "endsWith", "contains", "matches":
@@ -181,14 +181,17 @@ func certain(p Predicate) bool {
 	case Not:
 		return certain(x.Of)
 	case Compare:
-		return !x.Lower
+		return !x.textual()
 	case CompareFields:
-		return !x.Left.Lower && !x.Right.Lower
+		return !x.Left.textual() && !x.Right.textual()
 	case In:
-		return !x.Lower
+		return !x.textual()
 	}
 	return false
 }
+
+// textual tells whether a field is read in a form that only texts have.
+func (f Field) textual() bool { return f.As == Lowered || f.As == Folded }
 
 // value gives the value of a node that is the same for every document.
 func (s *search) value(n *node) (v any, known bool, err *Error) {
@@ -228,19 +231,16 @@ func (s *search) field(n *node) (Field, *Error) {
 			f.Missing = []any{}
 		}
 		return f, nil
-	case n.op == "lower":
-		f, err := s.field(n.args[0])
-		if err == nil && f.Time {
-			return f, s.refuse(n, "compare the time itself", "a time has no lower case")
-		}
-		f.Lower = true
-		return f, err
+	case n.op == "lower", n.op == "fold", n.op == "list":
+		return s.form(n)
 	case n.agg != nil:
 		return s.aggregate(n)
 	case n.op == nodeLocal:
 		return Field{}, s.refuse(n, `ask "x" in list`, "the store does not look into single elements")
 	case n.op == opIndex:
 		return Field{}, s.refuse(n, `ask "x" in list`, "the store does not look at one place of a list")
+	case n.op == "day":
+		return Field{}, s.refuse(n, `ask for a span: x >= day(now) && x < day(now) + duration("1d")`, "the store does not compute with fields (day)")
 	case n.op == "timestamp":
 		return Field{}, s.refuse(n, "compare the field itself: a text beside a time is read as one", "the store does not convert")
 	}
@@ -250,6 +250,21 @@ func (s *search) field(n *node) (Field, *Error) {
 	}
 	return Field{}, s.refuse(n, "compare a field with a value; keep what is computed in a field by a copy rule",
 		"the store does not compute with fields (%s)", what)
+}
+
+// form reads a field in another form.
+func (s *search) form(n *node) (Field, *Error) {
+	f, err := s.field(n.args[0])
+	switch {
+	case err != nil:
+		return f, err
+	case f.As != AsIs:
+		return f, s.refuse(n, "write one of them", "the store does not compute with fields (%s of %s)", n.op, f.As)
+	case f.Time && n.op != "list":
+		return f, s.refuse(n, "compare the time itself", "a time is no text")
+	}
+	f.As = Form(n.op)
+	return f, nil
 }
 
 // aggregate finds a lifetime figure where a profile keeps it.
@@ -275,7 +290,7 @@ func (s *search) exists(f Field) Predicate {
 	if f.Missing != nil {
 		return Const(true)
 	}
-	return Exists{Field: f}
+	return Exists{Field: Field{Path: f.Path, Time: f.Time}}
 }
 
 func (s *search) comparison(n *node) (Predicate, *Error) {
@@ -301,11 +316,17 @@ func (s *search) comparison(n *node) (Predicate, *Error) {
 	if negate {
 		op = opEquals
 	}
+	var p Predicate
+	if rKnown && (l.op == "distance" || l.op == "bucket") {
+		if p, err = s.number(l, Op(symbols[op]), rv); err != nil || !negate {
+			return p, err
+		}
+		return Not{Of: p}, nil
+	}
 	f, err := s.field(l)
 	if err != nil {
 		return nil, err
 	}
-	var p Predicate
 	if rKnown {
 		p, err = s.compare(f, Op(symbols[op]), rv, l)
 	} else {
@@ -377,7 +398,7 @@ func mirror(op string) string {
 
 func (s *search) compare(f Field, op Op, v any, n *node) (Predicate, *Error) {
 	never := Predicate(Const(false))
-	if f.Lower {
+	if f.textual() {
 		// No text is below the empty one, and what is no text fails.
 		never = Compare{Field: f, Op: Less, Value: ""}
 	}
@@ -386,8 +407,8 @@ func (s *search) compare(f Field, op Op, v any, n *node) (Predicate, *Error) {
 		switch {
 		case op != Equal:
 			return never, nil
-		case f.Lower:
-			return nil, s.refuse(n, "compare the field itself with null", "lower(x) is not compared with null")
+		case f.textual():
+			return nil, s.refuse(n, "compare the field itself with null", "%s(x) is not compared with null", f.As)
 		}
 		return Not{Of: s.exists(f)}, nil
 	case time.Duration:
@@ -410,7 +431,7 @@ func (s *search) compare(f Field, op Op, v any, n *node) (Predicate, *Error) {
 			return nil, s.refuse(n, "compare a field of it", "%s holds times", f.Path)
 		}
 	case string:
-		if f.Time {
+		if f.Time && f.As == AsIs {
 			t, err := sdk.ParseTime(x)
 			if err != nil {
 				return never, nil //nolint:nilerr // no time is like a text that is none
@@ -437,7 +458,7 @@ func (s *search) in(x, list, n *node) (Predicate, *Error) {
 		case !literal(v):
 			return nil, s.refuse(n, "look for a text or a number", "the store does not look for %s in a list", typeName(v))
 		}
-		f, err := s.field(list)
+		f, err := s.list(list)
 		if err != nil {
 			return nil, err
 		}
@@ -470,8 +491,8 @@ func (s *search) in(x, list, n *node) (Predicate, *Error) {
 	}
 	var p Predicate = in
 	switch {
-	case f.Lower && (null || len(in.Values) == 0):
-		return nil, s.refuse(n, "write a list of texts", "lower(x) is not looked up in it")
+	case f.textual() && (null || len(in.Values) == 0):
+		return nil, s.refuse(n, "write a list of texts", "%s(x) is not looked up in it", f.As)
 	case len(in.Values) == 0:
 		p = Const(false)
 	}
@@ -537,7 +558,7 @@ func (s *search) loop(n *node) (Predicate, *Error) {
 	if err := s.grow(len(values), n); err != nil {
 		return nil, err
 	}
-	f, err := s.field(list)
+	f, err := s.list(list)
 	if err != nil {
 		return nil, err
 	}

@@ -26,7 +26,9 @@ func TestPredicate(t *testing.T) {
 	equal := func(v any, path ...string) Compare {
 		return Compare{Field: at(path...), Op: condition.Equal, Value: v}
 	}
-	lower := Field{Path: sdk.Path{"traits", "a"}, Lower: true}
+	lower := Field{Path: sdk.Path{"traits", "a"}, As: condition.Lowered}
+	folded := Field{Path: sdk.Path{"traits", "a"}, As: condition.Folded}
+	listed := Field{Path: sdk.Path{"traits", "a"}, As: condition.Listed}
 	segments := Field{Path: sdk.Path{"segments"}, Missing: map[string]any{}}
 	profile, event, session := condition.ProfileScope, condition.EventScope, condition.SessionScope
 	for _, c := range []struct {
@@ -70,6 +72,25 @@ func TestPredicate(t *testing.T) {
 		{`profile.traits.a.matches("^x")`, profile, condition.Text{Field: at("traits", "a"), Op: condition.Matches, Arg: "^x"}},
 		{`lower(profile.traits.a) == "x"`, profile, Compare{Field: lower, Op: condition.Equal, Value: "x"}},
 		{`lower(profile.traits.a).contains("x")`, profile, condition.Text{Field: lower, Op: condition.Contains, Arg: "x"}},
+		{`fold(profile.traits.a) == "x"`, profile, Compare{Field: folded, Op: condition.Equal, Value: "x"}},
+		{`fold(profile.traits.a).startsWith(fold("É"))`, profile, condition.Text{Field: folded, Op: condition.StartsWith, Arg: "e"}},
+		{`fold(profile.traits.a) in ["x", "y"]`, profile, condition.In{Field: folded, Values: []any{"x", "y"}}},
+		{`"x" in list(profile.traits.a)`, profile, condition.Has{Field: listed, Value: "x"}},
+		{`["x", "y"].exists(v, v in list(profile.traits.a))`, profile,
+			Or{condition.Has{Field: listed, Value: "x"}, condition.Has{Field: listed, Value: "y"}}},
+		{`list(profile.traits.a).exists(v, v == "x")`, profile, Or{condition.Has{Field: listed, Value: "x"}}},
+		{`has(list(profile.traits.a))`, profile, condition.Exists{Field: at("traits", "a")}},
+		{`list(profile.traits.a) == ["x"]`, profile, Compare{Field: listed, Op: condition.Equal, Value: []any{"x"}}},
+		{`bucket("test", 100) < 10`, profile,
+			condition.Bucket{Field: at("id"), Name: "test", Buckets: 100, Op: condition.Less, Value: int64(10)}},
+		{`3 != bucket("test", 5)`, profile,
+			Not{Of: condition.Bucket{Field: at("id"), Name: "test", Buckets: 5, Op: condition.Equal, Value: int64(3)}}},
+		{`distance(session.geo.lat, session.geo.lon, 38.5, -9) < 10`, session,
+			condition.Distance{Lat: at("geo", "lat"), Lon: at("geo", "lon"), FromLat: 38.5, FromLon: -9, Op: condition.Less, Value: int64(10)}},
+		{`10 >= distance(38.5, -9, session.geo.lat, session.geo.lon)`, session,
+			condition.Distance{Lat: at("geo", "lat"), Lon: at("geo", "lon"), FromLat: 38.5, FromLon: -9, Op: condition.LessOrEqual, Value: int64(10)}},
+		{`profile.created >= day(now)`, profile,
+			Compare{Field: moment("created"), Op: condition.GreaterOrEqual, Value: time.Date(2026, 3, 10, 0, 0, 0, 0, time.UTC)}},
 		{`profile.stats.last_seen < ago("1h")`, profile, Compare{Field: moment("stats", "last_seen"), Op: condition.Less, Value: now.Add(-time.Hour)}},
 		{`profile.created > "2026-01-01"`, profile,
 			Compare{Field: moment("created"), Op: condition.Greater, Value: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}},
@@ -135,6 +156,19 @@ func TestPredicateRefuses(t *testing.T) {
 		{`has(lower(profile.traits.a))`, condition.ProfileScope, "lower(x) is not asked for"},
 		{`profile.traits.a > now + duration("2000000h") + duration("2000000h") + duration("2000000h")+ duration("2000000h")+ duration("2000000h")+ duration("2000000h")+ duration("2000000h")+ duration("2000000h")` +
 			strings.Repeat(` + duration("2500000h")`, 30), condition.ProfileScope, "does not fit"},
+		{`fold(lower(profile.traits.a)) == "x"`, condition.ProfileScope, "does not compute with fields (fold of lower)"},
+		{`fold(profile.traits.a) == null`, condition.ProfileScope, "fold(x) is not compared with null"},
+		{`"a" in list(lower(profile.traits.a))`, condition.ProfileScope, "list of lower"},
+		{`{"since": "2026-01-01"} in list(profile.segments.a)`, condition.ProfileScope, "holds times"},
+		{`bucket("a", 10) == null`, condition.ProfileScope, "bucket is compared with null"},
+		{`bucket("a", 10) in [1, 2]`, condition.ProfileScope, "does not compute with fields (bucket)"},
+		{`bucket("a", 10) < 5`, condition.EventScope, "the search is over events"},
+		{`distance(profile.traits.a, 1, 2, profile.traits.b) < 10`, condition.ProfileScope, "measures from a point that is written out"},
+		{`distance(profile.traits.a, 1, 2, 3) < 10`, condition.ProfileScope, "the other one is two fields"},
+		{`distance(profile.traits.a, profile.traits.b, null, 3) < 10`, condition.ProfileScope, "written out"},
+		{`distance(profile.traits.a, profile.traits.b, 2, 3) < profile.traits.c`, condition.ProfileScope, "does not compute with fields (distance)"},
+		{`distance(profile.traits.a, profile.traits.b, 2, 3) == null`, condition.ProfileScope, "distance is compared with null"},
+		{`day(profile.created) == day(now)`, condition.ProfileScope, "x >= day(now)"},
 		{nested, condition.ProfileScope, "more than 500 comparisons"},
 		{`[` + strings.Repeat("1,", 40) + `1].exists(x, profile.traits.a in [` + strings.Repeat("1,", 40) + `1])`, condition.ProfileScope, "more than 500 comparisons"},
 	} {
@@ -161,7 +195,8 @@ func TestLeavesDecideAlike(t *testing.T) {
 		`profile.traits.v`, `has(profile.traits.v)`, `profile.traits.v == 5`, `profile.traits.v > 5`, `profile.traits.v <= "a"`, `profile.traits.v == now`, `profile.traits.v < now`,
 		`profile.traits.v == [] `, `profile.traits.v == {}`, `profile.traits.v in ["a", 5, true]`, `"a" in profile.traits.v`, `5 in profile.traits.v`, `profile.traits.v.startsWith("a")`,
 		`profile.traits.v.endsWith("b")`, `profile.traits.v.contains("b")`, `lower(profile.traits.v) == "ab"`, `lower(profile.traits.v).startsWith("ab")`,
-		`lower(profile.traits.v) in ["ab"]`, `profile.traits.v >= profile.traits.w`, `lower(profile.traits.v) == profile.traits.w`, `profile.traits.v > 12345678901234567889u`,
+		`lower(profile.traits.v) in ["ab"]`, `fold(profile.traits.v) >= "ab"`, `fold(profile.traits.v).contains("b")`, `5 in list(profile.traits.v)`, `list(profile.traits.v) == ["a", 5]`,
+		`distance(profile.traits.v, profile.traits.v, 5, 5) <= 0`, `distance(profile.traits.v, profile.traits.v, 5.5, 5) > 1`, `profile.traits.v >= profile.traits.w`, `lower(profile.traits.v) == profile.traits.w`, `profile.traits.v > 12345678901234567889u`,
 	} {
 		p, err := condition.Compile(source, condition.ProfileScope)
 		if err != nil {
@@ -178,6 +213,8 @@ func TestLeavesDecideAlike(t *testing.T) {
 			switch leaf := predicate.(type) {
 			case condition.Text:
 				got, gotErr = leaf.Test(v, nil)
+			case condition.Distance:
+				got, gotErr = leaf.Test(v, v)
 			case condition.CompareFields:
 				got, gotErr = leaf.Test(v, "ab")
 			case interface{ Test(any) (bool, error) }:

@@ -178,20 +178,22 @@ func readStats(s *sdk.Stats, names []string) any {
 }
 
 // normal turns what documents hold into the values that operators know: nil,
-// bool, string, int64, float64, json.Number beyond both, time.Time in UTC with
+// bool, string, int64, float64 for fractions, json.Number beyond both, time.Time in UTC with
 // milliseconds, time.Duration, []any, map[string]any or a Fielder. Anything
 // else is a fault.
 func normal(v any) any {
 	switch x := v.(type) {
-	case nil, bool, string, int64, float64, []any, map[string]any, time.Duration, *fault:
+	case nil, bool, string, int64, []any, map[string]any, time.Duration, *fault:
 		return v
+	case float64:
+		return whole(x, v)
 	case time.Time:
 		if x.Location() == time.UTC && x.Nanosecond()%int(time.Millisecond) == 0 {
 			return v
 		}
 		return x.UTC().Truncate(time.Millisecond)
 	case json.Number:
-		return sdk.ParseNumber(string(x))
+		return normalNumber(sdk.ParseNumber(string(x)))
 	case int:
 		return int64(x)
 	case int32:
@@ -204,7 +206,7 @@ func normal(v any) any {
 		}
 		return json.Number(strconv.FormatUint(x, 10))
 	case float32:
-		return float64(x)
+		return whole(float64(x), nil)
 	case []string:
 		list := make([]any, len(x))
 		for i, s := range x {
@@ -221,7 +223,7 @@ func normal(v any) any {
 		return x.View()
 	case sdk.View:
 		value, _ := x.Value("")
-		return value
+		return normalNumber(value)
 	case Fielder:
 		return v
 	}

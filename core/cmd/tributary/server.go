@@ -48,6 +48,7 @@ type server struct {
 	plugins   *supervisor.Supervisor
 	flows     *flow.Engine
 	gateway   *gateway.Gateway
+	live      *live.Live
 	admin     *admin.API
 	https     []*http.Server
 	listeners []net.Listener
@@ -235,11 +236,11 @@ func (s *server) openGateway() (err error) {
 	if err != nil {
 		return err
 	}
-	stream := live.New(s.bus, s.log)
-	stream.WatchHealth(s.health)
+	s.live = live.New(s.bus, s.log)
+	s.live.WatchHealth(s.health)
 	s.gateway, err = gateway.New(gateway.Options{
 		Bus: s.bus, Resources: s.resources, Seen: seen(s.processor.Seen), Indexed: s.indexed,
-		Live: stream, Readers: readers,
+		Live: s.live, Readers: readers,
 		Proxies: gateway.Proxies{Networks: networks, Header: s.config.HTTP.ForwardedHeader},
 		Limits: gateway.Limits{
 			Event: int(l.Event), Request: int(l.Request), Inflated: int(l.Inflated), Events: l.Events, Nesting: l.Nesting,
@@ -269,7 +270,7 @@ func (s *server) openAdmin() {
 	s.admin = admin.New(admin.Options{
 		Token: s.token, Resources: s.resources, Profiles: s.bus, Store: s.store, Rebuild: s.rebuild, Imports: imports,
 		Letters: s.bus, Plugins: s.plugins, Accepting: s.accepting, Parts: s.parts, Status: s.status, Log: s.log,
-		Metrics: []func(io.Writer){s.bus.Metrics, s.gateway.Metrics, s.processor.Metrics, s.flows.Metrics, s.indexer.Metrics, s.plugins.Metrics, processMetrics},
+		Metrics: []func(io.Writer){s.bus.Metrics, s.gateway.Metrics, s.live.Metrics, s.processor.Metrics, s.flows.Metrics, s.indexer.Metrics, s.plugins.Metrics, processMetrics},
 	})
 }
 

@@ -12,15 +12,16 @@ import (
 )
 
 // own carries out one of the engine's own nodes. It changes nothing but what the
-// result says, apart from core/log, which writes a line.
-func own(ctx context.Context, log func(*config.FlowNode) *slog.Logger, node *config.FlowNode, payload value, vars *condition.Vars) result {
+// result says, apart from core/log, which writes a line, and conditions that failed,
+// which are told.
+func own(ctx context.Context, log func(*config.FlowNode) *slog.Logger, failed func(*config.FlowNode, error), node *config.FlowNode, payload value, vars *condition.Vars) result {
 	r := result{port: config.PortDone, payload: payload, attempts: 1}
 	switch node.Action {
 	case actionIf:
 		// A condition that fails on what it sees does not hold, as everywhere.
 		holds, err := node.If.Bool(vars)
 		if err != nil {
-			log(node).Debug("a condition failed", "error", err)
+			failed(node, err)
 		}
 		if r.port = config.PortFalse; holds {
 			r.port = config.PortTrue
@@ -30,7 +31,7 @@ func own(ctx context.Context, log func(*config.FlowNode) *slog.Logger, node *con
 		for _, c := range node.Switch {
 			holds, err := c.When.Bool(vars)
 			if err != nil {
-				log(node).Debug("a condition failed", "error", err)
+				failed(node, err)
 			}
 			if holds {
 				r.port = c.Port

@@ -104,7 +104,7 @@ func New(o Options) *Engine {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	m := newCounters()
+	m := newCounters(o.Log)
 	return &Engine{
 		options: o, bus: o.Bus, log: o.Log, metrics: m,
 		calls: newCaller(o.Bus, o.Actions, m), commits: newCommitter(o.Bus, o.Log), answers: map[eventKey]*answer{},

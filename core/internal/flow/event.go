@@ -120,8 +120,11 @@ func (s *scout) candidates(ctx context.Context, stored *bus.StoredEvent, wants f
 			continue
 		}
 		if f.Trigger.Condition != nil && f.Trigger.OfEvent {
-			// One that fails on an event does not hold for it.
-			if holds, _ := f.Trigger.Condition.Bool(&condition.Vars{Event: e.view, Now: s.engine.options.Now()}); !holds {
+			holds, err := f.Trigger.Condition.Bool(&condition.Vars{Event: e.view, Now: s.engine.options.Now()})
+			if err != nil { // it does not hold then
+				s.engine.metrics.failing.Saw(triggerOf(f), err)
+			}
+			if !holds {
 				continue
 			}
 		}

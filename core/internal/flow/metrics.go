@@ -1,6 +1,12 @@
 package flow
 
-import "github.com/VictoriaMetrics/metrics"
+import (
+	"log/slog"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/tributary-bus/tributary/core/internal/faults"
+)
 
 // counters is what the engine counts.
 type counters struct {
@@ -15,9 +21,10 @@ type counters struct {
 	fallenBehind *metrics.Counter
 	unreadable   *metrics.Counter
 	duration     *metrics.Histogram
+	failing      *faults.Faults // conditions
 }
 
-func newCounters() *counters {
+func newCounters(log *slog.Logger) *counters {
 	set := metrics.NewSet()
 	return &counters{
 		set:          set,
@@ -31,5 +38,6 @@ func newCounters() *counters {
 		fallenBehind: set.NewCounter("tributary_flow_fallen_behind_total"),
 		unreadable:   set.NewCounter("tributary_flow_events_unreadable_total"),
 		duration:     set.NewHistogram("tributary_flow_call_seconds"),
+		failing:      faults.New(set, "tributary_flow_condition_errors_total", log),
 	}
 }

@@ -148,10 +148,14 @@ func (r *run) done() (bool, error) {
 func (r *run) trigger(v *view) error {
 	holds := true
 	if t := &r.flow.Trigger; t.Condition != nil && !t.OfEvent {
-		// One that fails on what it sees does not hold.
-		holds, _ = t.Condition.Bool(v.vars(value{}, nil))
+		var failed error
+		holds, failed = t.Condition.Bool(v.vars(value{}, nil))
 		if err := v.unread(); err != nil {
 			return err
+		}
+		if failed != nil { // it does not hold then
+			s := r.lane.session
+			s.engine.metrics.failing.Saw(triggerOf(r.flow), failed)
 		}
 	}
 	r.mu.Lock()
@@ -316,13 +320,21 @@ func (r *run) weigh(res *result) error {
 func (r *run) own(ctx context.Context, n int, v *view) result {
 	node := &r.flow.Nodes[n]
 	payload := r.progress.payload(n)
-	res := own(ctx, r.log, node, payload, v.vars(payload, r.variables(node)))
+	res := own(ctx, r.log, r.failed, node, payload, v.vars(payload, r.variables(node)))
 	if err := v.unread(); err != nil {
 		res = result{err: err, attempts: 1}
 	}
 	res.node = n
 	return res
 }
+
+// failed tells of a node's condition.
+func (r *run) failed(node *config.FlowNode, err error) {
+	r.lane.session.engine.metrics.failing.Saw("flow "+r.flow.ID+": node "+node.ID, err)
+}
+
+// triggerOf names a flow's trigger.
+func triggerOf(f *config.Flow) string { return "flow " + f.ID + ": trigger" }
 
 // log is the log for what a node has to say.
 func (r *run) log(node *config.FlowNode) *slog.Logger {

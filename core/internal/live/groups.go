@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/faults"
 	"github.com/tributary-bus/tributary/sdk/condition"
 )
 
@@ -13,6 +14,7 @@ import (
 type group struct {
 	channel Channel
 	filter  *condition.Program // nil: all
+	faults  *faults.Faults
 	subs    []*member
 }
 
@@ -25,6 +27,8 @@ type groupKey struct {
 type groups struct {
 	byKey map[groupKey]*group
 	list  []*group
+	// faults is told of filters that fail.
+	faults *faults.Faults
 }
 
 // find returns the group of a channel and a filter. It is in the list as long
@@ -33,7 +37,7 @@ func (g *groups) find(c Channel, filter *condition.Program) *group {
 	if one := g.byKey[keyOf(c, filter)]; one != nil {
 		return one
 	}
-	return &group{channel: c, filter: filter}
+	return &group{channel: c, filter: filter, faults: g.faults}
 }
 
 func keyOf(c Channel, filter *condition.Program) groupKey {
@@ -119,7 +123,9 @@ func (one *group) wants(e *bus.StoredEvent, text *texts, vars **condition.Vars) 
 	if *vars == nil {
 		*vars = &condition.Vars{Now: time.Now(), Event: text.event(e), Session: text.session(e)}
 	}
-	// A filter that fails on an event does not hold for it.
-	holds, _ := one.filter.Bool(*vars)
+	holds, err := one.filter.Bool(*vars)
+	if err != nil { // it does not hold then
+		one.faults.Saw("filter "+one.filter.Source(), err)
+	}
 	return holds
 }

@@ -16,12 +16,16 @@ package live
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
+
 	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/faults"
 	"github.com/tributary-bus/tributary/sdk/condition"
 )
 
@@ -98,6 +102,7 @@ type Live struct {
 	profiles profiles
 	system   system
 	flows    flows
+	set      *metrics.Set
 
 	mu     sync.Mutex // of what follows, and of the order of pushes
 	epoch  string
@@ -115,13 +120,19 @@ func New(source Source, log *slog.Logger) *Live {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	l := &Live{source: source, log: log, window: usualWindow, slots: make(chan struct{}, readersOfHistory), slotTurn: slotTurn, openWait: openWait}
+	l := &Live{
+		source: source, log: log, window: usualWindow, set: metrics.NewSet(), slots: make(chan struct{}, readersOfHistory), slotTurn: slotTurn, openWait: openWait,
+	}
+	l.groups.faults = faults.New(l.set, "tributary_live_filter_errors_total", log)
 	l.events.init(l.startEvents)
 	l.profiles.init(l)
 	l.system.init()
 	l.flows.init(source)
 	return l
 }
+
+// Metrics writes what is counted in Prometheus' text format.
+func (l *Live) Metrics(w io.Writer) { l.set.WritePrometheus(w) }
 
 // A Subscription is one listener to a channel.
 type Subscription struct {

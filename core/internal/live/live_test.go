@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -186,6 +187,32 @@ func subscribe(t *testing.T, l *Live, channel string, f *condition.Program, from
 		t.Fatal(err)
 	}
 	return s, start
+}
+
+// A filter that fails on an event does not hold for it, and each time is counted.
+func TestFailedFiltersAreCounted(t *testing.T) {
+	b := openBus(t)
+	l := New(b, nil)
+	all, none := newListener(-1), newListener(-1)
+	var subs []*Subscription
+	for f, to := range map[*condition.Program]*listener{nil: all, filter(t, `lower(event.properties.n) == "a"`): none} {
+		sub, _ := subscribe(t, l, "events", f, nil, to)
+		subs = append(subs, sub)
+	}
+	publish(t, b, 1, "now", 4)
+	if got := all.ids(t, 4); len(got) != 4 {
+		t.Errorf("heard %v", got)
+	}
+	for _, sub := range subs { // the last event has been handed to all then
+		sub.Close()
+	}
+	var counted strings.Builder
+	if l.Metrics(&counted); !strings.Contains(counted.String(), "tributary_live_filter_errors_total 4\n") {
+		t.Errorf("%s, want 4 failures", counted.String())
+	}
+	if got := none.ids(t, 0); len(got) != 0 {
+		t.Errorf("a filter that failed let %v pass", got)
+	}
 }
 
 func TestSubscribe(t *testing.T) {

@@ -24,6 +24,8 @@ import (
 type Options struct {
 	Path string // of the file; its directory is made where it is missing
 	Log  *slog.Logger
+	// Now tells conditions what now is; nil: [time.Now].
+	Now func() time.Time
 }
 
 // A Store is a [store.Store] in a file. While the file cannot be used (gone,
@@ -57,7 +59,10 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	s := &Store{path: path, log: o.Log, now: time.Now}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Store{path: path, log: o.Log, now: o.Now}
 	s.file, err = openFile(ctx, path)
 	if err == nil {
 		s.last = s.file.info

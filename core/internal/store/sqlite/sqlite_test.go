@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/store"
 	"github.com/tributary-bus/tributary/core/internal/store/sqlite"
@@ -18,7 +19,9 @@ func TestStore(t *testing.T) {
 
 func open(t testing.TB, path string) *sqlite.Store {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: path, Log: slog.New(slog.DiscardHandler)})
+	s, err := sqlite.Open(t.Context(), sqlite.Options{
+		Path: path, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return storetest.Now },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

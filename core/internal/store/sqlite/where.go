@@ -77,6 +77,10 @@ func (w *whereBuilder) predicate(p condition.Predicate) error {
 		return w.has(x)
 	case condition.Text:
 		return w.text(x)
+	case condition.Distance:
+		return w.distance(x)
+	case condition.Bucket:
+		return w.bucket(x)
 	default:
 		return fmt.Errorf("a %T is unknown to this store", p)
 	}
@@ -103,7 +107,7 @@ func (w *whereBuilder) junction(parts []condition.Predicate, operator, none stri
 
 // plainColumn is the column beside the JSON that holds a field, if there is one.
 func (w *whereBuilder) plainColumn(f condition.Field) (string, bool) {
-	if len(f.Path) != 1 || f.Missing != nil || f.Lower {
+	if len(f.Path) != 1 || f.Missing != nil || f.As != condition.AsIs {
 		return "", false
 	}
 	column, ok := w.columns[f.Path[0]]
@@ -127,6 +131,9 @@ func (w *whereBuilder) compare(c condition.Compare) error {
 	operator, known := sqlOperators[c.Op]
 	if !known {
 		return fmt.Errorf("comparison %q is unknown to this store", c.Op)
+	}
+	if c.As == condition.Listed {
+		return w.compareExactly(c)
 	}
 	column, plain := w.plainColumn(c.Field)
 	switch v := c.Value.(type) {
@@ -157,17 +164,17 @@ func (w *whereBuilder) compare(c condition.Compare) error {
 			w.write("CASE json_type(body,?) WHEN 'text' THEN json_extract(body,?)"+operator+"? ELSE 0 END",
 				w.quotedPath(c.Path), w.quotedPath(c.Path), text)
 			return nil
-		case c.Lower:
+		case c.As != condition.AsIs:
 			return w.compareExactly(c)
 		}
 		w.write("coalesce("+functionTime+"(body->?)"+operator+"?,0)", w.quotedPath(c.Path), text)
 		return nil
 	case int64, float64, json.Number:
-		if !c.Lower && !c.Time {
+		if c.As == condition.AsIs && !c.Time {
 			return w.compareNumber(c, operator)
 		}
 	case bool:
-		if c.Op == condition.Equal && !c.Lower {
+		if c.Op == condition.Equal && c.As == condition.AsIs {
 			w.write("coalesce(json_type(body,?)=?,0)", w.quotedPath(c.Path), strconv.FormatBool(v))
 			return nil
 		}
@@ -186,8 +193,8 @@ func (w *whereBuilder) compareText(c condition.Compare, operator, text string) e
 	switch {
 	case c.Missing != nil:
 		return w.compareExactly(c)
-	case c.Lower:
-		w.write("CASE coalesce(json_type(body,?),'null') WHEN 'text' THEN "+functionLower+"(body->?)"+operator+"? WHEN 'null' THEN 0 END",
+	case c.As != condition.AsIs:
+		w.write("CASE coalesce(json_type(body,?),'null') WHEN 'text' THEN "+formFunctions[c.As]+"(body->?)"+operator+"? WHEN 'null' THEN 0 END",
 			path, path, text)
 	case operator == "=" && !jsonLike(text):
 		// Only a text can be this text: json_extract gives lists and maps as
@@ -259,7 +266,7 @@ func nativeNumber(v any) (number, bool) {
 // compareExactly leaves a comparison to the leaf's own Test.
 func (w *whereBuilder) compareExactly(c condition.Compare) error {
 	if t, is := c.Value.(time.Time); is {
-		return fmt.Errorf("a text in lower case is not compared with the time %v", t)
+		return fmt.Errorf("%s of a text is not compared with the time %v", c.As, t)
 	}
 	w.function(functionCompare, c.Op, c.Field, nil, literalText(c.Value))
 	return nil
@@ -281,7 +288,7 @@ func (w *whereBuilder) in(in condition.In) error {
 		}
 	}
 	column, plain := w.plainColumn(in.Field)
-	if len(texts) < len(in.Values) || len(texts) == 0 || in.Lower || in.Time || in.Missing != nil {
+	if len(texts) < len(in.Values) || len(texts) == 0 || in.As != condition.AsIs || in.Time || in.Missing != nil {
 		parts := make([]condition.Predicate, len(in.Values))
 		for i, v := range in.Values {
 			parts[i] = condition.Compare{Field: in.Field, Op: condition.Equal, Value: v}
@@ -299,7 +306,7 @@ func (w *whereBuilder) in(in condition.In) error {
 
 func (w *whereBuilder) has(h condition.Has) error {
 	text, is := h.Value.(string)
-	if !is || h.Lower || strings.ContainsRune(text, 0) {
+	if !is || h.As != condition.AsIs || strings.ContainsRune(text, 0) {
 		w.function(functionHas, "", h.Field, nil, literalText(h.Value))
 		return nil
 	}
@@ -317,12 +324,12 @@ func (w *whereBuilder) text(t condition.Text) error {
 	path, size := w.quotedPath(t.Path), len(t.Arg)
 	w.write("CASE coalesce(json_type(body,?),'null') WHEN 'null' THEN 0 WHEN 'text' THEN ", path)
 	value, valueArgs := "json_extract(body,?)", []any{path}
-	if t.Lower {
-		value = functionLower + "(body->?)"
+	if t.As != condition.AsIs {
+		value = formFunctions[t.As] + "(body->?)"
 	}
 	switch {
 	case t.Op == condition.Matches:
-		w.write(functionMatches+"(?,?,body->?)", literalText(t.Arg), t.Lower, path)
+		w.write(functionMatches+"(?,?,body->?)", literalText(t.Arg), string(t.As), path)
 	case size == 0:
 		w.write("1")
 	case t.Op == condition.StartsWith:
@@ -335,6 +342,24 @@ func (w *whereBuilder) text(t condition.Text) error {
 		return fmt.Errorf("question %q is unknown to this store", t.Op)
 	}
 	w.write(" END")
+	return nil
+}
+
+func (w *whereBuilder) distance(d condition.Distance) error {
+	if _, known := sqlOperators[d.Op]; !known {
+		return fmt.Errorf("comparison %q is unknown to this store", d.Op)
+	}
+	w.write(functionDistance+"(?,body->?,?,body->?,?,?,?)",
+		encodeField(d.Op, d.Lat), w.quotedPath(d.Lat.Path), encodeField(d.Op, d.Lon), w.quotedPath(d.Lon.Path),
+		d.FromLat, d.FromLon, literalText(d.Value))
+	return nil
+}
+
+func (w *whereBuilder) bucket(b condition.Bucket) error {
+	if _, known := sqlOperators[b.Op]; !known {
+		return fmt.Errorf("comparison %q is unknown to this store", b.Op)
+	}
+	w.write(functionBucket+"(?,body->?,?,?,?)", encodeField(b.Op, b.Field), w.quotedPath(b.Path), literalText(b.Name), b.Buckets, literalText(b.Value))
 	return nil
 }
 

@@ -19,19 +19,28 @@ import (
 const (
 	functionTime          = "tributary_time"           // (json) → text in sdk.TimeLayout, or NULL where it is no time
 	functionLower         = "tributary_lower"          // (json text) → text in lower case
-	functionMatches       = "tributary_matches"        // (pattern as JSON, lower, json text)
+	functionFold          = "tributary_fold"           // (json text) → folded text
+	functionMatches       = "tributary_matches"        // (pattern as JSON, form, json text)
 	functionCompare       = "tributary_compare"        // (field, json, literal)
 	functionCompareFields = "tributary_compare_fields" // (field, json, field, json)
 	functionHas           = "tributary_has"            // (field, json, literal)
+	functionDistance      = "tributary_distance"       // (field, json, field, json, latitude, longitude, literal)
+	functionBucket        = "tributary_bucket"         // (field, json, name as JSON, buckets, literal)
 )
+
+// formFunctions make a text what counts of it.
+var formFunctions = map[condition.Form]string{condition.Lowered: functionLower, condition.Folded: functionFold}
 
 func init() {
 	register(functionTime, 1, timeOf)
-	register(functionLower, 1, lowerOf)
+	register(functionLower, 1, func(args []driver.Value) (driver.Value, error) { return textOf(args[0], strings.ToLower) })
+	register(functionFold, 1, func(args []driver.Value) (driver.Value, error) { return textOf(args[0], condition.Fold) })
 	register(functionMatches, 3, matchesOf)
 	register(functionCompare, 3, compareOf)
 	register(functionCompareFields, 4, compareFieldsOf)
 	register(functionHas, 3, hasOf)
+	register(functionDistance, 7, distanceOf)
+	register(functionBucket, 5, bucketOf)
 }
 
 func register(name string, args int32, f func(args []driver.Value) (driver.Value, error)) {
@@ -69,8 +78,8 @@ func timeOf(args []driver.Value) (driver.Value, error) {
 	return sdk.FormatTime(t), nil
 }
 
-func lowerOf(args []driver.Value) (driver.Value, error) {
-	v, err := parseJSON(args[0])
+func textOf(json driver.Value, form func(string) string) (driver.Value, error) {
+	v, err := parseJSON(json)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +87,7 @@ func lowerOf(args []driver.Value) (driver.Value, error) {
 	if !is {
 		return nil, nil
 	}
-	return strings.ToLower(text), nil
+	return form(text), nil
 }
 
 func matchesOf(args []driver.Value) (driver.Value, error) {
@@ -91,7 +100,8 @@ func matchesOf(args []driver.Value) (driver.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	field := condition.Field{Lower: args[1] == int64(1)}
+	form, _ := args[1].(string)
+	field := condition.Field{As: condition.Form(form)}
 	return answer(condition.Text{Field: field, Op: condition.Matches}.Test(v, re))
 }
 
@@ -147,6 +157,52 @@ func hasOf(args []driver.Value) (driver.Value, error) {
 	return answer(condition.Has{Field: field, Value: literal}.Test(v))
 }
 
+func distanceOf(args []driver.Value) (driver.Value, error) {
+	op, lat, err := decodeField(args[0])
+	if err != nil {
+		return nil, err
+	}
+	_, lon, err := decodeField(args[2])
+	if err != nil {
+		return nil, err
+	}
+	d := condition.Distance{Lat: lat, Lon: lon, Op: op}
+	d.FromLat, _ = args[4].(float64)
+	d.FromLon, _ = args[5].(float64)
+	var at [2]any
+	for i, arg := range []int{1, 3} {
+		if at[i], err = parseJSON(args[arg]); err != nil {
+			return nil, err
+		}
+	}
+	if d.Value, err = parseJSON(args[6]); err != nil {
+		return nil, err
+	}
+	return answer(d.Test(at[0], at[1]))
+}
+
+func bucketOf(args []driver.Value) (driver.Value, error) {
+	op, field, err := decodeField(args[0])
+	if err != nil {
+		return nil, err
+	}
+	id, err := parseJSON(args[1])
+	if err != nil {
+		return nil, err
+	}
+	name, err := parseJSON(args[2])
+	if err != nil {
+		return nil, err
+	}
+	b := condition.Bucket{Field: field, Op: op}
+	b.Name, _ = name.(string)
+	b.Buckets, _ = args[3].(int64)
+	if b.Value, err = parseJSON(args[4]); err != nil {
+		return nil, err
+	}
+	return answer(b.Test(id))
+}
+
 // answer is what a leaf says; a leaf that failed is NULL, not an error of the
 // statement.
 func answer(holds bool, failed error) (driver.Value, error) {
@@ -159,32 +215,28 @@ func answer(holds bool, failed error) (driver.Value, error) {
 	return int64(0), nil
 }
 
-// encodeField writes how a field is read and compared: the comparison, then
-// flags, then what counts where it is missing, as JSON.
+// encodeField writes how a field is read and compared: the comparison, t for a
+// time, the form, then what counts where it is missing, as JSON.
 func encodeField(op condition.Op, f condition.Field) string {
-	flags := ""
+	time, missing := "", ""
 	if f.Time {
-		flags += "t"
+		time = "t"
 	}
-	if f.Lower {
-		flags += "l"
-	}
-	missing := ""
 	if f.Missing != nil {
 		missing = literalText(f.Missing)
 	}
-	return string(op) + "|" + flags + "|" + missing
+	return string(op) + "|" + time + "|" + string(f.As) + "|" + missing
 }
 
 func decodeField(v driver.Value) (condition.Op, condition.Field, error) {
 	text, _ := v.(string)
-	parts := strings.SplitN(text, "|", 3)
-	if len(parts) != 3 {
-		return "", condition.Field{}, fmt.Errorf("field %q: want comparison|flags|missing", text)
+	parts := strings.SplitN(text, "|", 4)
+	if len(parts) != 4 {
+		return "", condition.Field{}, fmt.Errorf("field %q: want comparison|time|form|missing", text)
 	}
-	f := condition.Field{Time: strings.Contains(parts[1], "t"), Lower: strings.Contains(parts[1], "l")}
-	if parts[2] != "" {
-		missing, err := sdk.ParseValue([]byte(parts[2]))
+	f := condition.Field{Time: parts[1] == "t", As: condition.Form(parts[2])}
+	if parts[3] != "" {
+		missing, err := sdk.ParseValue([]byte(parts[3]))
 		if err != nil {
 			return "", condition.Field{}, fmt.Errorf("field %q: %w", text, err)
 		}

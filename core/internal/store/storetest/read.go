@@ -14,8 +14,8 @@ import (
 	"github.com/tributary-bus/tributary/sdk"
 )
 
-// filters shows that each kind is searched by its own document; what conditions
-// mean is held to the language by tests of their own.
+// filters shows that each kind is searched by its own document; conditions holds
+// what conditions mean to the language.
 func filters(t *testing.T, s store.Store) {
 	for i := range 100 {
 		put(t, s, Event(t, i, nil), Session(t, fmt.Sprintf("p-%d", i%10), fmt.Sprintf("s-%d", i), uint64(i+1)),

@@ -12,7 +12,12 @@ import (
 	"github.com/tributary-bus/tributary/sdk/condition"
 )
 
-// Run runs the suite. open makes an empty store and closes it at the test's end.
+// Now is what the clock of the stores says: half an hour before the hour at which
+// most of Europe goes over to summer time, and after midnight in UTC.
+var Now = time.Date(2026, 3, 29, 0, 30, 15, 250_000_000, time.UTC)
+
+// Run runs the suite. open makes an empty store, whose clock says [Now], and
+// closes it at the test's end.
 func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	for _, test := range []struct {
 		name string
@@ -29,6 +34,8 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Expire", expire},
 		{"Reset", reset},
 		{"Filters", filters},
+		{"Conditions", conditions},
+		{"ConditionPairs", conditionPairs},
 		{"Unsearchable", unsearchable},
 		{"InvalidQueries", invalidQueries},
 		{"Order", order},
@@ -94,10 +101,7 @@ func document(t testing.TB, kind store.Kind, body []byte) store.Document {
 // Filter compiles a condition over a kind.
 func Filter(t testing.TB, kind store.Kind, source string) store.Filter {
 	t.Helper()
-	scope := map[store.Kind]condition.Scope{
-		store.Events: condition.EventScope, store.Profiles: condition.ProfileScope, store.Sessions: condition.SessionScope,
-	}[kind]
-	program, err := condition.CompileCondition(source, scope)
+	program, err := condition.CompileCondition(source, scopes[kind])
 	if err != nil {
 		t.Fatal(err)
 	}
