@@ -124,7 +124,7 @@ func (f *form) targetName(text string) (path string, name *condition.Program, ok
 		f.fail(f.get("to"), f.at("to"), "want an expression as the last name alone, such as interests.{{ event.properties.topic }}")
 		return "", nil, false
 	}
-	name, err := condition.Compile(expression, condition.EventScope)
+	name, err := condition.Compile(strings.TrimSpace(expression), condition.EventScope)
 	if err != nil {
 		f.fail(f.get("to"), f.at("to"), "%v", err)
 		return "", nil, false
