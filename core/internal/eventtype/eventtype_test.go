@@ -258,7 +258,7 @@ func TestReshapeIsBounded(t *testing.T) {
 	x := compile(t, "reshape: {properties: {"+fields+"}}")
 	e := parse(`{"text":"` + strings.Repeat("x", 1000) + `"}`)
 	faults, _ := Reshape(x, e, varsOf(e, nil))
-	if got := faultList(faults); got != ": reshape: the event becomes larger than 256 KB" {
+	if got := faultList(faults); got != "event: reshape: it becomes larger than 256 KB" {
 		t.Errorf("faults are %.200s", got)
 	}
 	if got := len(e.Properties.AppendJSON(nil)); got > 1100 {
@@ -294,18 +294,27 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
-// An event's tags may be those of its type; adding to one's does not change the
-// other's.
+// A trait is no part of the properties that it was read from.
+func TestTraitsAreCopies(t *testing.T) {
+	e := parse(`{"a":[1]}`)
+	Describe(compile(t, "traits: {a: b}"), e)
+	e.Traits.Map()["b"].([]any)[0] = "changed"
+	if got := text(e.Properties.View()); got != `{"a":[1]}` {
+		t.Errorf("the properties are %s", got)
+	}
+}
+
+// The tags of an event may be those of its type; what is added to them is not
+// seen by other events.
 func TestTagsAreNotSharedFurther(t *testing.T) {
-	x := compile(t, "tags: [a]")
-	e := parse(`{}`)
-	Describe(x, e)
-	_ = append(e.Tags, "mine")
-	Describe(compile(t, "tags: [b]"), e)
-	other := parse(`{}`)
+	x := compile(t, "tags: [a, b, c]")
+	one, other := parse(`{}`), parse(`{}`)
+	Describe(x, one)
 	Describe(x, other)
-	if got := strings.Join(other.Tags, " "); got != "a" || len(x.Tags) != 1 {
-		t.Errorf("another event's tags are %s", got)
+	mine := append(one.Tags, "mine")
+	_ = append(other.Tags, "others")
+	if got := strings.Join(mine, " "); got != "a b c mine" {
+		t.Errorf("the tags are %s", got)
 	}
 }
 

@@ -45,7 +45,7 @@ func Reshape(t *config.EventType, e *sdk.Event, vars *condition.Vars) (faults []
 		problems = append(problems, fmt.Errorf("event type %s: reshape: %w", t.ID, err))
 	}
 	if s.room < 0 {
-		s.faults = []sdk.FieldError{{Message: fmt.Sprintf("reshape: the event becomes larger than %d KB", maxReshaped>>10)}}
+		s.faults = []sdk.FieldError{{Path: "event", Message: fmt.Sprintf("reshape: it becomes larger than %d KB", maxReshaped>>10)}}
 	}
 	if len(s.faults) > 0 {
 		return s.faults, problems
