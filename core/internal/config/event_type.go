@@ -12,8 +12,6 @@ import (
 type EventType struct {
 	ID          string
 	Description string // for people; empty: none
-	// Schema is that of the properties; nil: anything goes.
-	Schema *Schema
 	// Validators are what an event must pass, all that apply; the schema of the
 	// properties is the first of them, where there is one.
 	Validators []Validator
@@ -37,9 +35,6 @@ func compileEventType(f *form, id string) any {
 	t := &EventType{
 		ID: id, Description: f.text("description"), Validators: f.validators(), When: f.predicate("when", condition.EventScope),
 		Reshape: f.reshape(), Journey: f.journey(), Tags: f.texts("tags"),
-	}
-	if len(t.Validators) > 0 && t.Validators[0].Name == "" {
-		t.Schema = t.Validators[0].Schema
 	}
 	if n := f.get("traits"); n != nil {
 		if traits, ok := f.form(n, f.at("traits")); ok {

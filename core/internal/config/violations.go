@@ -43,12 +43,3 @@ func violations(e *jsonschema.ValidationError, at sdk.Path, most int, list []sdk
 	}
 	return list
 }
-
-// Violations holds an event's properties against the schema of its type, and
-// lists what breaks it. No type, or one without a schema, lets anything pass.
-func (t *EventType) Violations(properties *sdk.Object) []sdk.FieldError {
-	if t == nil || t.Schema == nil {
-		return nil
-	}
-	return t.Schema.Violations(properties.View(), string(PartProperties), maxViolations)
-}

@@ -1,8 +1,8 @@
-// Package eventtype is what the rules of an event's type do to it and to its
-// profile, as pure functions: an event is held against validators, made anew,
-// described with traits and tags, and copied from. There is no clock and no I/O
-// here. A rule that fails on an event is a problem, which is counted and shown;
-// the others go on.
+// Package eventtype is what an event's type says of the event and of its profile,
+// as pure functions: an event is held against validators, made anew, described
+// with traits and tags, a sign of the customer's journey, and copied from. There
+// is no clock and no I/O here. A rule that fails on an event is a problem, which
+// is counted and shown; the others go on.
 package eventtype
 
 import (

@@ -8,61 +8,36 @@ import (
 	"unicode/utf8"
 
 	"github.com/tributary-bus/tributary/core/internal/config"
-	"github.com/tributary-bus/tributary/core/internal/profile"
 	"github.com/tributary-bus/tributary/sdk"
 	"github.com/tributary-bus/tributary/sdk/condition"
 )
 
-// Copy carries out the copy rules of an event's type on a profile, in their
-// order; a later one sees what an earlier one did. It notes by path what they
-// changed. A rule that fails leaves the profile as it is.
-func Copy(t *config.EventType, p *sdk.Profile, vars *condition.Vars, changes map[string]any) (problems []error) {
-	for i := range t.Copy {
-		rule := &t.Copy[i]
-		if err := carryOut(rule, p, vars, changes); err != nil {
-			problems = append(problems, fmt.Errorf("event type %s: copy to %s: %w", t.ID, rule.To, err))
-		}
-	}
-	return problems
-}
-
-func carryOut(rule *config.CopyRule, p *sdk.Profile, vars *condition.Vars, changes map[string]any) error {
+// Copy tells what a copy rule does to the profile of an event: it works on the place
+// to with the operand, which is no part of anything else. Applies is false where it
+// does nothing.
+func Copy(rule *config.CopyRule, vars *condition.Vars) (to sdk.Path, operand any, applies bool, err error) {
 	if rule.When != nil {
-		if holds, err := rule.When.Bool(vars); err != nil {
-			return fmt.Errorf("when: %w", err)
-		} else if !holds {
-			return nil
+		holds, err := rule.When.Bool(vars)
+		if err != nil {
+			return nil, nil, false, fmt.Errorf("when: %w", err)
+		}
+		if !holds {
+			return nil, nil, false, nil
 		}
 	}
-	to := rule.To
+	to = rule.To
 	if rule.Name != nil {
 		name, err := targetName(rule.Name, vars)
 		if err != nil || name == "" {
-			return err
+			return nil, nil, false, err
 		}
-		to = append(to[:len(to):len(to)], name)
+		to = below(to, name)
 	}
-	operand, err := operand(rule, vars)
-	if err != nil {
-		return err
-	}
-	v, changed, err := profile.Change(p, to, rule.Op, operand)
-	if err == nil && changed {
-		changes[to.String()] = v
-	}
-	return err
-}
-
-func operand(rule *config.CopyRule, vars *condition.Vars) (any, error) {
 	if rule.From == nil {
-		return rule.By, nil
+		return to, rule.By, true, nil
 	}
 	v, err := rule.From.Value(vars)
-	if err != nil {
-		return nil, err
-	}
-	// What the profile keeps must not be part of the event.
-	return sdk.Clone(v), nil
+	return to, sdk.Clone(v), err == nil, err
 }
 
 // targetName is the last name of a rule's target as an event gives it; empty

@@ -1,11 +1,13 @@
 package eventtype
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/config"
+	"github.com/tributary-bus/tributary/core/internal/profile"
 	"github.com/tributary-bus/tributary/sdk"
 	"github.com/tributary-bus/tributary/sdk/condition"
 )
@@ -342,32 +344,23 @@ func TestJourney(t *testing.T) {
 	}
 }
 
-func TestEnter(t *testing.T) {
-	const moved = `{"data.journey.since":"2026-03-01T12:00:00.000Z","data.journey.state":"purchase"}`
-	for _, test := range []struct{ name, before, state, after, changes, problem string }{
-		{"the first state", `{}`, "purchase", `{"data":{"journey":{"since":"2026-03-01T12:00:00.000Z","state":"purchase"}}}`, moved, ""},
-		{"no state", `{}`, "", `{}`, `{}`, ""},
-		{"another one", `{"data":{"journey":{"since":"2026-02-01T00:00:00.000Z","state":"awareness","mine":1}}}`, "purchase",
-			`{"data":{"journey":{"mine":1,"since":"2026-03-01T12:00:00.000Z","state":"purchase"}}}`, moved, ""},
-		{"the same", `{"data":{"journey":{"since":"2026-02-01T00:00:00.000Z","state":"purchase"}}}`, "purchase",
-			`{"data":{"journey":{"since":"2026-02-01T00:00:00.000Z","state":"purchase"}}}`, `{}`, ""},
-		{"one that comes late", `{"data":{"journey":{"since":"2026-03-01T12:00:00.001Z","state":"retention"}}}`, "purchase",
-			`{"data":{"journey":{"since":"2026-03-01T12:00:00.001Z","state":"retention"}}}`, `{}`, ""},
-		{"at the same time", `{"data":{"journey":{"since":"2026-03-01T12:00:00.000Z","state":"retention"}}}`, "purchase",
-			`{"data":{"journey":{"since":"2026-03-01T12:00:00.000Z","state":"purchase"}}}`, moved, ""},
-		{"since nobody knows when", `{"data":{"journey":{"since":7,"state":{}}}}`, "purchase",
-			`{"data":{"journey":{"since":"2026-03-01T12:00:00.000Z","state":"purchase"}}}`, moved, ""},
-		{"there is no room", `{"data":{"journey":"long"}}`, "purchase", `{"data":{"journey":"long"}}`, `{}`, "journey: journey is a string, so nothing can be set below it"},
-	} {
-		p, changes := profileOf(t, test.before), map[string]any{}
-		problem := ""
-		if err := Enter(p, test.state, noon, changes); err != nil {
-			problem = err.Error()
+// copyAll carries out the copy rules of a type.
+func copyAll(x *config.EventType, p *sdk.Profile, e *sdk.Event, changes map[string]any) (problems []error) {
+	for i := range x.Copy {
+		rule := &x.Copy[i]
+		to, operand, applies, err := Copy(rule, varsOf(e, p))
+		if err == nil && applies {
+			var v any
+			var changed bool
+			if v, changed, err = profile.Change(p, to, rule.Op, operand); changed {
+				changes[to.String()] = v
+			}
 		}
-		if got := sections(p); got != test.after || text(changes) != test.changes || problem != test.problem {
-			t.Errorf("%s: %s, changes %s, %s", test.name, got, text(changes), problem)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("copy to %s: %w", rule.To, err))
 		}
 	}
+	return problems
 }
 
 func TestCopy(t *testing.T) {
@@ -389,24 +382,24 @@ func TestCopy(t *testing.T) {
 		{"every op has a condition", "{to: traits.name, op: delete, when: 'false'}, {to: counters.n, op: increment, when: 'false'}, {to: data.list, op: append, from: event.id, when: 'false'}, {to: data.list, op: remove, from: '\"a\"', when: 'false'}, {to: traits.x, op: set-if-missing, from: event.id, when: 'false'}, {to: counters.n, op: decrement, when: 'false'}",
 			`{}`, `{}`, ""},
 		{"when it fails", "{to: traits.a, from: event.id, when: 'lower(event.properties.a) == \"x\"'}, {to: traits.b, from: event.id}", `{"a":1}`, `{"traits.b":"e1"}`,
-			`event type x: copy to traits.a: when: condition "lower(event.properties.a) == \"x\"": lower takes a text, not a number`},
-		{"an operand that fails", "{to: traits.a, from: lower(event.properties.a)}", `{"a":1}`, `{}`, `event type x: copy to traits.a: condition "lower(event.properties.a)": lower takes a text, not a number`},
-		{"a place that has no room", "{to: data.text.a, from: event.id}", `{}`, `{}`, "event type x: copy to data.text.a: text is a string, so nothing can be set below it"},
+			`copy to traits.a: when: condition "lower(event.properties.a) == \"x\"": lower takes a text, not a number`},
+		{"an operand that fails", "{to: traits.a, from: lower(event.properties.a)}", `{"a":1}`, `{}`, `copy to traits.a: condition "lower(event.properties.a)": lower takes a text, not a number`},
+		{"a place that has no room", "{to: data.text.a, from: event.id}", `{}`, `{}`, "copy to data.text.a: text is a string, so nothing can be set below it"},
 		{"a name of the event", "{to: 'interests.{{ event.properties.topic }}', op: increment}", `{"topic":"tea"}`, `{"interests.tea":3}`, ""},
 		{"a name that is new", "{to: 'data.deep.{{ lower(event.properties.topic) }}', from: event.id}", `{"topic":"A.b"}`, `{"data.deep[\"a.b\"]":"e1"}`, ""},
 		{"no name", "{to: 'interests.{{ event.properties.topic }}', op: increment}", `{}`, `{}`, ""},
-		{"an empty name", "{to: 'interests.{{ event.properties.topic }}', op: increment}", `{"topic":""}`, `{}`, "event type x: copy to interests: the last name has 0 characters; want 1 to 128"},
-		{"a name that is none", "{to: 'interests.{{ event.properties.topic }}', op: increment}", `{"topic":7}`, `{}`, "event type x: copy to interests: the last name is a number; want a text"},
-		{"a long name", "{to: 'interests.{{ event.properties.topic }}', op: increment}", `{"topic":"` + strings.Repeat("é", 129) + `"}`, `{}`, "event type x: copy to interests: the last name has 129 characters; want 1 to 128"},
-		{"a strange name", "{to: 'interests.{{ event.properties.topic }}', op: increment}", `{"topic":"a\"]"}`, `{}`, "event type x: copy to interests: the last name has control characters or quotes"},
-		{"a name with control characters", "{to: 'interests.{{ event.properties.topic }}', op: increment}", `{"topic":"a\nb"}`, `{}`, "event type x: copy to interests: the last name has control characters or quotes"},
-		{"a name that fails", "{to: 'interests.{{ lower(event.properties.topic) }}', op: increment}", `{"topic":7}`, `{}`, `event type x: copy to interests: condition "lower(event.properties.topic)": lower takes a text, not a number`},
-		{"an increment by a text", "{to: counters.n, from: event.properties.a, op: increment}", `{"a":"x"}`, `{}`, "event type x: copy to counters.n: want a number, got a string"},
+		{"an empty name", "{to: 'interests.{{ event.properties.topic }}', op: increment}", `{"topic":""}`, `{}`, "copy to interests: the last name has 0 characters; want 1 to 128"},
+		{"a name that is none", "{to: 'interests.{{ event.properties.topic }}', op: increment}", `{"topic":7}`, `{}`, "copy to interests: the last name is a number; want a text"},
+		{"a long name", "{to: 'interests.{{ event.properties.topic }}', op: increment}", `{"topic":"` + strings.Repeat("é", 129) + `"}`, `{}`, "copy to interests: the last name has 129 characters; want 1 to 128"},
+		{"a strange name", "{to: 'interests.{{ event.properties.topic }}', op: increment}", `{"topic":"a\"]"}`, `{}`, "copy to interests: the last name has control characters or quotes"},
+		{"a name with control characters", "{to: 'interests.{{ event.properties.topic }}', op: increment}", `{"topic":"a\nb"}`, `{}`, "copy to interests: the last name has control characters or quotes"},
+		{"a name that fails", "{to: 'interests.{{ lower(event.properties.topic) }}', op: increment}", `{"topic":7}`, `{}`, `copy to interests: condition "lower(event.properties.topic)": lower takes a text, not a number`},
+		{"an increment by a text", "{to: counters.n, from: event.properties.a, op: increment}", `{"a":"x"}`, `{}`, "copy to counters.n: want a number, got a string"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p, changes := profileOf(t, before), map[string]any{}
 			e := parse(test.properties)
-			problems := Copy(compile(t, "copy: ["+test.rules+"]"), p, varsOf(e, p), changes)
+			problems := copyAll(compile(t, "copy: ["+test.rules+"]"), p, e, changes)
 			if got := text(changes); got != test.want {
 				t.Errorf("changes are %s, want %s", got, test.want)
 			}
@@ -433,7 +426,7 @@ func TestCopy(t *testing.T) {
 // What a profile keeps is not part of the event.
 func TestCopyMakesCopies(t *testing.T) {
 	e, p := parse(`{"list":[{"a":1}]}`), profileOf(t, `{}`)
-	Copy(compile(t, "copy: [{to: data.list, from: event.properties.list}]"), p, varsOf(e, p), map[string]any{})
+	copyAll(compile(t, "copy: [{to: data.list, from: event.properties.list}]"), p, e, map[string]any{})
 	e.Properties.Map()["list"].([]any)[0].(map[string]any)["a"] = "changed"
 	if got := sections(p); got != `{"data":{"list":[{"a":1}]}}` {
 		t.Errorf("the profile is %s", got)
