@@ -277,6 +277,7 @@ func TestDescribe(t *testing.T) {
 		{"nothing", "when: 'true'", `{"a":1}`, `{}`, nil, `{}`, ``, ""},
 		{"tags", "tags: [b, A]", `{}`, `{}`, nil, `{}`, "b A", ""},
 		{"tags are united, as they are written", "tags: [b, a, A]", `{}`, `{}`, []string{"a", "z"}, `{}`, "a z b A", ""},
+		{"tags that were sent twice", "tags: [b]", `{}`, `{}`, []string{"a", "b", "a"}, `{}`, "a b", ""},
 		{"traits", "traits: {a: b, c.d: e.f}", `{"a":1,"c":{"d":[1]}}`, `{"g":2}`, nil, `{"b":1,"e":{"f":[1]},"g":2}`, "", ""},
 		{"what is missing or null", "traits: {a: b, c.d: e}", `{"a":null,"c":1}`, `{"b":2}`, nil, `{"b":2}`, "", ""},
 		{"a trait that has no room", "traits: {a: b.c, d: e}", `{"a":1,"d":2}`, `{"b":7}`, nil, `{"b":7,"e":2}`, "", "event type x: traits: b is a number, so nothing can be set below it"},
