@@ -35,7 +35,7 @@ func (f *form) sample(validators []Validator) *Sample {
 		if v.When != nil || v.Schema == nil {
 			continue
 		}
-		for _, fault := range v.Violations(s.Part(v.On), "", maxViolations) {
+		for _, fault := range v.Violations(s.part(v.On), "", maxViolations) {
 			at := e.at(string(v.On))
 			if fault.Path != "" {
 				at = at + "." + fault.Path
@@ -46,8 +46,8 @@ func (f *form) sample(validators []Validator) *Sample {
 	return s
 }
 
-// Part returns a part of the event.
-func (s *Sample) Part(on Part) map[string]any {
+// part returns a part of the event.
+func (s *Sample) part(on Part) map[string]any {
 	switch on {
 	case PartTraits:
 		return s.Traits
