@@ -16,6 +16,10 @@ type Resource struct {
 	// Revision is the configuration's revision that last changed it; the
 	// server ignores what a client sends here.
 	Revision uint64 `json:"revision,omitzero"`
+	// BuiltIn is true for what the product itself brings: nobody applied it, and
+	// a resource of the same kind and id replaces it. The server ignores what a
+	// client sends here.
+	BuiltIn bool `json:"built_in,omitzero"`
 }
 
 // The values of a difference's action.
@@ -54,17 +58,27 @@ func (c *Client) Apply(ctx context.Context, resources []Resource, dryRun bool) (
 	return result, c.do(ctx, r)
 }
 
-// Resources lists the resources of a kind, by id.
+// Resources lists the resources of a kind that were applied, by id.
 func (c *Client) Resources(ctx context.Context, kind string) ([]Resource, error) {
+	return c.resources(ctx, kind, nil)
+}
+
+// AllResources lists the resources of a kind, and what is built in and not
+// replaced by one of them, by id.
+func (c *Client) AllResources(ctx context.Context, kind string) ([]Resource, error) {
+	return c.resources(ctx, kind, url.Values{"built-in": {"true"}})
+}
+
+func (c *Client) resources(ctx context.Context, kind string, query url.Values) ([]Resource, error) {
 	var list struct {
 		Items []Resource `json:"items"`
 	}
 	r := c.admin(http.MethodGet, kind)
-	r.out = &list
+	r.query, r.out = query, &list
 	return list.Items, c.do(ctx, r)
 }
 
-// Resource reads one resource.
+// Resource reads one resource, or what is built in under its kind and id.
 func (c *Client) Resource(ctx context.Context, kind, id string) (*Resource, error) {
 	resource := &Resource{}
 	r := c.admin(http.MethodGet, kind, id)
@@ -72,7 +86,8 @@ func (c *Client) Resource(ctx context.Context, kind, id string) (*Resource, erro
 	return resource, c.do(ctx, r)
 }
 
-// DeleteResource removes one resource.
+// DeleteResource removes one resource. What is built in under its kind and id is
+// back then.
 func (c *Client) DeleteResource(ctx context.Context, kind, id string) error {
 	return c.do(ctx, c.admin(http.MethodDelete, kind, id))
 }

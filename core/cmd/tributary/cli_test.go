@@ -102,6 +102,21 @@ func TestResourceCommands(t *testing.T) {
 	contains(t, "what get prints, applied", must(t, dir, "apply", "-f", file(t, "again.yaml", yaml)), "unchanged  source/shop")
 	contains(t, "json", must(t, dir, "get", "source", "-o", "json"), `"id": "dev"`, `"id": "shop"`)
 
+	// What is built in is marked, and printed to be applied only where that is asked for.
+	contains(t, "get event-type", must(t, dir, "get", "event-type"), "\nevent-type  order  ", "\nevent-type  basket-viewed  ", "  built in\n")
+	if got, want := must(t, dir, "get", "event-type", "-o", "yaml"), "kind: event-type\nid: order\nspec:\n  tags:\n    - shop\n"; got != want {
+		t.Errorf("get event-type -o yaml prints\n%swant\n%s", got, want)
+	}
+	contains(t, "with --built-in", must(t, dir, "get", "event-type", "-o", "yaml", "--built-in"), "id: order\n", "id: basket-viewed\n")
+	basket := must(t, dir, "get", "event-type", "basket-viewed")
+	contains(t, "a built-in type", basket, "kind: event-type\nid: basket-viewed\nspec:\n", "  sample:\n")
+	fails(t, dir, exitFailed, `event-type "basket-viewed" is built in and cannot be deleted; a resource of that id replaces it`, "delete", "event-type", "basket-viewed")
+	contains(t, "a built-in type, applied", must(t, dir, "apply", "-f", file(t, "basket.yaml", basket)), "created    event-type/basket-viewed")
+	contains(t, "deleted", must(t, dir, "delete", "event-type", "basket-viewed"), "deleted    event-type/basket-viewed")
+	if got := must(t, dir, "get", "event-type", "basket-viewed"); got != basket {
+		t.Errorf("the built-in type is back as\n%s", got)
+	}
+
 	// What is wrong is told with file, line and field; nothing is applied.
 	wrong := file(t, "wrong.yaml", "kind: source\nid: a\nspec: {keys: [a]}\n---\nkind: source\nid: b\nspec: {kys: [b]}\n")
 	fails(t, dir, exitFailed, "wrong.yaml:7: source/b: spec.kys", "validate", "-f", wrong)
@@ -128,7 +143,7 @@ func TestResourceCommands(t *testing.T) {
 	fails(t, dir, exitFailed, "circle.yaml:8: flow/f: spec.edges[1]: closes the circle hi -> hi", "apply", "-f", circle)
 	ends := file(t, "ends.yaml", "kind: flow\nid: f\nspec:\n  trigger: {event: a}\n  nodes: {end: {action: core/join}}\n  edges: [start -> end]\n")
 	contains(t, "apply a flow", must(t, dir, "apply", "-f", ends), "created    flow/f")
-	contains(t, "get a flow", must(t, dir, "get", "flow"), "flow  f   3\n")
+	contains(t, "get a flow", must(t, dir, "get", "flow"), "flow  f   5\n")
 	contains(t, "the flow, applied again", must(t, dir, "apply", "-f", file(t, "flow-again.yaml", must(t, dir, "get", "flow", "f"))), "unchanged  flow/f")
 	contains(t, "delete a flow", must(t, dir, "delete", "flow", "f"), "deleted    flow/f")
 

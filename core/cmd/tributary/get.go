@@ -10,13 +10,19 @@ import (
 )
 
 func newGet(g *globals) *cobra.Command {
-	var output string
+	var (
+		output  string
+		builtIn bool
+	)
 	c := &cobra.Command{
 		Use:   "get KIND [ID]",
 		Short: "Show resources",
 		Long: `Show the resources of a kind, or one of them. As YAML or JSON they can be
-applied again.`,
+applied again. The table lists event types that are built in as well, and
+marks them; YAML and JSON hold them only with --built-in, because what is
+applied does not change with the product any more.`,
 		Example: `  tributary get source
+  tributary get event-type
   tributary get event-type order-completed
   tributary get import -o yaml`,
 		Args: between(1, "KIND", "ID"),
@@ -35,13 +41,18 @@ applied again.`,
 				}
 				return printResources(c.OutOrStdout(), format(output), []client.Resource{*resource})
 			}
-			list, err := from.Resources(c.Context(), args[0])
+			read := from.Resources
+			if builtIn || format(output) == asTable {
+				read = from.AllResources
+			}
+			list, err := read(c.Context(), args[0])
 			if err != nil {
 				return g.explain(err)
 			}
 			return printResources(c.OutOrStdout(), format(output), list)
 		},
 	}
+	c.Flags().BoolVar(&builtIn, "built-in", false, "also as YAML or JSON list what is built in")
 	outputFlag(c, &output, asTable, asJSON, asYAML)
 	return c
 }
@@ -70,7 +81,11 @@ func printResources(w io.Writer, f format, list []client.Resource) error {
 	}
 	rows := make([][]string, len(list))
 	for i, r := range list {
-		rows[i] = []string{r.Kind, r.ID, strconv.FormatUint(r.Revision, 10)}
+		revision := strconv.FormatUint(r.Revision, 10)
+		if r.BuiltIn {
+			revision = "built in"
+		}
+		rows[i] = []string{r.Kind, r.ID, revision}
 	}
 	return table(w, []string{"KIND", "ID", "REVISION"}, rows)
 }
@@ -78,7 +93,7 @@ func printResources(w io.Writer, f format, list []client.Resource) error {
 func newDelete(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:     "delete KIND ID",
-		Short:   "Delete one resource",
+		Short:   "Delete one resource; what it replaced of the product's own is back",
 		Example: "  tributary delete source old-shop",
 		Args:    exactly("KIND", "ID"),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -246,6 +246,44 @@ func TestResources(t *testing.T) {
 	r.refuses("DELETE", "/api/v1/source/shop", "", 404, "not_found", `there is no source \"shop\"`)
 }
 
+// What is built in can be read, and listed where that is asked for. It is no
+// resource: it has no revision, and cannot be deleted.
+func TestWhatIsBuiltIn(t *testing.T) {
+	r := newRig(t)
+	r.expect("GET", "/api/v1/event-type", "", 200, `{"items":[]}`)
+	r.expect("GET", "/api/v1/source?built-in=true", "", 200,
+		`{"items":[{"kind":"source","id":"dev","spec":{"keys":["dev"],"name":"Development","trusted":true},"revision":1}]}`)
+	r.refuses("GET", "/api/v1/event-type?built-in=1", "", 400, "invalid", "want true or false")
+	status, header, text := r.call("GET", "/api/v1/event-type/basket-viewed", "")
+	if status != 200 || header.Get("ETag") != `"0"` || !strings.HasPrefix(text, `{"kind":"event-type","id":"basket-viewed","spec":{`) || !strings.HasSuffix(text, `},"built_in":true}`) {
+		t.Errorf("a built-in type is %d %s %s", status, header.Get("ETag"), text)
+	}
+	r.refuses("DELETE", "/api/v1/event-type/basket-viewed", "", 404, "not_found", `event-type \"basket-viewed\" is built in and cannot be deleted; a resource of that id replaces it`)
+	listed := func() (text string) {
+		_, _, text = r.call("GET", "/api/v1/event-type?built-in=true", "")
+		return text
+	}
+	before := listed()
+	if !strings.Contains(before, text) || strings.Index(before, `"id":"a`) > strings.Index(before, `"id":"basket-viewed"`) {
+		t.Errorf("the list is %.2000s", before)
+	}
+
+	if status, _, text := r.call("PUT", "/api/v1/event-type/basket-viewed", `{"spec":{"tags":["mine"]},"built_in":true}`, "If-Match", `"0"`); status != 200 {
+		t.Errorf("replacing gives %d %s", status, text)
+	}
+	const mine = `{"kind":"event-type","id":"basket-viewed","spec":{"tags":["mine"]},"revision":2}`
+	r.expect("GET", "/api/v1/event-type/basket-viewed", "", 200, mine)
+	r.expect("GET", "/api/v1/event-type", "", 200, `{"items":[`+mine+`]}`)
+	if got := listed(); !strings.Contains(got, mine) || strings.Count(got, `"id":"basket-viewed"`) != 1 {
+		t.Errorf("the list is %.2000s", got)
+	}
+	r.expect("DELETE", "/api/v1/event-type/basket-viewed", "", 200, `{"revision":3,"differences":[{"kind":"event-type","id":"basket-viewed","action":"deleted"}]}`)
+	r.expect("GET", "/api/v1/event-type/basket-viewed", "", 200, text)
+	if got := listed(); got != before {
+		t.Errorf("the list is %.2000s", got)
+	}
+}
+
 func TestApply(t *testing.T) {
 	r := newRig(t)
 	const two = `{"resources":[{"kind":"source","id":"a","spec":{"keys":["a"]}},{"kind":"source","id":"b","spec":{"keys":["b"]}}]}`

@@ -13,32 +13,50 @@ import (
 	"github.com/tributary-bus/tributary/sdk/client"
 )
 
-// listResources returns the resources of a kind, by id.
+// listResources returns the resources of a kind, by id; where it is asked for,
+// with what is built in.
 func (a *API) listResources(w http.ResponseWriter, r *http.Request) error {
 	kind, err := knownKind(r)
 	if err != nil {
 		return err
 	}
+	all, err := flag(r, "built-in")
+	if err != nil {
+		return err
+	}
+	set := a.o.Resources.Current()
 	list := struct {
 		Items []client.Resource `json:"items"`
 	}{Items: []client.Resource{}}
-	for _, resource := range a.o.Resources.Current().Resources() {
+	for _, resource := range set.Resources() {
 		if resource.Kind == kind {
 			list.Items = append(list.Items, public(resource))
 		}
 	}
+	if all {
+		for _, resource := range set.BuiltIns(kind) {
+			list.Items = append(list.Items, builtIn(resource))
+		}
+		slices.SortFunc(list.Items, func(a, b client.Resource) int { return strings.Compare(a.ID, b.ID) })
+	}
 	return answer(w, list)
 }
 
-// getResource returns one resource; its revision is the ETag.
+// getResource returns one resource; its revision is the ETag. Where there is none,
+// it returns what is built in: that is at revision 0, as what does not exist.
 func (a *API) getResource(w http.ResponseWriter, r *http.Request) error {
 	kind, err := knownKind(r)
 	if err != nil {
 		return err
 	}
-	resource, ok := a.o.Resources.Current().Get(kind, r.PathValue("id"))
+	set, id := a.o.Resources.Current(), r.PathValue("id")
+	resource, ok := set.Get(kind, id)
 	if !ok {
-		return notFound("there is no %s %q", kind, r.PathValue("id"))
+		if resource, ok = set.BuiltIn(kind, id); !ok {
+			return notFound("there is no %s %q", kind, id)
+		}
+		w.Header().Set("ETag", etag(0))
+		return answer(w, builtIn(resource))
 	}
 	w.Header().Set("ETag", etag(resource.Revision))
 	return answer(w, public(resource))
@@ -83,7 +101,11 @@ func (a *API) deleteResource(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	id := r.PathValue("id")
-	if _, ok := a.o.Resources.Current().Get(kind, id); !ok {
+	set := a.o.Resources.Current()
+	if _, ok := set.Get(kind, id); !ok {
+		if _, ok := set.BuiltIn(kind, id); ok {
+			return notFound("%s %q is built in and cannot be deleted; a resource of that id replaces it", kind, id)
+		}
 		return notFound("there is no %s %q", kind, id)
 	}
 	result, err := a.change(r, config.Change{Resource: config.Resource{Kind: kind, ID: id}, Delete: true})
@@ -155,6 +177,10 @@ func applyProblem(err error) error {
 
 func public(r config.Resource) client.Resource {
 	return client.Resource{Kind: r.Kind, ID: r.ID, Spec: jsontext.Value(r.Spec), Revision: r.Revision}
+}
+
+func builtIn(r config.Resource) client.Resource {
+	return client.Resource{Kind: r.Kind, ID: r.ID, Spec: jsontext.Value(r.Spec), BuiltIn: true}
 }
 
 func knownKind(r *http.Request) (string, error) {

@@ -348,7 +348,7 @@ func TestOrderTypeFitsTheEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := set.EventType("order-completed").Schema.Validate(event.(map[string]any)["properties"]); err != nil {
+	if err := set.EventType("order-completed").Validators[0].Validate(event.(map[string]any)["properties"]); err != nil {
 		t.Error(err)
 	}
 }

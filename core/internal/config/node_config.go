@@ -9,12 +9,12 @@ import (
 	"github.com/tributary-bus/tributary/sdk/condition"
 )
 
-// A NodeConfig is a value of a flow's node: literal but for the texts that are
-// templates.
+// A NodeConfig is a value of a flow's node, or what a part of an event is made
+// anew by: literal but for the texts that are templates.
 type NodeConfig struct {
 	literal any    // where nothing is a template
 	text    []byte // of literal, encoded once
-	parts   any    // *condition.Template, listParts or objectParts, where something is
+	parts   any    // *condition.Template, ListParts or ObjectParts, where something is
 	// aggregates is what the templates read of a profile's past, each once.
 	aggregates []condition.Aggregate
 }
@@ -22,9 +22,18 @@ type NodeConfig struct {
 // A list or an object that holds a template, at whatever depth. What holds none
 // stands in it as the plain value.
 type (
-	listParts   []any
-	objectParts map[string]any
+	ListParts   []any
+	ObjectParts map[string]any
 )
+
+// Parts is what the value is made of: ListParts or ObjectParts, a
+// *condition.Template, or a literal value. It must not be changed.
+func (c *NodeConfig) Parts() any {
+	if c.Literal() {
+		return c.literal
+	}
+	return c.parts
+}
 
 // Literal tells whether the value is the same for every run.
 func (c *NodeConfig) Literal() bool { return c.parts == nil }
@@ -59,7 +68,7 @@ func render(part any, vars *condition.Vars) (any, error) {
 	switch p := part.(type) {
 	case *condition.Template:
 		return p.Value(vars)
-	case listParts:
+	case ListParts:
 		out := make([]any, len(p))
 		for i, item := range p {
 			v, err := render(item, vars)
@@ -69,7 +78,7 @@ func render(part any, vars *condition.Vars) (any, error) {
 			out[i] = v
 		}
 		return out, nil
-	case objectParts:
+	case ObjectParts:
 		out := make(map[string]any, len(p))
 		for name, item := range p {
 			v, err := render(item, vars)
@@ -86,8 +95,13 @@ func render(part any, vars *condition.Vars) (any, error) {
 // nodeConfig reads a value that may hold templates over a flow's run, also
 // within lists and objects. The names of objects are taken as they are written.
 func (c *checker) nodeConfig(n *node, path string) *NodeConfig {
+	return c.template(n, path, condition.FlowScope)
+}
+
+// template reads a value that may hold templates over what a scope has.
+func (c *checker) template(n *node, path string, scope condition.Scope) *NodeConfig {
 	config := &NodeConfig{}
-	part := c.part(n, path, config)
+	part := c.part(n, path, config, scope)
 	if templated(part) {
 		config.parts = part
 		return config
@@ -96,27 +110,27 @@ func (c *checker) nodeConfig(n *node, path string) *NodeConfig {
 	return config
 }
 
-func (c *checker) part(n *node, path string, config *NodeConfig) any {
+func (c *checker) part(n *node, path string, config *NodeConfig, scope condition.Scope) any {
 	some := false
 	switch n.shape {
 	case array:
 		list := make([]any, len(n.items))
 		for i, item := range n.items {
-			list[i] = c.part(item, fmt.Sprintf("%s[%d]", path, i), config)
+			list[i] = c.part(item, fmt.Sprintf("%s[%d]", path, i), config, scope)
 			some = some || templated(list[i])
 		}
 		if some {
-			return listParts(list)
+			return ListParts(list)
 		}
 		return list
 	case object:
 		m := make(map[string]any, len(n.fields))
 		for _, f := range n.fields {
-			m[f.name] = c.part(f.value, below(path, f.name), config)
+			m[f.name] = c.part(f.value, below(path, f.name), config, scope)
 			some = some || templated(m[f.name])
 		}
 		if some {
-			return objectParts(m)
+			return ObjectParts(m)
 		}
 		return m
 	}
@@ -124,7 +138,7 @@ func (c *checker) part(n *node, path string, config *NodeConfig) any {
 	if !ok || !strings.Contains(text, "{{") {
 		return n.scalar
 	}
-	t, err := condition.CompileTemplate(text, condition.FlowScope)
+	t, err := condition.CompileTemplate(text, scope)
 	if err != nil {
 		c.fail(n, path, "%v", err)
 		return text
@@ -140,7 +154,7 @@ func (c *checker) part(n *node, path string, config *NodeConfig) any {
 // templated tells whether a part is or holds a template.
 func templated(part any) bool {
 	switch part.(type) {
-	case *condition.Template, listParts, objectParts:
+	case *condition.Template, ListParts, ObjectParts:
 		return true
 	}
 	return false
@@ -151,13 +165,13 @@ func sources(part any) any {
 	switch p := part.(type) {
 	case *condition.Template:
 		return p.Source()
-	case listParts:
+	case ListParts:
 		out := make([]any, len(p))
 		for i, item := range p {
 			out[i] = sources(item)
 		}
 		return out
-	case objectParts:
+	case ObjectParts:
 		out := make(map[string]any, len(p))
 		for name, item := range p {
 			out[name] = sources(item)

@@ -119,13 +119,13 @@ func (c *NodeConfig) templates(at []string) (within, holds bool) {
 		switch p := part.(type) {
 		case *condition.Template:
 			return true, true
-		case listParts:
+		case ListParts:
 			i, err := strconv.Atoi(name)
 			if err != nil || i < 0 || i >= len(p) {
 				return false, false
 			}
 			part = p[i]
-		case objectParts:
+		case ObjectParts:
 			part = p[name]
 		default:
 			return false, false

@@ -90,10 +90,19 @@ func (s *Set) SourceByKey(writeKey string) (*Source, bool) {
 	return source, ok
 }
 
-// EventType returns the rules of a type, nil where it has none.
-func (s *Set) EventType(id string) *EventType { return s.eventTypes[id] }
+// EventType returns the rules of a type: those of its resource, or else those
+// that are built in; nil where it has none.
+func (s *Set) EventType(id string) *EventType {
+	if t, ok := s.eventTypes[id]; ok {
+		return t
+	}
+	if b, ok := builtIn().types[id]; ok {
+		return b.Type
+	}
+	return nil
+}
 
-// EventTypes lists the types that have rules, sorted.
+// EventTypes lists the types that resources give rules, sorted.
 func (s *Set) EventTypes() []string { return slices.Sorted(maps.Keys(s.eventTypes)) }
 
 // Identifications lists what identifies a person, the strongest first: by
@@ -158,6 +167,7 @@ func (s *Set) Aggregates() []condition.Aggregate { return s.aggregates }
 // assemble builds the indices over validated resources. Before is the set that
 // they come after; nil: none.
 func assemble(revision uint64, byKey map[key]Resource, before *Set) (*Set, error) {
+	builtIn() // what no resource has to bring is there before anything works by the set
 	s := &Set{
 		revision: revision, byKey: byKey, before: before,
 		sources: map[string]*Source{}, writeKeys: map[string]*Source{}, eventTypes: map[string]*EventType{},

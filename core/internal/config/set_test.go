@@ -190,7 +190,7 @@ kind: event-type
 id: closed
 spec: {schema: false}
 `)
-	if s.EventType("open").Schema != nil || s.EventType("closed").Schema.Validate(map[string]any{}) == nil {
+	if len(s.EventType("open").Validators) != 0 || s.EventType("closed").Validators[0].Validate(map[string]any{}) == nil {
 		t.Error("a schema that is not there refuses, or false accepts")
 	}
 	for properties, want := range map[string]bool{
@@ -208,7 +208,7 @@ spec: {schema: false}
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.EventType("a").Schema.Validate(value); (err == nil) != want {
+		if err := s.EventType("a").Validators[0].Validate(value); (err == nil) != want {
 			t.Errorf("%s: %v", properties, err)
 		}
 	}
@@ -384,7 +384,7 @@ func TestRetailExample(t *testing.T) {
 		if event.Source != "shop" || event.Type != "order-completed" || event.ID != values[0] || event.Time.Format("2006-01-02") != values[1] {
 			t.Fatalf("%s became %+v", line, event)
 		}
-		if err := rules.Schema.Validate(event.Properties); err != nil {
+		if err := rules.Validators[0].Validate(event.Properties); err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
 		customers[event.IDs[0].Kind+":"+event.IDs[0].Value] = true

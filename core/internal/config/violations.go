@@ -9,36 +9,37 @@ import (
 	"github.com/tributary-bus/tributary/sdk"
 )
 
-// Violations holds an event's properties against the schema of its type, and
-// lists what breaks it. No type, or one without a schema, lets anything pass.
-func (t *EventType) Violations(properties *sdk.Object) []sdk.FieldError {
-	if t == nil || t.Schema == nil {
-		return nil
-	}
-	err := t.Schema.Validate(properties.View())
+// maxViolations bounds what is told of one value's faults.
+const maxViolations = 20
+
+// Violations holds a value against the schema and lists what breaks it, at most
+// so many faults, each at its path below that of the value. Nil: nothing.
+func (s *Schema) Violations(value any, below string, most int) []sdk.FieldError {
+	err := s.Validate(value)
 	if err == nil {
 		return nil
 	}
 	var invalid *jsonschema.ValidationError
 	if !errors.As(err, &invalid) {
-		return []sdk.FieldError{{Path: "properties", Message: err.Error()}}
+		return []sdk.FieldError{{Path: below, Message: err.Error()}}
 	}
-	return violations(invalid, nil)
+	var at sdk.Path
+	if below != "" {
+		at = sdk.Path{below}
+	}
+	return violations(invalid, at, most, nil)
 }
 
-// maxViolations bounds what an invalid event carries of its own faults.
-const maxViolations = 20
-
 // violations lists the leaves of a validation error, each at its own path.
-func violations(e *jsonschema.ValidationError, list []sdk.FieldError) []sdk.FieldError {
-	if len(e.Causes) == 0 && len(list) < maxViolations {
-		path := append(sdk.Path{"properties"}, e.InstanceLocation...)
+func violations(e *jsonschema.ValidationError, at sdk.Path, most int, list []sdk.FieldError) []sdk.FieldError {
+	if len(e.Causes) == 0 && len(list) < most {
+		path := append(at[:len(at):len(at)], e.InstanceLocation...)
 		return append(list, sdk.FieldError{
 			Path: path.String(), Message: strings.TrimSpace(e.ErrorKind.LocalizedString(english)),
 		})
 	}
 	for _, cause := range e.Causes {
-		list = violations(cause, list)
+		list = violations(cause, at, most, list)
 	}
 	return list
 }

@@ -14,7 +14,7 @@ import (
 // alone goes on. Where nobody has the profile it is about nobody.
 func (f *Fold) applyAside() {
 	if f.Doc == nil {
-		f.describe()
+		f.annotate()
 		return
 	}
 	kept := f.Doc

@@ -58,3 +58,24 @@ func foldOfABrowser(t testing.TB) func() {
 	}
 	return one
 }
+
+// BenchmarkFoldOfABuiltInType measures what types of the catalogue cost: a page view
+// has none of its properties read, an order changes its profile in many places.
+func BenchmarkFoldOfABuiltInType(b *testing.B) {
+	for eventType, properties := range map[string]string{
+		"of-no-type":      `{"url":"https://shop.example/sale","title":"Sale","product_id":"sku-7"}`,
+		"page-view":       `{"url":"https://shop.example/sale","title":"Sale","product_id":"sku-7"}`,
+		"product-viewed":  `{"product_id":"sku-7","name":"Kettle","category":"kitchen","brand":"Brewer","price":39.9}`,
+		"order-completed": `{"order_id":"o-17","total":59.8,"currency":"EUR","products":[{"product_id":"sku-7","quantity":1,"price":39.9}]}`,
+	} {
+		b.Run(eventType, func(b *testing.B) {
+			in := Input{Rules: compile(b, ""), Command: command(eventType, properties)}
+			var f Fold
+			b.ReportAllocs()
+			for b.Loop() {
+				f.Begin(in)
+				in.Doc = f.Apply(f.Route()).Doc
+			}
+		})
+	}
+}

@@ -46,7 +46,8 @@ func (f *Fold) applyErase() {
 func (f *Fold) tellErased(by string) {
 	f.application = application{event: systemEvent(f.Command, record.TypeProfileErased, erasedProperties(f.Command.Profile, by))}
 	f.findType()
-	f.describe()
+	f.hold()
+	f.annotate()
 	f.result.Own = len(f.result.Events)
 	f.result.Events = append(f.result.Events, f.processed(f.Command.Hops, 128))
 }

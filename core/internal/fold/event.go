@@ -1,7 +1,6 @@
 package fold
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/tributary-bus/tributary/core/internal/config"
@@ -22,6 +21,9 @@ type application struct {
 	unknown bool
 	// ephemeral is true for an event that is folded and not kept.
 	ephemeral bool
+	// made is how many bytes the event's type has made of the event, 0 where it is as
+	// it was sent.
+	made int
 
 	scope   condition.Vars
 	history profile.History
@@ -39,18 +41,7 @@ func (f *Fold) examine() {
 		f.event.Session = ""
 	}
 	f.findType()
-	if c.Event.Source == record.SourceSystem {
-		return // what happened has happened, whatever a schema says
-	}
-	if errs := f.eventType.Violations(&f.event.Properties); len(errs) > 0 {
-		f.invalid(errs)
-	}
-}
-
-func (f *Fold) findType() {
-	t, err := f.Rules.of(&f.event, f.vars())
-	f.problem(err)
-	f.eventType = t
+	f.hold()
 }
 
 func (f *Fold) problem(err error) {
@@ -92,7 +83,7 @@ func (f *Fold) applyEvent() {
 	case !f.event.Valid:
 		f.result.Invalid = true
 	case c.Profile == "":
-		f.describe()
+		f.annotate()
 	case f.Doc != nil && f.Doc.State == record.StateErased:
 		f.result.Outcome = erasedOutcome()
 		return
@@ -111,7 +102,7 @@ func (f *Fold) applyEvent() {
 // profile too large: then the event is kept as not valid.
 func (f *Fold) applyWithin() {
 	e := f.Command.Event
-	growth := len(e.Properties) + len(e.Traits) + len(e.Context) + 512
+	growth := len(e.Properties) + len(e.Traits) + len(e.Context) + f.made + 512
 	before, tight := f.guard(growth)
 	f.enter()
 	if tight {
@@ -141,6 +132,7 @@ func (f *Fold) enter() {
 		f.adoptTraits()
 	}
 	if f.eventType != nil {
+		f.move(f.journey())
 		f.copy()
 	}
 	p.Revision++
@@ -188,61 +180,11 @@ func (f *Fold) write(path sdk.Path, op config.Op, operand any) error {
 	return nil
 }
 
-// describe gives the event the traits and tags of its type.
-func (f *Fold) describe() {
-	t := f.eventType
-	if t == nil {
-		return
-	}
-	for _, tag := range t.Tags {
-		if !slices.Contains(f.event.Tags, tag) {
-			f.event.Tags = append(f.event.Tags[:len(f.event.Tags):len(f.event.Tags)], tag)
-		}
-	}
-	for _, rule := range t.Traits {
-		v, ok := f.event.Properties.Get(rule.From)
-		if !ok || v == nil {
-			continue
-		}
-		if err := rule.To.Set(f.event.Traits.Map(), sdk.Clone(v)); err != nil {
-			f.problem(fmt.Errorf("event type %s: traits: %w", t.ID, err))
-		}
-	}
-}
-
 // adoptTraits sets an identify event's traits on the profile.
 func (f *Fold) adoptTraits() {
 	for name, v := range f.event.Traits.View() {
 		f.problem(f.write(sdk.Path{"traits", name}, config.OpSet, sdk.Clone(v)))
 	}
-}
-
-// copy carries out the copy rules of the event's type, in their order; a later
-// one sees what an earlier one did. One that fails leaves the profile as it is.
-func (f *Fold) copy() {
-	vars := f.vars()
-	for i := range f.eventType.Copy {
-		rule := &f.eventType.Copy[i]
-		operand, err := copyOperand(rule, vars)
-		if err == nil {
-			err = f.write(rule.To, rule.Op, operand)
-		}
-		if err != nil {
-			f.problem(fmt.Errorf("event type %s: copy to %s: %w", f.eventType.ID, rule.To, err))
-		}
-	}
-}
-
-func copyOperand(rule *config.CopyRule, vars *condition.Vars) (any, error) {
-	if rule.From == nil {
-		return rule.By, nil
-	}
-	v, err := rule.From.Value(vars)
-	if err != nil {
-		return nil, err
-	}
-	// What the profile keeps must not be part of the event.
-	return sdk.Clone(v), nil
 }
 
 // emit sends the event on and answers who waits for it.

@@ -24,7 +24,8 @@ func (f *Fold) tell(kind string, properties []byte) {
 	kept := f.application
 	f.application = application{event: systemEvent(c, kind, properties)}
 	f.findType()
-	growth := 512 + len(properties)
+	f.hold()
+	growth := 512 + len(properties) + f.made
 	claims, event := f.Claims, c.Event
 	f.Claims, c.Event = nil, nil
 	if !f.full { // looked at once: a command may have thousands of events
@@ -32,7 +33,7 @@ func (f *Fold) tell(kind string, properties []byte) {
 	}
 	if f.full {
 		f.event.Profile = f.Doc.Profile.ID
-		f.describe()
+		f.annotate()
 		f.invalid(overLimit(f.result.Size + growth))
 	} else {
 		f.enter()

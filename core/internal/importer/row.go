@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/config"
+	"github.com/tributary-bus/tributary/core/internal/eventtype"
 	"github.com/tributary-bus/tributary/core/internal/record"
 	"github.com/tributary-bus/tributary/sdk"
 	"github.com/tributary-bus/tributary/sdk/client"
@@ -81,26 +82,16 @@ func eventOf(m *config.Mapped) record.Event {
 	return e
 }
 
-// violations is what breaks the schema of an event's type, as far as the event
+// violations is what breaks the validators of an event's type, as far as the event
 // alone can tell: whether the type's rules hold may depend on the profile.
 func (m *mapping) violations(o *outcome, received time.Time) []sdk.FieldError {
 	t := m.set.EventType(o.event.Type)
-	if t == nil || t.Schema == nil {
+	if t == nil || len(t.Validators) == 0 {
 		return nil
 	}
 	public := o.event.Public(received)
 	public.Source = o.source.ID
-	if t.When != nil {
-		for _, variable := range t.When.Variables() {
-			if variable != "event" {
-				return nil
-			}
-		}
-		if holds, err := t.When.Bool(&condition.Vars{Event: &public, Now: received}); err != nil || !holds {
-			return nil
-		}
-	}
-	return t.Violations(&public.Properties)
+	return eventtype.CheckAlone(t, &public, &condition.Vars{Event: &public, Now: received})
 }
 
 func object(m map[string]any) []byte {
