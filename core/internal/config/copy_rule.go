@@ -13,6 +13,7 @@ type CopyRule struct {
 	// When, where it is there and does not hold, keeps the rule from an event.
 	When *condition.Program
 	To   sdk.Path // begins with one of the profile's sections
+	Text string   // To, written out
 	// Name gives the last name of the path, below To; nil where To is all of it.
 	Name *condition.Program
 	Op   Op
@@ -53,6 +54,7 @@ func compileCopy(f *form) CopyRule {
 		When: f.predicate("when", condition.EventScope), Op: Op(f.choice("op", "op", ops)), From: f.expression("from", condition.EventScope),
 	}
 	rule.To, rule.Name = f.target()
+	rule.Text = rule.To.String()
 	by := f.get("by")
 	f.close()
 	if len(rule.To) > 0 && rule.To[0] == "counters" && contains(ops, string(rule.Op)) && !contains(counterOps, string(rule.Op)) {

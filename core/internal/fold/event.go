@@ -151,14 +151,14 @@ func (f *Fold) identify() {
 		p.Identities[c.Kind] = append(p.Identities[c.Kind], c.Value)
 		f.changes[sdk.Path{"identities", c.Kind}.String()] = p.Identities[c.Kind]
 		if path := f.Rules.fields[c.Kind]; path != nil {
-			f.problem(f.write(path, config.OpSet, c.Value))
+			f.problem(f.write(path, path.String(), config.OpSet, c.Value))
 		}
 	}
 }
 
-// write changes one place of the profile, unless it says what came later.
-func (f *Fold) write(path sdk.Path, op config.Op, operand any) error {
-	text := path.String()
+// write changes one place of the profile, whose path is also given as text, unless it
+// says what came later.
+func (f *Fold) write(path sdk.Path, text string, op config.Op, operand any) error {
 	at := f.event.Time
 	if at.After(f.event.Received) {
 		at = f.event.Received // a clock that is ahead must not keep what follows out
@@ -183,7 +183,8 @@ func (f *Fold) write(path sdk.Path, op config.Op, operand any) error {
 // adoptTraits sets an identify event's traits on the profile.
 func (f *Fold) adoptTraits() {
 	for name, v := range f.event.Traits.View() {
-		f.problem(f.write(sdk.Path{"traits", name}, config.OpSet, sdk.Clone(v)))
+		path := sdk.Path{"traits", name}
+		f.problem(f.write(path, path.String(), config.OpSet, sdk.Clone(v)))
 	}
 }
 

@@ -79,18 +79,21 @@ func (f *Fold) journey() string {
 var (
 	statePath = sdk.Path{"data", "journey", "state"}
 	sincePath = sdk.Path{"data", "journey", "since"}
+	stateText = statePath.String()
+	sinceText = sincePath.String()
 )
 
 // move takes the profile to a state of the journey as of the event's time. One that
-// is there already, or that something later has moved, stays as it is.
+// something later has moved stays where it is.
 func (f *Fold) move(state string) {
-	p := f.Doc.Profile
-	if at, _ := statePath[1:].Get(p.Data); state == "" || at == state {
+	if state == "" {
 		return
 	}
-	err := f.write(statePath, config.OpSet, state)
-	if at, _ := statePath[1:].Get(p.Data); err == nil && at == state {
-		err = f.write(sincePath, config.OpSet, sdk.FormatTime(f.event.Time))
+	p := f.Doc.Profile
+	before, _ := statePath[1:].Get(p.Data)
+	err := f.write(statePath, stateText, config.OpSet, state)
+	if at, _ := statePath[1:].Get(p.Data); err == nil && at == state && before != state {
+		err = f.write(sincePath, sinceText, config.OpSet, sdk.FormatTime(f.event.Time))
 	}
 	if err != nil {
 		f.problem(fmt.Errorf("event type %s: journey: %w", f.eventType.ID, err))
@@ -108,7 +111,11 @@ func (f *Fold) copy() {
 		rule := &f.eventType.Copy[i]
 		to, operand, applies, err := eventtype.Copy(rule, vars)
 		if err == nil && applies {
-			err = f.write(to, rule.Op, operand)
+			text := rule.Text
+			if rule.Name != nil {
+				text = to.String()
+			}
+			err = f.write(to, text, rule.Op, operand)
 		}
 		if err != nil {
 			f.problem(fmt.Errorf("event type %s: copy to %s: %w", f.eventType.ID, rule.To, err))

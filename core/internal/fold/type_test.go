@@ -257,3 +257,18 @@ func TestTheLastOrderIsTheLatest(t *testing.T) {
 		t.Errorf("the last order is %s", got)
 	}
 }
+
+// A state that is confirmed later is not taken back by what happened in between and
+// arrives late.
+func TestALateStateOfTheJourneyTakesNothingBack(t *testing.T) {
+	r := compile(t, "kind: event-type\nid: a\nspec: {journey: awareness}\n---\nkind: event-type\nid: b\nspec: {journey: purchase}")
+	at := func(kind string, minute int) *record.Command {
+		c := command(kind, `{}`)
+		c.Event.Time = noon.Add(time.Duration(minute-60) * time.Minute)
+		return c
+	}
+	doc, _ := folded(t, r, at("a", 10), at("a", 30), at("b", 20))
+	if got := string(sdk.AppendValue(nil, doc.Profile.Data)); got != `{"journey":{"since":"2026-03-01T11:10:00.000Z","state":"awareness"}}` {
+		t.Error(got)
+	}
+}
