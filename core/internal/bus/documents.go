@@ -110,6 +110,23 @@ func (b *Bus) ReadDocuments(_ context.Context, after uint64) (*DocumentReader, e
 	return &DocumentReader{follow(b.feed(streamProfiles, "", after), b.newChanges, storedDocument, seq)}, nil
 }
 
+// DocumentsOf calls each with the documents that a partition has at the time of the
+// call. Of what is changed meanwhile it may give the later one, or both.
+func (b *Bus) DocumentsOf(ctx context.Context, partition int, each func(StoredDocument) error) error {
+	f := b.feed(streamProfiles, subjectDocuments(partition), 0)
+	err := f.rest(ctx, func(m stored) error {
+		d, err := storedDocument(m)
+		if err != nil {
+			return err
+		}
+		return each(d)
+	})
+	if err != nil {
+		return fmt.Errorf("documents of partition %d: %w", partition, err)
+	}
+	return nil
+}
+
 // DocumentsLast is the sequence of the last change in the profiles bucket.
 func (b *Bus) DocumentsLast(ctx context.Context) (uint64, error) {
 	state, err := b.state(ctx, streamProfiles)

@@ -56,6 +56,10 @@ func subjectDocument(partition int, profile string) string {
 	return prefixProfiles + strconv.Itoa(partition) + "." + encodeToken(profile)
 }
 
+func subjectDocuments(partition int) string {
+	return prefixProfiles + strconv.Itoa(partition) + ".*"
+}
+
 // profileOf returns the profile that a subject of the profiles bucket names.
 func profileOf(subject string) (string, error) {
 	rest, ok := strings.CutPrefix(subject, prefixProfiles)

@@ -11,24 +11,18 @@ import (
 // comes to hold one through it, and neither profile nor session change or begin.
 
 // applyAside folds such an event into a copy of its profile, of which the event
-// alone goes on. Where nobody has the profile it is about nobody.
+// alone goes on: with the session as it was. Where nobody has the profile it is about
+// nobody.
 func (f *Fold) applyAside() {
 	if f.Doc == nil {
 		f.annotate()
 		return
 	}
-	kept := f.Doc
-	doc, err := record.ParseDocument(kept.AppendJSON(nil))
+	doc, err := record.ParseDocument(f.Doc.AppendJSON(nil))
 	if err != nil {
 		panic(fmt.Sprintf("a document that was written just now cannot be read: %v", err))
 	}
-	claims := f.Claims
-	f.Doc, f.Claims = doc, nil
-	f.enter()
-	f.Claims = claims
-	doc.Profile.Revision = kept.Profile.Revision
-	f.changes, f.ended = nil, nil
-	if doc.Session = kept.Session; doc.Session != nil && doc.Session.ID != f.event.Session {
-		doc.Session = nil // the event's has not begun
-	}
+	f.Doc = doc
+	f.follow()
+	f.changes = nil
 }

@@ -58,7 +58,7 @@ func foldOfABrowser(t testing.TB) func() {
 		enricher.Event(c.Event, source)
 		f.Begin(in)
 		result := f.Apply(f.Route())
-		in.Doc, buf = result.Doc, result.Events[0].Data
+		in.Doc, buf = result.Doc, result.Events[result.Own].Data
 	}
 	one()
 	for _, part := range []string{`"valid":true`, `"device":{`, `"app":{"name":"Firefox"`, `"languages":["de-DE","en"]`, `"utm":{`, `"referrer":{"host":"www.google.com"`} {

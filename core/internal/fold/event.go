@@ -16,14 +16,14 @@ type application struct {
 	// eventType holds the rules of the event's type, nil where there are none.
 	eventType *config.EventType
 	changes   map[string]any
-	ended     *sdk.Session
-	// unknown is true where the query store does not have the session that ended.
-	unknown bool
 	// ephemeral is true for an event that is folded and not kept.
 	ephemeral bool
 	// made is how many bytes the event's type has made of the event, 0 where it is as
 	// it was sent.
 	made int
+	// transient and transientSession are true where the query store is not to have the
+	// event, and what it says of its session.
+	transient, transientSession bool
 
 	scope   condition.Vars
 	history profile.History
@@ -34,12 +34,14 @@ type application struct {
 func (f *Fold) examine() {
 	c := f.Command
 	f.application = application{event: c.Event.Public(c.Received)}
-	if c.Hops > 0 && c.Profile != "" && (f.Doc == nil || f.Doc.Session == nil || f.Doc.Session.ID != f.event.Session) {
+	if c.Hops > 0 && c.Profile != "" && f.event.Session != "" && !f.attending() {
 		f.event.Session = "" // what a flow sends opens no session and goes back to none
 	}
 	if f.ephemeral = f.Rules.Ephemeral(c.Event); f.ephemeral {
 		f.event.Session = ""
 	}
+	f.transient = f.ephemeral || c.Event.Transient
+	f.transientSession = f.ephemeral || c.Event.TransientSession || c.Event.TransientProfile
 	f.findType()
 	f.hold()
 }
@@ -67,8 +69,8 @@ func (f *Fold) vars() *condition.Vars {
 	if f.live() {
 		f.history.Doc = f.Doc
 		v.Profile = f.Doc.Profile
-		if f.Doc.Session != nil && f.Doc.Session.ID == f.event.Session {
-			v.Session = f.Doc.Session
+		if s := f.Doc.Find(f.event.Session); s != nil {
+			v.Session = &s.Session
 		}
 	}
 	return v
@@ -103,12 +105,16 @@ func (f *Fold) applyEvent() {
 func (f *Fold) applyWithin() {
 	e := f.Command.Event
 	growth := len(e.Properties) + len(e.Traits) + len(e.Context) + f.made + 512
+	if f.Doc == nil || f.event.Session != "" && !f.attending() {
+		growth += 1024 // what begins is kept and told, too
+	}
 	before, tight := f.guard(growth)
+	told := len(f.result.Events)
 	f.enter()
 	if tight {
 		if size := len(f.Doc.AppendJSON(nil)); size > MaxDocument {
 			f.restore(before)
-			f.changes, f.ended = nil, nil
+			f.changes, f.result.Events = nil, f.result.Events[:told]
 			f.invalid(overLimit(size))
 			return
 		}
@@ -116,17 +122,34 @@ func (f *Fold) applyWithin() {
 	f.changed(growth)
 }
 
-// enter folds the event into the profile, which it makes where nobody has the id.
+// enter folds the event into the profile, which it makes where nobody has the id. What
+// begins by that is told first, as a part of the same change.
 func (f *Fold) enter() {
-	if f.Doc == nil {
+	born := f.Doc == nil
+	if born {
 		f.Doc = &record.Document{State: record.StateLive, Profile: sdk.NewProfile(f.Command.Profile, f.event.Received)}
 	}
-	p := f.Doc.Profile
-	f.event.Profile = p.ID
-	f.changes = map[string]any{}
+	f.event.Profile = f.Doc.Profile.ID
 	f.identify()
+	f.raise()
+	if born {
+		f.tellFirst(f.event.Received, "", record.TypeProfileCreated, nil)
+	}
+	f.attend()
+	f.follow()
+}
+
+// raise gives the profile its next revision.
+func (f *Fold) raise() {
+	p := f.Doc.Profile
+	p.Revision++
+	p.Updated = f.event.Received
+}
+
+// follow counts the event and does what the rules of its type want.
+func (f *Fold) follow() {
+	f.event.Profile = f.Doc.Profile.ID
 	profile.CountEvent(f.Doc, &f.event, f.Rules.aggregates[f.event.Type], f.event.Received)
-	f.ended, f.unknown = visit(f.Doc, &f.event, f.Command.Event != nil && f.Command.Event.TransientSession)
 	f.describe()
 	if f.event.Type == "identify" {
 		f.adoptTraits()
@@ -135,8 +158,6 @@ func (f *Fold) enter() {
 		f.move(f.journey())
 		f.copy()
 	}
-	p.Revision++
-	p.Updated = f.event.Received
 }
 
 // identify enters the identifiers of the event into the profile: those whose keys
@@ -149,7 +170,7 @@ func (f *Fold) identify() {
 			continue
 		}
 		p.Identities[c.Kind] = append(p.Identities[c.Kind], c.Value)
-		f.changes[sdk.Path{"identities", c.Kind}.String()] = p.Identities[c.Kind]
+		f.change(sdk.Path{"identities", c.Kind}.String(), p.Identities[c.Kind])
 		if path := f.Rules.fields[c.Kind]; path != nil {
 			f.problem(f.write(path, path.String(), config.OpSet, c.Value))
 		}
@@ -159,10 +180,7 @@ func (f *Fold) identify() {
 // write changes one place of the profile, whose path is also given as text, unless it
 // says what came later.
 func (f *Fold) write(path sdk.Path, text string, op config.Op, operand any) error {
-	at := f.event.Time
-	if at.After(f.event.Received) {
-		at = f.event.Received // a clock that is ahead must not keep what follows out
-	}
+	at := f.happened()
 	replaces := op == config.OpSet || op == config.OpDelete
 	if replaces && profile.Superseded(f.Doc, text, at) {
 		return nil
@@ -172,12 +190,20 @@ func (f *Fold) write(path sdk.Path, text string, op config.Op, operand any) erro
 		return err
 	}
 	if changed {
-		f.changes[text] = v
+		f.change(text, v)
 	}
 	if changed || replaces {
 		profile.Stamp(f.Doc, text, at, f.event.ID)
 	}
 	return nil
+}
+
+// change notes what a place of the profile has become.
+func (f *Fold) change(path string, v any) {
+	if f.changes == nil {
+		f.changes = map[string]any{}
+	}
+	f.changes[path] = v
 }
 
 // adoptTraits sets an identify event's traits on the profile.
@@ -213,17 +239,15 @@ func (f *Fold) emit() {
 // processed is what EVENTS carries of the event; room is about how many bytes it takes.
 func (f *Fold) processed(hops uint8, room int) record.Processed {
 	out := record.ProcessedEvent{
-		Event: f.event, Config: f.Rules.set.Revision(), Changes: f.changes, Ended: f.ended,
-		Transient: f.ephemeral, TransientSession: f.ephemeral, TransientEnded: f.ended != nil && f.unknown,
-	}
-	if e := f.Command.Event; e != nil {
-		out.Transient = out.Transient || e.Transient
-		out.TransientSession = out.TransientSession || e.TransientSession || e.TransientProfile
+		Event: f.event, Config: f.Rules.set.Revision(), Changes: f.changes,
+		Transient: f.transient, TransientSession: f.transientSession,
 	}
 	if f.event.Profile != "" {
 		out.Revision = f.Doc.Profile.Revision
 		if f.event.Session != "" {
-			out.Session = f.Doc.Session
+			if s := f.Doc.Find(f.event.Session); s != nil {
+				out.Session = &s.Session
+			}
 		}
 	}
 	return record.Processed{Type: f.event.Type, Data: out.AppendJSON(make([]byte, 0, 512+room)), Hops: hops}

@@ -1,7 +1,6 @@
 package fold
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -225,76 +224,6 @@ func TestFoldIsDeterministic(t *testing.T) {
 	for range 20 {
 		if again := run(); again != first {
 			t.Fatalf("got  %s\nwant %s", again, first)
-		}
-	}
-}
-
-func TestASessionEndsWhereAnotherBegins(t *testing.T) {
-	r := compile(t, shop)
-	at := func(session string, minute int) *record.Command {
-		c := command("page-view", `{}`)
-		c.Event.Session, c.Event.Time = session, noon.Add(time.Duration(minute)*time.Minute)
-		c.Event.Context = []byte(`{"os":{"name":"Linux"},"page":{"url":"/"}}`)
-		return c
-	}
-	doc, out := folded(t, r, at("s1", 0), at("s1", 10), at("", 20), at("s1", 60), at("s2", 61))
-	if doc.Profile.Stats.Visits != 3 || doc.Profile.Stats.Views != 5 {
-		t.Errorf("stats = %+v", doc.Profile.Stats)
-	}
-	var s, e sdk.Session
-	if err := errors.Join(s.UnmarshalJSON([]byte(out.at("session"))), e.UnmarshalJSON([]byte(out.at("ended")))); err != nil {
-		t.Fatal(err)
-	}
-	if s.ID != "s2" || s.Events != 1 || s.Status != sdk.SessionActive {
-		t.Errorf("session = %s", s.AppendJSON(nil))
-	}
-	if e.ID != "s1" || e.Events != 3 || e.Status != sdk.SessionEnded || e.Duration() != time.Hour ||
-		string(sdk.AppendValue(nil, e.Context)) != `{"os":{"name":"Linux"}}` {
-		t.Errorf("ended = %+v", e)
-	}
-}
-
-// What an event does not want stored of its session is not stored, and the end of a
-// session is where the session is: whichever event ends it.
-func TestTheEndOfASessionIsKnownWhereTheSessionIs(t *testing.T) {
-	r := compile(t, shop)
-	for name, c := range map[string]struct {
-		events string // sessions of events in turn; with an x they are not to be stored
-		want   string // the sessions that ended, in order; with an x those that the store does not have
-	}{
-		"kept":                              {"a b", "a"},
-		"a transient one ends a kept one":   {"a bx", "a"},
-		"a kept one ends a transient one":   {"ax b", "ax"},
-		"transient ones":                    {"ax bx cx", "ax bx"},
-		"it became known later":             {"ax a b", "a"},
-		"it was known before":               {"a ax bx", "a"},
-		"after one that was not known":      {"ax b c", "ax b"},
-		"after one that was":                {"a bx bx c", "a bx"},
-		"an event without a session":        {"ax - b", "ax"},
-		"one that is gone back to is a new": {"a bx a c", "a bx a"},
-	} {
-		var commands []*record.Command
-		var ends []string
-		for _, of := range strings.Fields(c.events) {
-			e := command("page-view", `{}`)
-			e.Event.Session, e.Event.TransientSession = strings.Trim(of, "x-"), strings.HasSuffix(of, "x")
-			commands = append(commands, e)
-			doc, out := folded(t, r, commands...)
-			if out.Exists("transient_session") != e.Event.TransientSession {
-				t.Errorf("%s: of %s: %s", name, of, out.text)
-			}
-			if ended, is := out.String("ended.id"); is {
-				ends = append(ends, ended+map[bool]string{true: "x"}[out.Exists("transient_ended")])
-			} else if out.Exists("transient_ended") {
-				t.Errorf("%s: %s ends nothing, and that is not known", name, of)
-			}
-			text := doc.AppendJSON(nil)
-			if again, err := record.ParseDocument(text); err != nil || string(again.AppendJSON(nil)) != string(text) {
-				t.Errorf("%s: %v", name, err)
-			}
-		}
-		if got := strings.Join(ends, " "); got != c.want {
-			t.Errorf("%s: ended %s, want %s", name, got, c.want)
 		}
 	}
 }

@@ -166,7 +166,7 @@ func (f *Fold) Route() Decision {
 	}
 	switch {
 	case f.Doc != nil && f.Doc.State == record.StateRedirect && c.Profile != "":
-		if c.Kind == record.KindRedirect {
+		if c.Kind == record.KindRedirect || c.Kind == record.KindDue {
 			return Decision{}
 		}
 		return Decision{Forward: f.Doc.To, Settled: c.Settled}
@@ -204,9 +204,14 @@ func (f *Fold) Apply(d Decision) *Result {
 			f.applyErase()
 		case record.KindRedirect:
 			f.applyRedirect()
+		case record.KindDue:
+			f.applyDue()
 		default:
 			f.refuse("commands of this kind are not processed by this version")
 		}
+	}
+	if f.result.Changed {
+		f.result.Doc.Due = f.dueOf(f.result.Doc)
 	}
 	return &f.result
 }

@@ -243,8 +243,8 @@ func identifiersOf(doc *record.Document) []record.Identifier {
 			list = append(list, record.Identifier{Kind: kind, Value: value})
 		}
 	}
-	if doc.Session != nil {
-		list = append(list, record.Identifier{Kind: record.KindSessionID, Value: doc.Session.ID})
+	for _, s := range doc.Sessions {
+		list = append(list, record.Identifier{Kind: record.KindSessionID, Value: s.ID})
 	}
 	return list
 }
@@ -296,6 +296,7 @@ func (f *Fold) applyAbsorb() {
 		}
 	}
 	f.tell(record.TypeProfileMerged, mergedProperties(a.From, trimmed))
+	f.bound(sessionsKept, f.tellOf)
 }
 
 // unite adds another profile's document to this one's; it names what had to be left

@@ -25,7 +25,7 @@ func (f *Fold) applyPatch() {
 		return
 	}
 	before := segmentsBefore(f.Doc, p)
-	if tooLarge := f.change(p); tooLarge != nil {
+	if tooLarge := f.changeBy(p); tooLarge != nil {
 		f.refuse(fmt.Sprintf("%s: %s", p.By, tooLarge[0].Message))
 		return
 	}
@@ -39,9 +39,9 @@ func (f *Fold) applyPatch() {
 	f.result.Outcome = o
 }
 
-// change does the patches to the profile. One that does not fit it is left out.
+// changeBy does the patches to the profile. One that does not fit it is left out.
 // If they would make the profile too large none is done, and tooLarge says so.
-func (f *Fold) change(p *record.Patch) (tooLarge []sdk.FieldError) {
+func (f *Fold) changeBy(p *record.Patch) (tooLarge []sdk.FieldError) {
 	c := f.Command
 	growth := 2*len(c.Body) + 512 // an object is longer than its name in a path
 	before, tight := f.guard(growth)

@@ -3,6 +3,7 @@ package fold
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -18,16 +19,16 @@ import (
 var systemEvents = uuid.MustParse("5b0c7a52-7a0e-5d0b-9c55-3d5c1f6c8e17")
 
 // tell sends a system event about the profile, with what else tells it from others
-// that the same command causes.
+// that the same command causes. It is a change of its own.
 func (f *Fold) tell(kind string, properties []byte) {
-	c := f.Command
+	f.tellOf(f.Command.Received, "", kind, properties)
+}
+
+// tellOf does so of what happened at a time, to a session where one is named.
+func (f *Fold) tellOf(at time.Time, session, kind string, properties []byte) {
 	kept := f.application
-	f.application = application{event: systemEvent(c, kind, properties)}
-	f.findType()
-	f.hold()
+	f.about(at, session, kind, properties)
 	growth := 512 + len(properties) + f.made
-	claims, event := f.Claims, c.Event
-	f.Claims, c.Event = nil, nil
 	if !f.full { // looked at once: a command may have thousands of events
 		_, f.full = f.guard(growth)
 	}
@@ -36,16 +37,42 @@ func (f *Fold) tell(kind string, properties []byte) {
 		f.annotate()
 		f.invalid(overLimit(f.result.Size + growth))
 	} else {
-		f.enter()
+		f.raise()
+		f.follow()
 		f.changed(growth)
 	}
-	hops := c.Hops
-	if c.Kind == record.KindPatch {
+	hops := f.Command.Hops
+	if f.Command.Kind == record.KindPatch {
 		hops++
 	}
 	f.result.Events = append(f.result.Events, f.processed(hops, len(properties)))
-	f.Claims, c.Event = claims, event
 	f.application = kept
+}
+
+// tellFirst sends a system event before the event at hand, of whose change it is a
+// part: it has no revision of its own. It is stored where that event is; the end of a
+// visit, which is about what came before, where its session is.
+func (f *Fold) tellFirst(at time.Time, session, kind string, properties []byte) {
+	kept := f.application
+	f.about(at, session, kind, properties)
+	if kind != record.TypeVisitEnded {
+		f.transient, f.transientSession = kept.transient, kept.transientSession
+	}
+	f.follow()
+	f.result.Events = append(f.result.Events, f.processed(f.Command.Hops, len(properties)))
+	f.application = kept
+}
+
+// about takes up a system event about the profile. What it says of a session is stored
+// where the session is.
+func (f *Fold) about(at time.Time, session, kind string, properties []byte) {
+	f.application = application{event: systemEvent(f.Command, kind, properties)}
+	f.event.Time, f.event.Session = at, session
+	if s := f.Doc.Find(session); s != nil {
+		f.transientSession = s.Transient
+	}
+	f.findType()
+	f.hold()
 }
 
 // systemEvent is the event that says what a command did: the same one however often

@@ -23,30 +23,23 @@ func newSplitter() *splitter {
 	return s
 }
 
-// event splits a message of EVENTS: into the event, its session and the session
-// that it ended, but for those that are transient, each by a mark of its own. The
-// documents' bodies are parts of text.
+// event splits a message of EVENTS: into the event and its session, but for what is
+// transient, each by a mark of its own. The documents' bodies are parts of text.
 func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, error) {
 	first := len(docs)
 	var hasEvent bool
-	ended := -1                          // where the session that it ended is among them
-	var noEvent, noSession, noEnded bool // what is not for the store
+	var noEvent, noSession bool // what is not for the store
 	err := s.members(text, func(name string) error {
 		kind := store.Sessions
 		switch name {
 		case "event":
 			kind, hasEvent = store.Events, true
 		case "session":
-		case "ended":
-			ended = len(docs)
 		case "transient":
 			noEvent = true
 			return s.decoder.SkipValue()
 		case "transient_session":
 			noSession = true
-			return s.decoder.SkipValue()
-		case "transient_ended":
-			noEnded = true
 			return s.decoder.SkipValue()
 		default:
 			return s.decoder.SkipValue()
@@ -65,15 +58,10 @@ func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, 
 		return docs[:first], fmt.Errorf("split event: %w: it has no event", record.ErrMalformed)
 	}
 	kept := docs[:first]
-	for i, doc := range docs[first:] {
-		var left bool
-		switch {
-		case doc.Kind == store.Events:
+	for _, doc := range docs[first:] {
+		left := noSession
+		if doc.Kind == store.Events {
 			left = noEvent
-		case first+i == ended:
-			left = noEnded
-		default:
-			left = noSession
 		}
 		if !left {
 			kept = append(kept, doc)

@@ -47,10 +47,7 @@ func document(id, state string, revision uint64) []byte {
 
 func TestSplitEvent(t *testing.T) {
 	var event sdk.Event
-	whole := processed(3, func(p *record.ProcessedEvent) {
-		p.Ended = &sdk.Session{ID: "old", Profile: "p-3", Started: start, Updated: start, Ended: start, Status: sdk.SessionEnded, Revision: 9}
-		event = p.Event
-	})
+	whole := processed(3, func(p *record.ProcessedEvent) { event = p.Event })
 	alone := processed(4, func(p *record.ProcessedEvent) {
 		p.Session, p.Event.Profile, p.Event.Session, p.Changes = nil, "", "", nil
 	})
@@ -58,7 +55,7 @@ func TestSplitEvent(t *testing.T) {
 		text []byte
 		want string
 	}{
-		"with sessions":       {whole, "events shop/e-000003 1, sessions p-3/s-3 4, sessions p-3/old 9, "},
+		"with a session":      {whole, "events shop/e-000003 1, sessions p-3/s-3 4, "},
 		"alone":               {alone, "events shop/e-000004 1, "},
 		"unknown fields":      {bytes.Replace(alone, []byte(`"config":1`), []byte(`"new":{"event":[{}]},"config":1`), 1), "events shop/e-000004 1, "},
 		"no object":           {[]byte(`[]`), ""},
@@ -211,20 +208,17 @@ func BenchmarkSplitEvent(b *testing.B) {
 // for those who count them.
 func TestTransientEvents(t *testing.T) {
 	for name, c := range map[string]struct {
-		event, session, ended bool
-		want                  string
+		event, session bool
+		want           string
 	}{
-		"all kept":                  {false, false, false, "shop/e p/s p/t"},
-		"the event":                 {true, false, false, "p/s p/t"},
-		"the session":               {false, true, false, "shop/e p/t"},
-		"the one before":            {false, false, true, "shop/e p/s"},
-		"both sessions":             {false, true, true, "shop/e"},
-		"the event and its session": {true, true, false, "p/t"},
-		"all":                       {true, true, true, ""},
+		"all kept":    {false, false, "shop/e p/s"},
+		"the event":   {true, false, "p/s"},
+		"the session": {false, true, "shop/e"},
+		"both":        {true, true, ""},
 	} {
 		p := record.ProcessedEvent{
-			Event: sdk.Event{ID: "e", Type: "x", Source: "shop", Valid: true}, Session: &sdk.Session{ID: "s", Profile: "p", Revision: 1}, Ended: &sdk.Session{ID: "t", Profile: "p", Revision: 1},
-			Transient: c.event, TransientSession: c.session, TransientEnded: c.ended,
+			Event: sdk.Event{ID: "e", Type: "x", Source: "shop", Valid: true}, Session: &sdk.Session{ID: "s", Profile: "p", Revision: 1},
+			Transient: c.event, TransientSession: c.session,
 		}
 		docs, err := newSplitter().event(p.AppendJSON(nil), []store.Document{{Kind: store.Profiles}})
 		var got []string

@@ -89,8 +89,8 @@ func TestEphemeralEvents(t *testing.T) {
 	if sum, _ := (sdk.Path{"sum"}).Get(doc.Profile.Counters); sdk.TypeName(sum) == "null" || fmt.Sprint(sum) != "3" {
 		t.Errorf("the counter is %v", doc.Profile.Counters)
 	}
-	if doc.Session == nil || doc.Session.ID != "s1" || doc.Session.Events != 1 || doc.Profile.Stats.Visits != 1 {
-		t.Errorf("session %+v, stats %+v", doc.Session, doc.Profile.Stats)
+	if len(doc.Sessions) != 1 || doc.Sessions[0].ID != "s1" || doc.Sessions[0].Events != 1 || doc.Profile.Stats.Visits != 1 {
+		t.Errorf("sessions %+v, stats %+v", doc.Sessions, doc.Profile.Stats)
 	}
 	if got := holder("s2"); got != "" {
 		t.Errorf("the session s2 is held by %q", got)
@@ -151,7 +151,7 @@ func TestEventsAreEnrichedOnce(t *testing.T) {
 			t.Errorf("%s", text)
 		}
 	}
-	session := n.document(n.bus.DerivedProfile(record.KindUser, "ann", 0)).Session
+	session := n.document(n.bus.DerivedProfile(record.KindUser, "ann", 0)).Sessions[0]
 	if text := string(session.AppendJSON(nil)); !strings.Contains(text, `"app":{"bot":false,"name":"Firefox","version":"121.0"},"device":{"type":"desktop"},"os":{"name":"Linux"}`) {
 		t.Errorf("%s", text)
 	}

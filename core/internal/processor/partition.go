@@ -27,6 +27,7 @@ type partition struct {
 	documents *cache[*entry]
 	folding   fold.Fold
 	document  []byte // room for one document
+	agenda    *agenda
 }
 
 const (
@@ -42,6 +43,7 @@ func newPartition(n *Processor, number int) *partition {
 	return &partition{
 		node: n, number: number,
 		documents: newCache(documentBudget/share, func(e *entry) int { return e.size + 256 }),
+		agenda:    newAgenda(),
 	}
 }
 
@@ -51,6 +53,7 @@ func (p *partition) run(ctx context.Context) error {
 	if err := p.takeOver(ctx); err != nil {
 		return fmt.Errorf("take over partition %d: %w", p.number, err)
 	}
+	defer p.attendToDue(ctx)()
 	reader, err := p.node.bus.ReadIngest(ctx, p.number, p.readFrom())
 	if err != nil {
 		return fmt.Errorf("read partition %d: %w", p.number, err)
@@ -258,6 +261,7 @@ func (p *partition) process(ctx context.Context, items []item) (int, error) {
 	}
 	err = p.commit(ctx, b)
 	if err == nil {
+		p.tellDone(items[:n])
 		return n, nil
 	}
 	p.abandon(b)
@@ -307,6 +311,7 @@ func (p *partition) commit(ctx context.Context, b *batch) error {
 	p.node.step(StepCommit)
 	for _, profile := range b.order {
 		p.documents.put(profile, b.touched[profile])
+		p.agenda.put(profile, b.touched[profile].doc.Due)
 	}
 	if err := p.effects(ctx, b); err != nil {
 		return fmt.Errorf("effects of commit %d: %w", b.commit.C, err)

@@ -148,8 +148,8 @@ func TestEventsOfAPatchAreFoldedIntoItsProfile(t *testing.T) {
 	if order := string(sdk.AppendValue(nil, doc.Profile.Data["order"])); order != "[1,10,11,12]" {
 		t.Errorf("order %s", order)
 	}
-	if doc.Session.ID != "s1" || doc.Session.Events != 2 || doc.Profile.Stats.Visits != 1 {
-		t.Errorf("session %s", doc.Session.AppendJSON(nil))
+	if s := doc.Find("s1"); s == nil || s.Events != 2 || doc.Profile.Stats.Visits != 1 {
+		t.Errorf("document %s", doc.AppendJSON(nil))
 	}
 	if held, _, err := n.bus.GetIdentity(t.Context(), n.bus.IdentityKey(record.KindSessionID, "s0")); err == nil {
 		t.Errorf("an event of a flow took a session: %+v", held)

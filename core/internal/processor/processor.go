@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -94,9 +95,12 @@ type Processor struct {
 	metrics *counters
 
 	holdings *holdings
-	slots    chan struct{} // held by partitions at work
-	commits  sync.Pool     // room for encoded commits
-	owning   []sync.Mutex  // by partition: held while it is worked on
+	slots    chan struct{}            // held by partitions at work
+	commits  sync.Pool                // room for encoded commits
+	owning   []sync.Mutex             // by partition: held while it is worked on
+	agendas  []atomic.Pointer[agenda] // by partition: nil while it is not owned
+	scanning chan struct{}            // held while the documents of a partition are looked through
+	room     chan struct{}            // told when what was sent because it was due is done
 	mu       sync.Mutex
 	standing []standing    // by partition
 	changed  chan struct{} // closed when another partition is owned than before
@@ -129,6 +133,7 @@ func New(ctx context.Context, o Options) (*Processor, error) {
 		commits:  sync.Pool{New: func() any { return new([]byte) }},
 		slots:    make(chan struct{}, max(4, 2*runtime.GOMAXPROCS(0))),
 		owning:   make([]sync.Mutex, o.Bus.Partitions()), standing: make([]standing, o.Bus.Partitions()),
+		agendas: make([]atomic.Pointer[agenda], o.Bus.Partitions()), scanning: make(chan struct{}, 1), room: make(chan struct{}, 1),
 		changed: make(chan struct{}),
 	}
 	if !set.Intact() {
@@ -207,6 +212,7 @@ func (n *Processor) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	stopping := func() bool { return ctx.Err() != nil }
 	group.Go(func() error { return n.checkpoints(ctx) })
+	group.Go(func() error { return n.sendDue(ctx) })
 	if n.sole {
 		for number := range n.standing {
 			group.Go(func() error { return n.own(ctx, number, stopping) })

@@ -234,35 +234,6 @@ func uniteStats(a, b *sdk.Stats) {
 	a.Truncated = a.Truncated || b.Truncated
 }
 
-// uniteSessions makes one of the sessions that both have: a visit that went from one
-// profile to the other is not counted twice.
-func uniteSessions(into, other *record.Document) {
-	b := other.Session
-	if b == nil {
-		return
-	}
-	next := *b
-	next.Profile = into.Profile.ID
-	if a := into.Session; a != nil {
-		if a.ID != b.ID {
-			if !a.Updated.Before(b.Updated) {
-				return
-			}
-		} else {
-			into.Profile.Stats.Visits--
-			next.Events += a.Events
-			next.Revision = max(a.Revision, b.Revision) + 1
-			if a.Started.Before(next.Started) {
-				next.Started, next.Context = a.Started, a.Context
-			}
-			if a.Updated.After(next.Updated) {
-				next.Updated, next.Status, next.Ended = a.Updated, a.Status, a.Ended
-			}
-		}
-	}
-	into.Session, into.TransientSession = &next, other.TransientSession
-}
-
 // uniteWindows adds the occurrences of b to a.
 func uniteWindows(a, b *record.Window) {
 	summed := a.Values != nil || b.Values != nil
@@ -296,7 +267,7 @@ func sortedKeys[V any](m map[string]V) []string {
 
 // Trimmable are the parts of a profile that are left out, one after another, where
 // there is no room for all of another one.
-var Trimmable = []string{"windows", "data", "traits", "interests", "events", "segments", "fields", "identities"}
+var Trimmable = []string{"windows", "data", "traits", "interests", "events", "segments", "fields", "sessions", "identities"}
 
 // Trim takes a part out of a document. Identifiers that it loses still lead to it.
 func Trim(doc *record.Document, part string) {
@@ -314,6 +285,10 @@ func Trim(doc *record.Document, part string) {
 		clear(p.Segments)
 	case "fields":
 		doc.Fields = nil
+	case "sessions":
+		for _, s := range doc.Sessions {
+			s.Context = nil
+		}
 	case "identities":
 		clear(p.Identities)
 	}

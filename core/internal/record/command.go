@@ -27,6 +27,13 @@ func DerivedID(partition int, c uint64, n int) ID {
 	return digest('c', string(b[:]), "")
 }
 
+// DueID is the ID of the command that does what is due at a profile at an instant.
+func DueID(profile string, at time.Time) ID {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(at.UnixMilli()))
+	return digest('d', profile, string(b[:]))
+}
+
 func digest(space byte, a, b string) (id ID) {
 	var room [128]byte
 	text := append(room[:0], space)
@@ -56,6 +63,8 @@ const (
 	KindConfig  Kind = 8 // work by a newer configuration from here on
 
 	KindRedirect Kind = 9 // point a merged profile at where its survivor was merged into
+
+	KindDue Kind = 10 // do what is due at the profile by Received
 )
 
 // A Command asks one partition for one change. Everything that changes a
@@ -87,7 +96,7 @@ type Command struct {
 	Received time.Time // when the gateway took in what caused it
 	Event    *Event    // KindEvent
 	Revision uint64    // KindConfig: the configuration's revision
-	Body     []byte    // of the other kinds: [Patch], [Merge], [Absorb], [Erase], [Redirect]
+	Body     []byte    // of the other kinds: [Patch], [Merge], [Absorb], [Erase], [Redirect], none of KindDue
 }
 
 // An Event is an event as the gateway took it in.
@@ -298,7 +307,7 @@ func (r *reader) command(c *Command) {
 		c.Event.Static = flags&flagStatic != 0
 	case KindConfig:
 		c.Revision = r.uvarint()
-	case KindPatch, KindSegment, KindMerge, KindAbsorb, KindResume, KindErase, KindRedirect:
+	case KindPatch, KindSegment, KindMerge, KindAbsorb, KindResume, KindErase, KindRedirect, KindDue:
 		c.Body = r.bytes()
 	default:
 		r.fail(fmt.Sprintf("unknown kind %d", c.Kind))

@@ -29,10 +29,11 @@ type Document struct {
 	// C is the commit that wrote it; an older one never replaces it.
 	C       uint64
 	Profile *sdk.Profile
-	Session *sdk.Session // the open one, or the last one
-	// TransientSession is true while all events of the session said that the query
-	// store is not to have it: then it does not get its end either.
-	TransientSession bool
+	// Due is the earliest instant, in milliseconds since 1970, at which something about
+	// the profile changes by time alone; 0 where nothing does.
+	Due int64
+	// Sessions are those that the profile used last, the latest first.
+	Sessions []*Session
 	// Fields says of what stands in the profile's sections, by path, when it was
 	// changed last and by what; of what was deleted too.
 	Fields map[string]Stamp
@@ -74,14 +75,20 @@ func (d *Document) AppendJSON(dst []byte) []byte {
 		dst = sdk.AppendValue(dst, d.IDs)
 		return append(dst, '}')
 	}
+	if d.Due != 0 { // before what is long: see DueOf
+		dst = strconv.AppendInt(append(dst, `,"due":`...), d.Due, 10)
+	}
 	dst = append(dst, `,"profile":`...)
 	dst = d.Profile.AppendJSON(dst)
-	if d.Session != nil {
-		dst = append(dst, `,"session":`...)
-		dst = d.Session.AppendJSON(dst)
-	}
-	if d.TransientSession {
-		dst = append(dst, `,"transient_session":true`...)
+	if len(d.Sessions) > 0 {
+		dst = append(dst, `,"sessions":[`...)
+		for i, s := range d.Sessions {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = s.appendJSON(dst)
+		}
+		dst = append(dst, ']')
 	}
 	if len(d.Fields) > 0 {
 		dst = append(dst, `,"fields":{`...)
@@ -123,6 +130,25 @@ func ParseDocument(text []byte) (*Document, error) {
 		return nil, fmt.Errorf("%w: document without a profile", ErrMalformed)
 	}
 	return d, nil
+}
+
+// DueOf returns what the document has as [Document.Due], without reading more of it
+// than its beginning.
+func DueOf(text []byte) int64 {
+	rest, live := bytes.CutPrefix(text, []byte(`{"state":"`+StateLive+`","c":`))
+	if !live {
+		return 0
+	}
+	rest, has := bytes.CutPrefix(bytes.TrimLeft(rest, "0123456789"), []byte(`,"due":`))
+	if !has {
+		return 0
+	}
+	digits := rest[:len(rest)-len(bytes.TrimLeft(rest, "-0123456789"))]
+	due, err := strconv.ParseInt(string(digits), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return due
 }
 
 // ParseWindows decodes the windows of a document.
@@ -175,11 +201,10 @@ func parseDocument(text []byte) (*Document, error) {
 				return nil, errors.New("profile: want an object")
 			}
 			d.Profile, err = sdk.ProfileOf(sdk.RawObject(v))
-		case "session":
-			d.Session = &sdk.Session{}
-			err = d.Session.UnmarshalJSON(v)
-		case "transient_session":
-			err = json.Unmarshal(v, &d.TransientSession)
+		case "due":
+			err = json.Unmarshal(v, &d.Due)
+		case "sessions":
+			d.Sessions, err = parseSessions(v)
 		case "windows":
 			d.Windows, err = ParseWindows(v)
 		case "fields":

@@ -19,24 +19,22 @@ type Processed struct {
 
 // A ProcessedEvent is the payload of a message of EVENTS: a JSON object
 //
-//	{"event":{…},"revision":7,"config":3,"transient":true,"transient_session":true,"transient_ended":true,"session":{…},"ended":{…},"changes":{"traits.vip":true}}
+//	{"event":{…},"revision":7,"config":3,"transient":true,"transient_session":true,"session":{…},"changes":{"traits.vip":true}}
 //
-// where revision is the profile's after the event (absent for an event about
-// nobody), config the configuration that the event was processed by, transient,
-// transient_session and transient_ended (absent where they are not) that the event,
-// its session, and the session that it ended, are not to be queried, session the
-// session after the event, ended the session that the event ended, and changes what
-// the event changed in the profile, by path.
+// where revision is the profile's after the command that caused the event (absent for
+// an event about nobody), config the configuration that the event was processed by,
+// transient and transient_session (absent where they are not) that the event and its
+// session are not to be queried, session the event's session after the event, and
+// changes what the event changed in the profile, by path.
 type ProcessedEvent struct {
 	Event    sdk.Event
 	Revision uint64
 	Config   uint64
 	Session  *sdk.Session
-	Ended    *sdk.Session
 	Changes  map[string]any
-	// Transient keeps the event out of the query store, TransientSession what it
-	// says of its session, and TransientEnded the end of the session before.
-	Transient, TransientSession, TransientEnded bool
+	// Transient keeps the event out of the query store, and TransientSession what it
+	// says of its session.
+	Transient, TransientSession bool
 }
 
 // AppendJSON appends the payload.
@@ -55,16 +53,9 @@ func (p *ProcessedEvent) AppendJSON(dst []byte) []byte {
 	if p.TransientSession {
 		dst = append(dst, `,"transient_session":true`...)
 	}
-	if p.TransientEnded {
-		dst = append(dst, `,"transient_ended":true`...)
-	}
 	if p.Session != nil {
 		dst = append(dst, `,"session":`...)
 		dst = p.Session.AppendJSON(dst)
-	}
-	if p.Ended != nil {
-		dst = append(dst, `,"ended":`...)
-		dst = p.Ended.AppendJSON(dst)
 	}
 	if len(p.Changes) > 0 {
 		dst = append(dst, `,"changes":`...)

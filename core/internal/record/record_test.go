@@ -23,6 +23,7 @@ func commands() []Command {
 		{Kind: KindEvent, ID: EventID("shop", "2"), Received: at, Event: &Event{ID: "2", Type: "x", Source: "shop", ProfileLess: true, Transient: true, TransientSession: true, TransientProfile: true, Time: at, Properties: []byte{}, Traits: []byte{}, Context: []byte{}}},
 		{Kind: KindConfig, Received: at, Revision: 1 << 40},
 		{Kind: KindPatch, ID: DerivedID(3, 9, 1), Profile: "p1", Received: at, Body: []byte(`{"set":{}}`)},
+		{Kind: KindDue, ID: DueID("p1", at), Profile: "p1", Received: at, Body: []byte{}},
 	}
 }
 
@@ -91,9 +92,31 @@ func TestCommitSurvivesARoundTrip(t *testing.T) {
 	}
 }
 
+func TestDueOfIsThatOfTheDocument(t *testing.T) {
+	for _, due := range []int64{0, 1, 1e12, -5} {
+		for _, c := range []uint64{0, 7, 1 << 60} {
+			d := &Document{State: StateLive, C: c, Due: due, Profile: sdk.NewProfile("p1", at)}
+			if got := DueOf(d.AppendJSON(nil)); got != due {
+				t.Errorf("of commit %d: %d, want %d", c, got, due)
+			}
+		}
+	}
+	for _, text := range []string{
+		"", `{"state":"erased","c":1,"erased":"2026-03-01T12:00:00.000Z","ids":[]}`, `{"state":"redirect","c":1,"to":"p","created":"2026-03-01T12:00:00.000Z"}`,
+		`{"state":"live","c":1,"due":`, `{"state":"live","c":1,"due":x}`, `{"state":"live","c":1,"profile":{"traits":{"due":5}}}`,
+	} {
+		if got := DueOf([]byte(text)); got != 0 {
+			t.Errorf("of %s: %d", text, got)
+		}
+	}
+}
+
 func TestIDsDiffer(t *testing.T) {
 	if EventID("a", "bc") == EventID("ab", "c") {
 		t.Error("source and id run into one another")
+	}
+	if DueID("a", at) == DueID("b", at) || DueID("a", at) == DueID("a", at.Add(time.Millisecond)) {
+		t.Error("what is due at one profile has the id of what is due at another, or later")
 	}
 	if DerivedID(1, 2, 3) == DerivedID(1, 3, 2) {
 		t.Error("derived ids do not depend on the order of their parts")
@@ -103,7 +126,14 @@ func TestIDsDiffer(t *testing.T) {
 func TestDocumentSurvivesARoundTrip(t *testing.T) {
 	d := &Document{
 		State: StateLive, C: 12, Profile: sdk.NewProfile("p1", at),
-		Session: &sdk.Session{ID: "s", Profile: "p1", Started: at, Updated: at, Status: sdk.SessionActive, Revision: 1},
+		Due: 1e12,
+		Sessions: []*Session{
+			{Session: sdk.Session{ID: "s", Profile: "p1", Started: at, Updated: at, Status: sdk.SessionActive, Revision: 1}, Visits: 1, Visit: at},
+			{
+				Session: sdk.Session{ID: "t", Profile: "p1", Started: at, Updated: at.Add(time.Hour), Ended: at.Add(2 * time.Hour), Status: sdk.SessionEnded, Events: 5, Revision: 1},
+				Visits:  2, Visit: at.Add(time.Hour), Earlier: 4, Transient: true,
+			},
+		},
 		Windows: map[string]*Window{
 			"b": {Span: 1000, Times: []int64{-1, 2}, Values: []any{nil, 1.5}, Slots: map[int64]Slot{-2: {Count: 3, Sum: int64(4)}, 7: {Count: 1}}},
 			"a": {Span: 5, Times: []int64{}},
@@ -116,6 +146,9 @@ func TestDocumentSurvivesARoundTrip(t *testing.T) {
 	}
 	if got := string(back.AppendJSON(nil)); got != string(text) {
 		t.Errorf("got  %s\nwant %s", got, text)
+	}
+	if !reflect.DeepEqual(back.Sessions, d.Sessions) {
+		t.Errorf("got  %+v\nwant %+v", back.Sessions, d.Sessions)
 	}
 	for _, bad := range []string{"", "{}", `{"state":"live"}`, `{"state":"live","profile":{"created":"x"}}`} {
 		if _, err := ParseDocument([]byte(bad)); err == nil {

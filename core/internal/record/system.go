@@ -9,6 +9,16 @@ const SourceSystem = "system"
 
 // The types of system events.
 const (
+	// TypeProfileCreated has no properties.
+	TypeProfileCreated = "profile-created"
+	// TypeSessionOpened has the property "session", its id, as have those of visits.
+	TypeSessionOpened = "session-opened"
+	// TypeVisitStarted has the properties "visit", which of the session's visits it is,
+	// from 1 on, and "reopened", whether the session had ended before.
+	TypeVisitStarted = "visit-started"
+	// TypeVisitEnded has the properties "visit", "started" and "ended", "duration", the
+	// seconds from the visit's first event to its latest, and "events", how many it had.
+	TypeVisitEnded = "visit-ended"
 	// Both have the property "segment", its id.
 	TypeSegmentEntered = "segment-entered"
 	TypeSegmentLeft    = "segment-left"
