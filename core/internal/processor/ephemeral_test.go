@@ -47,7 +47,7 @@ func startEnriching(t *testing.T) (n *node, ahead *atomic.Int64) {
 	}
 	n.p, err = New(t.Context(), Options{
 		Bus: n.bus, Resources: fixed{set}, Dir: dir, Sole: true, EventsMaxAge: 30 * 24 * time.Hour, Log: slog.New(slog.DiscardHandler),
-		Enrich: enrich.New(nil), Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) },
+		Enrich: enrich.New(nil), Now: func() time.Time { return clock().Add(time.Duration(ahead.Load())) },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -29,6 +29,12 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(1)
 	}
+	if dir := os.Getenv(killDueDir); dir != "" {
+		if err := dueUntilKilled(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(1)
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -67,6 +73,8 @@ func processUntilKilled(dir string) error {
 const (
 	killPeople = 20
 	killEach   = 200 // rounds of commands about each
+	// killEvents are sent on: three a round, and that there is somebody new.
+	killEvents = killPeople * (3*killEach + 1)
 )
 
 // killPerson is the id of a person of the test. They have no identifiers.
@@ -107,7 +115,7 @@ func (n *node) outcomeOf() (documents []string, events int) {
 		documents = append(documents, string(doc.AppendJSON(nil)))
 	}
 	seen := map[string]bool{}
-	for _, e := range n.events() {
+	for _, e := range n.allEvents() {
 		seen[fmt.Sprint(e.Partition, " ", e.C, " ", e.N)] = true
 	}
 	return documents, len(seen)
@@ -162,13 +170,13 @@ func TestKill(t *testing.T) {
 				}
 			}
 			last, err := n.bus.EventsLast(t.Context())
-			return err == nil && last >= 3*killPeople*killEach
+			return err == nil && last >= killEvents
 		})
 		return n.outcomeOf()
 	}
 	want, events := run(0)
-	if events != 3*killPeople*killEach {
-		t.Errorf("undisturbed, %d events were sent on, want %d", events, 3*killPeople*killEach)
+	if events != killEvents {
+		t.Errorf("undisturbed, %d events were sent on, want %d", events, killEvents)
 	}
 	got, again := run(kills)
 	if again != events {

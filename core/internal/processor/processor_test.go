@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +17,12 @@ import (
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// begun is when the clock of these tests showed noon.
+var begun = time.Now()
+
+// clock is that of the processors of these tests, unless they have one of their own.
+func clock() time.Time { return noon.Add(time.Since(begun)) }
 
 // fixed is a configuration that never changes.
 type fixed struct{ set *config.Set }
@@ -138,7 +145,7 @@ func newProcessor(ctx context.Context, b *bus.Bus, dir string) (*Processor, erro
 		return nil, err
 	}
 	p, err := New(ctx, Options{
-		Bus: b, Resources: fixed{set}, Dir: dir, Sole: true, EventsMaxAge: 30 * 24 * time.Hour, Log: slog.New(slog.DiscardHandler),
+		Bus: b, Resources: fixed{set}, Dir: dir, Sole: true, EventsMaxAge: 30 * 24 * time.Hour, Log: slog.New(slog.DiscardHandler), Now: clock,
 	})
 	if err != nil {
 		return nil, err
@@ -230,8 +237,16 @@ func (n *node) document(profile string) *record.Document {
 	return doc
 }
 
-// events reads all that EVENTS holds.
+// beginnings are the types of the events that tell what an event has begun.
+var beginnings = []string{record.TypeProfileCreated, record.TypeSessionOpened, record.TypeVisitStarted}
+
+// events reads all that EVENTS holds, but for what tells of beginnings.
 func (n *node) events() []bus.StoredEvent {
+	n.t.Helper()
+	return slices.DeleteFunc(n.allEvents(), func(e bus.StoredEvent) bool { return slices.Contains(beginnings, e.Type) })
+}
+
+func (n *node) allEvents() []bus.StoredEvent {
 	n.t.Helper()
 	last, err := n.bus.EventsLast(n.t.Context())
 	if err != nil {
