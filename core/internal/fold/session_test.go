@@ -527,3 +527,48 @@ func TestNothingIsDueWhereNobodyIs(t *testing.T) {
 		}
 	}
 }
+
+// A profile that absorbs another has the sessions of both, not more than are kept, and
+// ends them when they are due; their keys come along.
+func TestAnAbsorbedProfileBringsItsSessions(t *testing.T) {
+	r := compile(t, shop)
+	mine, theirs := &book{}, &book{}
+	for i := range 5 {
+		mine.add(r, within(fmt.Sprint("m", i), 2*i))
+		c := within(fmt.Sprint("t", i), 2*i+1)
+		c.Profile = "p2"
+		theirs.add(r, c)
+	}
+	absorb := &record.Command{Kind: record.KindAbsorb, ID: record.DerivedID(0, 1, 1), Profile: "p1", Received: noon.Add(20 * time.Minute)}
+	absorb.Body = record.AppendAbsorb(nil, &record.Absorb{From: "p2", Document: theirs.doc.AppendJSON(nil), Shared: record.Identifier{Kind: "user", Value: "1"}})
+	var f Fold
+	f.Begin(Input{Rules: r, Command: absorb, Doc: mine.doc})
+	var keys []string
+	for _, id := range f.Wants() {
+		keys = append(keys, id.Value)
+	}
+	if got := strings.Join(keys, " "); got != "1 t4 t3 t2 t1 t0" {
+		t.Errorf("the keys %s come along", got)
+	}
+	mine.told = nil
+	mine.add(r, absorb)
+	if got := mine.String(); got != "profile-merged, ended1 m0, ended1 t0" {
+		t.Errorf("told %s", got)
+	}
+	var ids []string
+	for _, s := range mine.doc.Sessions {
+		ids = append(ids, s.ID)
+	}
+	if got := strings.Join(ids, " "); got != "t4 m4 t3 m3 t2 m2 t1 m1" || mine.doc.Due != noon.Add(32*time.Minute).UnixMilli() {
+		t.Errorf("kept are %s, due at %s", got, time.UnixMilli(mine.doc.Due).UTC())
+	}
+	mine.add(r, due(90))
+	for _, e := range mine.told {
+		if e.at("event.profile") != `"p1"` || e.Exists("session") && e.at("session.profile") != `"p1"` {
+			t.Errorf("told %s", e.text)
+		}
+	}
+	if p := mine.doc.Profile; p.Stats.Events[record.TypeVisitEnded].Count != 10 || p.Stats.Visits != 10 || mine.doc.Due != 0 {
+		t.Errorf("profile %s, due %d", p.AppendJSON(nil), mine.doc.Due)
+	}
+}
