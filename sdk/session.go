@@ -2,14 +2,14 @@ package sdk
 
 import "time"
 
-// A Session is one visit of a profile: events that carry the same session id,
-// with no more than the inactivity limit between them.
+// A Session is what a profile's events with the same session id make together: one
+// visit, or several where more than 30 minutes lay between two of its events.
 type Session struct {
 	ID      string
 	Profile string
 	Started time.Time // time of its first event
 	Updated time.Time // time of its latest event
-	Ended   time.Time // zero while it is open
+	Ended   time.Time // 30 minutes after the latest one, zero while it is open
 	Status  string    // "active" or "ended"
 	Events  int64     // how many events it holds
 	// Revision grows by one with each change; it is the document's external

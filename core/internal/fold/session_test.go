@@ -540,7 +540,7 @@ func TestAnAbsorbedProfileBringsItsSessions(t *testing.T) {
 		theirs.add(r, c)
 	}
 	absorb := &record.Command{Kind: record.KindAbsorb, ID: record.DerivedID(0, 1, 1), Profile: "p1", Received: noon.Add(20 * time.Minute)}
-	absorb.Body = record.AppendAbsorb(nil, &record.Absorb{From: "p2", Document: theirs.doc.AppendJSON(nil), Shared: record.Identifier{Kind: "user", Value: "1"}})
+	absorb.Body = record.AppendAbsorb(nil, &record.Absorb{From: "p2", Document: theirs.doc.AppendJSON(nil), Shared: []record.Identifier{{Kind: "user", Value: "1"}}})
 	var f Fold
 	f.Begin(Input{Rules: r, Command: absorb, Doc: mine.doc})
 	var keys []string

@@ -97,6 +97,9 @@ func TestAVisitEndsWithoutAnotherEvent(t *testing.T) {
 	if len(ends) != 2 {
 		t.Fatalf("%d visits ended", len(ends))
 	}
+	if got := n.p.metrics.due.Get(); got != 2 {
+		t.Errorf("%d commands that did what was due are counted, want 2", got)
+	}
 	for i, want := range []string{
 		`{"session":"s2","visit":1,"started":"2026-03-01T12:10:00.000Z","ended":"2026-03-01T12:40:00.000Z","duration":0,"events":1}`,
 		`{"session":"s1","visit":1,"started":"2026-03-01T12:00:00.000Z","ended":"2026-03-01T12:50:00.000Z","duration":1200,"events":2}`,

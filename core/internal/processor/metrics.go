@@ -19,6 +19,7 @@ type counters struct {
 	patches   *metrics.Counter
 	merged    *metrics.Counter // profiles that became part of another
 	erased    *metrics.Counter
+	due       *metrics.Counter // commands that did what was due
 	nobody    *metrics.Counter // patches of profiles that nobody has
 	invalid   *metrics.Counter
 	dead      *metrics.Counter
@@ -37,6 +38,7 @@ func newCounters() *counters {
 		patches:   set.NewCounter("tributary_processor_patches_total"),
 		merged:    set.NewCounter("tributary_processor_merged_total"),
 		erased:    set.NewCounter("tributary_processor_erased_total"),
+		due:       set.NewCounter("tributary_processor_due_total"),
 		nobody:    set.NewCounter("tributary_processor_patches_of_nobody_total"),
 		invalid:   set.NewCounter("tributary_processor_invalid_total"),
 		dead:      set.NewCounter("tributary_processor_dead_letters_total"),
@@ -54,6 +56,8 @@ func (c *counters) folded(r *fold.Result, kind record.Kind) {
 		c.nobody.Inc()
 	case r.Invalid:
 		c.invalid.Inc()
+	case kind == record.KindDue && r.Changed:
+		c.due.Inc()
 	case !r.Applied:
 	case kind == record.KindPatch:
 		c.patches.Inc()
