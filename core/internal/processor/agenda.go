@@ -45,14 +45,14 @@ func newAgenda() *agenda {
 
 // put says when something is due at a profile, in milliseconds since 1970; 0: nothing is.
 func (a *agenda) put(profile string, due int64) {
+	who, whole := keyOf(profile)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	who, named := keyOf(profile)
 	if due == 0 {
 		a.drop(who)
 		return
 	}
-	if !named {
+	if !whole {
 		a.names[who] = profile
 	}
 	a.enter(who, seconds(due))
@@ -61,13 +61,16 @@ func (a *agenda) put(profile string, due int64) {
 // find is put for what was found in a document, which may be older than what the agenda
 // knows: then it changes nothing.
 func (a *agenda) find(profile string, due int64) {
-	who, _ := keyOf(profile)
+	who, whole := keyOf(profile)
 	a.mu.Lock()
-	_, known := a.at[who]
-	a.mu.Unlock()
-	if due != 0 && !known {
-		a.put(profile, due)
+	defer a.mu.Unlock()
+	if _, known := a.at[who]; due == 0 || known {
+		return
 	}
+	if !whole {
+		a.names[who] = profile
+	}
+	a.enter(who, seconds(due))
 }
 
 func (a *agenda) enter(who agendaKey, due uint32) {
@@ -111,7 +114,7 @@ func (a *agenda) take(now int64, most int) (profiles []string) {
 	if len(a.queue) == 0 {
 		a.queue = nil
 	}
-	if len(a.at) == 0 { // what held half a million does not stay as large
+	if len(profiles) > 0 && len(a.at) == 0 { // what held half a million does not stay as large
 		a.at, a.names = map[agendaKey]appointment{}, map[agendaKey]string{}
 	}
 	return profiles
