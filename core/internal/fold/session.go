@@ -160,6 +160,7 @@ func (f *Fold) endVisits() {
 		s := f.Doc.Sessions[i]
 		if end := s.Updated.Add(profile.Inactivity); s.Status == sdk.SessionActive && !end.After(f.Command.Received) {
 			f.close(s, end, f.tellOf)
+			f.changed(0) // also where there was no room to count what was told
 		}
 	}
 }

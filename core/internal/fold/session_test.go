@@ -513,6 +513,23 @@ func TestAnEventWithoutRoomBeginsNothing(t *testing.T) {
 	}
 }
 
+// A visit ends also where the profile has no room to count that.
+func TestAVisitOfAFullProfileEnds(t *testing.T) {
+	r := compile(t, shop)
+	b := tellAll(r, within("a", 1))
+	b.doc.Profile.Traits["much"] = strings.Repeat("x", MaxDocument-len(b.doc.AppendJSON(nil))-100)
+	var f Fold
+	f.Begin(Input{Rules: r, Command: due(60), Doc: b.doc, Size: len(b.doc.AppendJSON(nil))})
+	result := f.Apply(f.Route())
+	if s := result.Doc.Find("a"); !result.Changed || s.Status != sdk.SessionEnded || result.Doc.Due != 0 || len(result.Doc.AppendJSON(nil)) > MaxDocument {
+		t.Errorf("changed: %t, due %d, session %s, %d bytes", result.Changed, result.Doc.Due, s.AppendJSON(nil), len(result.Doc.AppendJSON(nil)))
+	}
+	v := sdk.RawView(result.Events[0].Data)
+	if text := string(v.At("event.valid").Raw()) + string(v.At("session.status").Raw()) + string(v.At("event.profile").Raw()); len(result.Events) != 1 || text != `false"ended""p1"` {
+		t.Errorf("told %s", result.Events[0].Data)
+	}
+}
+
 // A profile that was merged into another, or erased, has nothing that is due.
 func TestNothingIsDueWhereNobodyIs(t *testing.T) {
 	r := compile(t, shop)

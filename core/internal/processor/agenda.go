@@ -49,7 +49,8 @@ func (a *agenda) put(profile string, due int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if due == 0 {
-		a.drop(who)
+		delete(a.at, who)
+		delete(a.names, who)
 		return
 	}
 	if !whole {
@@ -86,11 +87,6 @@ func (a *agenda) enter(who agendaKey, due uint32) {
 	a.at[who] = old
 }
 
-func (a *agenda) drop(who agendaKey) {
-	delete(a.at, who)
-	delete(a.names, who)
-}
-
 // take takes the profiles at which something is due by now, as many as may be seen to
 // beside those that are, up to most in all.
 func (a *agenda) take(now int64, most int) (profiles []string) {
@@ -107,7 +103,8 @@ func (a *agenda) take(now int64, most int) (profiles []string) {
 			heap.Push(&a.queue, place{at: appointed.due, who: first.who})
 		default:
 			profiles = append(profiles, a.nameOf(first.who))
-			a.drop(first.who)
+			delete(a.at, first.who)
+			delete(a.names, first.who)
 			a.sent++
 		}
 	}
