@@ -48,7 +48,8 @@ func (f *Fold) attend() {
 		if s.Status == sdk.SessionActive {
 			f.close(s, s.Updated.Add(profile.Inactivity), f.tellFirst)
 		}
-		f.visit(s, at, true)
+		f.visit(s, at)
+		f.tellVisit(s, at, true)
 	case s.Status == sdk.SessionEnded && at.Add(profile.Inactivity).After(f.event.Received):
 		s.Status, s.Ended = sdk.SessionActive, time.Time{} // it was not over after all
 	}
@@ -106,18 +107,22 @@ func (f *Fold) open(at time.Time) *record.Session {
 		Transient: f.transientSession,
 	}
 	doc.Sessions = append(doc.Sessions, s)
+	f.visit(s, at)
 	f.tellFirst(at, s.ID, record.TypeSessionOpened, append(sessionProperty(s), '}'))
-	f.visit(s, at, false)
+	f.tellVisit(s, at, false)
 	return s
 }
 
 // visit begins a visit.
-func (f *Fold) visit(s *record.Session, at time.Time, reopened bool) {
+func (f *Fold) visit(s *record.Session, at time.Time) {
 	s.Status, s.Ended, s.Updated = sdk.SessionActive, time.Time{}, at
 	s.Visit, s.Earlier = at, s.Events
 	s.Visits++
+	f.Doc.Profile.Stats.Visits++ // before it is told: rules go by it
+}
+
+func (f *Fold) tellVisit(s *record.Session, at time.Time, reopened bool) {
 	s.Revision++
-	f.Doc.Profile.Stats.Visits++
 	p := strconv.AppendInt(append(sessionProperty(s), `,"visit":`...), s.Visits, 10)
 	p = strconv.AppendBool(append(p, `,"reopened":`...), reopened)
 	f.tellFirst(at, s.ID, record.TypeVisitStarted, append(p, '}'))

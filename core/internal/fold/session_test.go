@@ -484,9 +484,16 @@ spec:
 kind: event-type
 id: profile-created
 spec: {copy: [{to: traits.stage, from: '"new"', op: set-if-missing}]}
+---
+kind: event-type
+id: session-opened
+spec: {copy: [{to: data.visits, from: profile.stats.visits, op: append}]}
 `)
-	b := tellAll(r, within("a", 1), within("a", 3), due(60))
+	b := tellAll(r, within("a", 1), within("a", 3), within("b", 4), due(60))
 	p := b.doc.Profile
+	if visits := string(sdk.AppendValue(nil, p.Data["visits"])); visits != "[1,2]" {
+		t.Errorf("what is told of the sessions goes by %s visits", visits)
+	}
 	if fmt.Sprint(p.Counters["seconds"]) != "120" || p.Traits["last_os"] != "Linux" || p.Traits["stage"] != "new" {
 		t.Errorf("profile %s", p.AppendJSON(nil))
 	}
