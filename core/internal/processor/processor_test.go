@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -243,7 +244,9 @@ var beginnings = []string{record.TypeProfileCreated, record.TypeSessionOpened, r
 // events reads all that EVENTS holds, but for what tells of beginnings.
 func (n *node) events() []bus.StoredEvent {
 	n.t.Helper()
-	return slices.DeleteFunc(n.allEvents(), func(e bus.StoredEvent) bool { return slices.Contains(beginnings, e.Type) })
+	return slices.DeleteFunc(n.allEvents(), func(e bus.StoredEvent) bool {
+		return slices.Contains(beginnings, e.Type) && bytes.Contains(e.Data, []byte(`"source":"system"`))
+	})
 }
 
 func (n *node) allEvents() []bus.StoredEvent {
