@@ -61,7 +61,7 @@ func (f *Fold) invalid(errs []sdk.FieldError) {
 
 // vars are what the rules' conditions see. Now is when the event was received.
 func (f *Fold) vars() *condition.Vars {
-	f.history = profile.History{Now: f.event.Received}
+	f.history = profile.History{Now: f.event.Received, Kept: f.Rules.set.Kept()}
 	v := &f.scope
 	*v = condition.Vars{Event: &f.event, Now: f.event.Received, History: &f.history}
 	if f.live() {
@@ -125,7 +125,7 @@ func (f *Fold) enter() {
 	f.event.Profile = p.ID
 	f.changes = map[string]any{}
 	f.identify()
-	profile.CountEvent(f.Doc, &f.event, f.Rules.aggregates[f.event.Type], f.event.Received)
+	profile.CountEvent(f.Doc, &f.event, f.Rules.set.Kept(), f.event.Received)
 	f.ended, f.unknown = visit(f.Doc, &f.event, f.Command.Event != nil && f.Command.Event.TransientSession)
 	f.describe()
 	if f.event.Type == "identify" {
@@ -219,6 +219,7 @@ func (f *Fold) processed(hops uint8, room int) record.Processed {
 	if e := f.Command.Event; e != nil {
 		out.Transient = out.Transient || e.Transient
 		out.TransientSession = out.TransientSession || e.TransientSession || e.TransientProfile
+		out.Aside = e.TransientProfile
 	}
 	if f.event.Profile != "" {
 		out.Revision = f.Doc.Profile.Revision

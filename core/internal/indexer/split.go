@@ -30,6 +30,8 @@ func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, 
 	first := len(docs)
 	var hasEvent bool
 	ended := -1                          // where the session that it ended is among them
+	var config uint64
+	var aside bool // its profile does not count it
 	var noEvent, noSession, noEnded bool // what is not for the store
 	err := s.members(text, func(name string) error {
 		kind := store.Sessions
@@ -37,6 +39,19 @@ func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, 
 		case "event":
 			kind, hasEvent = store.Events, true
 		case "session":
+		case "config":
+			token, err := s.decoder.ReadToken()
+			if err != nil {
+				return err
+			}
+			if token.Kind() != '0' {
+				return fmt.Errorf("%w: its config is no number", record.ErrMalformed)
+			}
+			config = token.Uint()
+			return nil
+		case "aside":
+			aside = true
+			return s.decoder.SkipValue()
 		case "ended":
 			ended = len(docs)
 		case "transient":
@@ -63,6 +78,9 @@ func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, 
 	}
 	if !hasEvent || docs[first].Kind != store.Events {
 		return docs[:first], fmt.Errorf("split event: %w: it has no event", record.ErrMalformed)
+	}
+	if !aside {
+		docs[first].Config = config
 	}
 	kept := docs[:first]
 	for i, doc := range docs[first:] {

@@ -45,6 +45,9 @@ type Document struct {
 	// Windows holds the recent occurrences that stored conditions read, by
 	// the name of the aggregate.
 	Windows map[string]*Window
+	// Filled says, by the id that events carry, up to where what was stored of them
+	// has been entered into the windows.
+	Filled map[string]Fill
 }
 
 // A Stamp is when a field was changed, in milliseconds since 1970, and by what: an
@@ -108,6 +111,7 @@ func (d *Document) AppendJSON(dst []byte) []byte {
 		}
 		dst = append(dst, '}')
 	}
+	dst = appendFilled(dst, d.Filled)
 	return append(dst, '}')
 }
 
@@ -182,6 +186,8 @@ func parseDocument(text []byte) (*Document, error) {
 			err = json.Unmarshal(v, &d.TransientSession)
 		case "windows":
 			d.Windows, err = ParseWindows(v)
+		case "filled":
+			d.Filled, err = parseFilled(v)
 		case "fields":
 			d.Fields, err = parseFields(v)
 		case "to":

@@ -19,10 +19,11 @@ type Processed struct {
 
 // A ProcessedEvent is the payload of a message of EVENTS: a JSON object
 //
-//	{"event":{…},"revision":7,"config":3,"transient":true,"transient_session":true,"transient_ended":true,"session":{…},"ended":{…},"changes":{"traits.vip":true}}
+//	{"event":{…},"revision":7,"config":3,"aside":true,"transient":true,"transient_session":true,"transient_ended":true,"session":{…},"ended":{…},"changes":{"traits.vip":true}}
 //
 // where revision is the profile's after the event (absent for an event about
-// nobody), config the configuration that the event was processed by, transient,
+// nobody), config the configuration that the event was processed by, aside (absent
+// where it is not) that the event left its profile as it was, transient,
 // transient_session and transient_ended (absent where they are not) that the event,
 // its session, and the session that it ended, are not to be queried, session the
 // session after the event, ended the session that the event ended, and changes what
@@ -34,6 +35,8 @@ type ProcessedEvent struct {
 	Session  *sdk.Session
 	Ended    *sdk.Session
 	Changes  map[string]any
+	// Aside is true for an event that its profile does not count.
+	Aside bool
 	// Transient keeps the event out of the query store, TransientSession what it
 	// says of its session, and TransientEnded the end of the session before.
 	Transient, TransientSession, TransientEnded bool
@@ -49,6 +52,9 @@ func (p *ProcessedEvent) AppendJSON(dst []byte) []byte {
 	}
 	dst = append(dst, `,"config":`...)
 	dst = sdk.AppendValue(dst, p.Config)
+	if p.Aside {
+		dst = append(dst, `,"aside":true`...)
+	}
 	if p.Transient {
 		dst = append(dst, `,"transient":true`...)
 	}
