@@ -13,8 +13,13 @@ import (
 	"github.com/tributary-bus/tributary/sdk/condition"
 )
 
-// chunkEvents is how many events are read at a time.
-const chunkEvents = 1000
+const (
+	// chunkEvents is how many events a chunk has at least, unless it is the last one:
+	// many, since a profile is written once for all that a chunk has of it.
+	chunkEvents = 10_000
+	// pageEvents is how many are read at a time.
+	pageEvents = 1000
+)
 
 // A place is that of an event in the order of the search: by time, then by id.
 type place struct {
@@ -128,7 +133,7 @@ func (b *Backfill) search(ctx context.Context, s *kept) (*chunk, error) {
 	list := b.keptSince(s.Since, s.Type)
 	c := &chunk{at: b.now(), of: map[string]map[string]*record.Window{}}
 	for cursor := s.After; ; {
-		page, err := b.o.Store.Query(ctx, store.Query{Kind: store.Events, Filter: events, Sort: "time", Limit: chunkEvents, Cursor: cursor})
+		page, err := b.o.Store.Query(ctx, store.Query{Kind: store.Events, Filter: events, Sort: "time", Limit: pageEvents, Cursor: cursor})
 		if err != nil {
 			return nil, err
 		}
@@ -146,15 +151,15 @@ func (b *Backfill) search(ctx context.Context, s *kept) (*chunk, error) {
 				}
 			}
 		}
-		if cursor = page.Cursor; !s.Sending || cursor == "" {
+		cursor = page.Cursor
+		switch {
+		case s.Sending && cursor == "":
+			return c.until(s), nil
+		case !s.Sending && (cursor == "" || c.read >= chunkEvents):
 			c.next = cursor
-			break
+			return c, nil
 		}
 	}
-	if s.Sending {
-		return c.until(s), nil
-	}
-	return c, nil
 }
 
 // until is the chunk with the end that it is known to have.

@@ -29,9 +29,9 @@ func newSplitter() *splitter {
 func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, error) {
 	first := len(docs)
 	var hasEvent bool
-	ended := -1                          // where the session that it ended is among them
+	ended := -1 // where the session that it ended is among them
 	var config uint64
-	var aside bool // its profile does not count it
+	var aside bool                       // its profile does not count it
 	var noEvent, noSession, noEnded bool // what is not for the store
 	err := s.members(text, func(name string) error {
 		kind := store.Sessions

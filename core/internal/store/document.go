@@ -89,7 +89,7 @@ type Document struct {
 	Body    []byte // compact JSON
 	// Config is the revision of the configuration by which an event was processed, 0
 	// where its profile does not count it. It is kept beside the body.
-	Config uint64
+	Config  uint64
 	columns [maxColumns]string
 }
 
