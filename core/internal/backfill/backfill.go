@@ -73,6 +73,9 @@ type Options struct {
 type Backfill struct {
 	o        Options
 	complete atomic.Uint64 // what this node knows of the state
+
+	chunk uint64 // how many events one has at least
+	page  int    // how many are read at a time
 }
 
 // New returns a backfill that is not running yet.
@@ -83,7 +86,7 @@ func New(o Options) *Backfill {
 	if o.Leads == nil {
 		o.Leads = func() bool { return true }
 	}
-	return &Backfill{o: o}
+	return &Backfill{o: o, chunk: chunkEvents, page: pageEvents}
 }
 
 const (

@@ -133,7 +133,7 @@ func (b *Backfill) search(ctx context.Context, s *kept) (*chunk, error) {
 	list := b.keptSince(s.Since, s.Type)
 	c := &chunk{at: b.now(), of: map[string]map[string]*record.Window{}}
 	for cursor := s.After; ; {
-		page, err := b.o.Store.Query(ctx, store.Query{Kind: store.Events, Filter: events, Sort: "time", Limit: pageEvents, Cursor: cursor})
+		page, err := b.o.Store.Query(ctx, store.Query{Kind: store.Events, Filter: events, Sort: "time", Limit: b.page, Cursor: cursor})
 		if err != nil {
 			return nil, err
 		}
@@ -155,7 +155,7 @@ func (b *Backfill) search(ctx context.Context, s *kept) (*chunk, error) {
 		switch {
 		case s.Sending && cursor == "":
 			return c.until(s), nil
-		case !s.Sending && (cursor == "" || c.read >= chunkEvents):
+		case !s.Sending && (cursor == "" || c.read >= b.chunk):
 			c.next = cursor
 			return c, nil
 		}
