@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -42,8 +43,8 @@ func TestEveryEventIsCountedOnce(t *testing.T) {
 	}
 }
 
-// fragile is a bus of which calls fail, before or after they took effect, and whose
-// answers get lost.
+// fragile is a bus of which calls fail, before or after they took effect. Nobody knows
+// its commands again by their ids: those are known for a day only.
 type fragile struct {
 	Bus
 	mu     sync.Mutex
@@ -77,6 +78,15 @@ func (f *fragile) PutJob(ctx context.Context, key string, data []byte, expect ui
 func (f *fragile) PublishCommands(ctx context.Context, commands []record.Routed) error {
 	if f.fails() {
 		return errFragile
+	}
+	commands = slices.Clone(commands)
+	for i := range commands {
+		c, err := record.ParseCommands(commands[i].Command)
+		if err != nil {
+			return err
+		}
+		c[0].ID = record.EventID("", fmt.Sprint(time.Now().UnixNano(), i))
+		commands[i].Command = record.AppendCommand(nil, &c[0])
 	}
 	half := len(commands) / 2
 	if err := f.Bus.PublishCommands(ctx, commands[:half]); err != nil {

@@ -168,6 +168,29 @@ func again(t failer, b *record.Backfill) *record.Backfill {
 	return back
 }
 
+// Windows of different times do not add up their slots.
+func TestUnitedWindowsStaySmall(t *testing.T) {
+	const span = time.Hour
+	kept, into, now := aggregatesOver(span), emptyDocument(), noon
+	for i := range 5 {
+		other := emptyDocument()
+		for range 3 * windowExact {
+			now = now.Add(span / (2 * windowExact))
+			CountEvent(other, happened("a", now, `{"n":1}`), kept, now)
+		}
+		other.Profile.ID = fmt.Sprint("q", i)
+		Unite(into, other, nil, now)
+	}
+	for name, w := range into.Windows {
+		if len(w.Times) > windowExact || len(w.Slots) > windowSlots+2 {
+			t.Errorf("window %s holds %d occurrences and %d slots", name, len(w.Times), len(w.Slots))
+		}
+	}
+	if size := len(into.AppendJSON(nil)); size > 64<<10 {
+		t.Errorf("the document takes %d bytes", size)
+	}
+}
+
 // First, last and the lifetime do not depend on the order in which events come, nor do
 // windows.
 func TestTheOrderOfArrivalDoesNotMatter(t *testing.T) {
@@ -254,15 +277,20 @@ func TestAMergeKeepsTheWindowsOfWhoIsAhead(t *testing.T) {
 	for name, behind := range map[string]*Aggregates{
 		"not kept yet": NewAggregates(8, nil), "kept since before": NewAggregates(8, []Aggregate{{Type: "a", Window: span, Since: 3}}),
 	} {
-		into, other := emptyDocument(), emptyDocument()
-		other.Profile.ID = "q"
-		CountEvent(into, happened("a", noon, `{}`), behind, noon)
-		CountEvent(other, happened("a", noon, `{}`), ahead, noon)
-		Unite(into, other, nil, noon)
-		CountEvent(into, happened("a", noon, `{}`), behind, noon) // by an earlier revision: found among what is stored
-		CountEvent(into, happened("a", noon, `{}`), ahead, noon)
-		if got := (&History{Doc: into, Now: noon, Kept: ahead}).Count("a", span); got != 2 {
-			t.Errorf("%s: count = %d, want 2", name, got)
+		for _, swapped := range []bool{false, true} {
+			into, other := emptyDocument(), emptyDocument()
+			other.Profile.ID = "q"
+			CountEvent(into, happened("a", noon, `{}`), behind, noon)
+			CountEvent(other, happened("a", noon, `{}`), ahead, noon)
+			if swapped {
+				into, other = other, into
+			}
+			Unite(into, other, nil, noon)
+			CountEvent(into, happened("a", noon, `{}`), behind, noon) // by an earlier revision: found among what is stored
+			CountEvent(into, happened("a", noon, `{}`), ahead, noon)
+			if got := (&History{Doc: into, Now: noon, Kept: ahead}).Count("a", span); got != 2 {
+				t.Errorf("%s, swapped %v: count = %d, want 2", name, swapped, got)
+			}
 		}
 	}
 }
