@@ -50,15 +50,20 @@ func (a *API) readable(r *http.Request, program *condition.Program) error {
 		}
 		one.Since = a.o.Resources.Current().Kept().Since(one)
 		if one.Since == 0 {
-			return invalid("filter", "nobody keeps %s: windows and sums are kept where a stored condition reads them, such as an event type's or a flow's; apply one that does", one)
+			return unsearchable("nobody keeps %s: windows and sums are kept where a stored condition reads them, such as an event type's or a flow's; apply one that does", one)
 		}
 		progress, err := a.o.Backfills.Progress(r.Context())
 		if err != nil {
 			return unreachable(err)
 		}
 		if complete, events, total := progress.Of([]profile.Aggregate{one}); !complete {
-			return invalid("filter", "%s is backfilling: %d of about %d stored events have been read; ask again when it is complete", one, events, total)
+			return unsearchable("%s is backfilling: %d of about %d stored events have been read; ask again when it is complete", one, events, total)
 		}
 	}
 	return nil
+}
+
+// unsearchable is the answer to a filter that the store is not asked.
+func unsearchable(format string, args ...any) error {
+	return refuse(http.StatusUnprocessableEntity, codeUnsearchable, format, args...)
 }

@@ -216,6 +216,23 @@ func TestBackfillWaitsForARebuild(t *testing.T) {
 	r.check()
 }
 
+// Nothing is searched before the store has all that was processed until the apply.
+func TestBackfillWaitsForTheStore(t *testing.T) {
+	r := newRigWithoutIndex(t, 1)
+	r.send(100)
+	r.apply(reading)
+	f := r.fill(r.bus)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := f.work(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("with a store that lags: %v", err)
+	}
+	r.run(r.indexer.Run)
+	r.run(f.Run)
+	r.complete(f)
+	r.check()
+}
+
 // Who was erased meanwhile stays erased.
 func TestWhoWasErasedIsNotFilled(t *testing.T) {
 	r := newRig(t, 1)

@@ -65,6 +65,14 @@ type rig struct {
 
 func newRig(t testing.TB, seed uint64) *rig {
 	t.Helper()
+	r := newRigWithoutIndex(t, seed)
+	r.run(r.indexer.Run)
+	return r
+}
+
+// newRigWithoutIndex makes a rig in which nothing comes to the store yet.
+func newRigWithoutIndex(t testing.TB, seed uint64) *rig {
+	t.Helper()
 	dir, log := t.TempDir(), slog.New(slog.DiscardHandler)
 	r := &rig{t: t, random: rand.New(rand.NewPCG(seed, 2)), now: time.Now().UTC().Truncate(time.Millisecond)}
 	background := context.Background()
@@ -105,7 +113,6 @@ func newRig(t testing.TB, seed uint64) *rig {
 	must(err)
 	r.run(func(ctx context.Context) error { r.registry.Run(ctx); return nil })
 	r.run(p.Run)
-	r.run(r.indexer.Run)
 	r.apply(counting)
 	return r
 }

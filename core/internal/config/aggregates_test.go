@@ -36,12 +36,12 @@ func TestASetKnowsSinceWhenAnAggregateIsKept(t *testing.T) {
 		change Change
 		want   string
 	}{
-		{reads("a", week, `count("order")`, `first("order")`), `count("order", "168h0m0s") 2`},
-		{reads("b", week, month), `count("order", "168h0m0s") 2; sum("order", "total", "720h0m0s") 3`},
-		{Change{Resource: Resource{Kind: KindEventType, ID: "a"}, Delete: true}, `count("order", "168h0m0s") 2; sum("order", "total", "720h0m0s") 3`},
-		{reads("b", month), `sum("order", "total", "720h0m0s") 3`},
-		{reads("b", month, week), `count("order", "168h0m0s") 6; sum("order", "total", "720h0m0s") 3`},
-		{reads("c", `sum("order", "total")`), `sum("order", "total") 7; count("order", "168h0m0s") 6; sum("order", "total", "720h0m0s") 3`},
+		{reads("a", week, `count("order")`, `first("order")`), `count("order", "7d") 2`},
+		{reads("b", week, month), `count("order", "7d") 2; sum("order", "total", "30d") 3`},
+		{Change{Resource: Resource{Kind: KindEventType, ID: "a"}, Delete: true}, `count("order", "7d") 2; sum("order", "total", "30d") 3`},
+		{reads("b", month), `sum("order", "total", "30d") 3`},
+		{reads("b", month, week), `count("order", "7d") 6; sum("order", "total", "30d") 3`},
+		{reads("c", `sum("order", "total")`), `sum("order", "total") 7; count("order", "7d") 6; sum("order", "total", "30d") 3`},
 	} {
 		if s, _, err = s.Apply([]Change{step.change}); err != nil {
 			t.Fatal(err)
@@ -58,7 +58,7 @@ func TestASetKnowsSinceWhenAnAggregateIsKept(t *testing.T) {
 		}
 	}
 	list := s.KeptFor(KindEventType, "b")
-	if len(list) != 2 || list[0].String() != `sum("order", "total", "720h0m0s")` || list[0].Since != 3 || list[1].Since != 6 {
+	if len(list) != 2 || list[0].String() != `sum("order", "total", "30d")` || list[0].Since != 3 || list[1].Since != 6 {
 		t.Errorf("of b: %+v", list)
 	}
 	if s.KeptFor(KindEventType, "none") != nil {

@@ -42,9 +42,18 @@ func (a Aggregate) String() string {
 		text += ", " + strconv.Quote(a.Property)
 	}
 	if a.Window != 0 {
-		text += ", " + strconv.Quote(a.Window.String())
+		text += ", " + strconv.Quote(spanText(a.Window))
 	}
 	return text + ")"
+}
+
+// spanText writes a duration as conditions do: in days where it has nothing else.
+func spanText(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d%day == 0 {
+		return strconv.FormatInt(int64(d/day), 10) + "d"
+	}
+	return d.String()
 }
 
 // Aggregates are all that profiles keep by one revision of the configuration. They

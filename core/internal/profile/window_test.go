@@ -331,6 +331,23 @@ func TestAFullWindowIsExactToASixtieth(t *testing.T) {
 	}
 }
 
+// Of more than a thousand that came at once the last thousand are known one by one,
+// and no others are left when they alone are in the window.
+func TestAWindowIsExactOnceAThousandAreLeft(t *testing.T) {
+	const span, events = time.Hour, 1500
+	kept, doc := aggregatesOver(span), emptyDocument()
+	for i := range events {
+		at := noon.Add(time.Duration(i) * 20 * time.Millisecond) // all of them within a sixtieth
+		CountEvent(doc, happened("a", at, `{"n":1}`), kept, at)
+	}
+	for gone := events - windowExact; gone <= events; gone += 50 {
+		h := History{Doc: doc, Now: noon.Add(span + time.Duration(gone-1)*20*time.Millisecond), Kept: kept}
+		if got := h.Count("a", span); got != int64(events-gone) {
+			t.Errorf("count = %d, want %d", got, events-gone)
+		}
+	}
+}
+
 func TestLifetimeNumbersGoByEventTime(t *testing.T) {
 	doc := emptyDocument()
 	for _, day := range []int{5, 1, 9, 3} {
