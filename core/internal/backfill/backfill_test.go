@@ -128,7 +128,7 @@ func TestBackfillGoesOnWhereItWasEnded(t *testing.T) {
 				for range 1 + round%2 {
 					nodes.Go(func() { _ = r.fill(broken).work(ctx) })
 				}
-				time.AfterFunc(time.Duration(r.random.IntN(60))*time.Millisecond, cancel)
+				time.AfterFunc(time.Duration(r.random.IntN(250))*time.Millisecond, cancel)
 				r.send(3)
 				if round < people {
 					r.merge(round, round+1)
