@@ -20,6 +20,19 @@ type Resource struct {
 	// a resource of the same kind and id replaces it. The server ignores what a
 	// client sends here.
 	BuiltIn bool `json:"built_in,omitzero"`
+	// Backfilling is true while windows or sums that its conditions read are being
+	// filled from stored events: until then they hold what came since, and a part of
+	// what was before. Backfill then says how far that is. The server ignores what a
+	// client sends here.
+	Backfilling bool      `json:"backfilling,omitzero"`
+	Backfill    *Backfill `json:"backfill,omitempty"`
+}
+
+// A Backfill says how many stored events have been read for new windows, of about how
+// many; both are 0 before it has begun.
+type Backfill struct {
+	Read  uint64 `json:"read"`
+	Total uint64 `json:"total"`
 }
 
 // The values of a difference's action.
@@ -35,6 +48,8 @@ type Difference struct {
 	Kind   string `json:"kind"`
 	ID     string `json:"id"`
 	Action string `json:"action"`
+	// Backfilling is that of the resource as it is now.
+	Backfilling bool `json:"backfilling,omitzero"`
 }
 
 // An ApplyResult is the configuration's revision after an apply, and what the

@@ -131,7 +131,11 @@ func printApplied(w io.Writer, result *client.ApplyResult, dryRun bool) {
 	counts := map[string]int{}
 	for _, d := range result.Differences {
 		counts[d.Action]++
-		fmt.Fprintf(w, "%-9s  %s/%s\n", d.Action, d.Kind, d.ID)
+		note := ""
+		if d.Backfilling {
+			note = "  (backfilling: windows that it reads are being filled from stored events)"
+		}
+		fmt.Fprintf(w, "%-9s  %s/%s%s\n", d.Action, d.Kind, d.ID, note)
 	}
 	var parts []string
 	for _, action := range []string{client.Created, client.Changed, client.Deleted, client.Unchanged} {

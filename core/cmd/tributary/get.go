@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -38,6 +39,9 @@ applied does not change with the product any more.`,
 				}
 				if !c.Flags().Changed("output") {
 					output = string(asYAML)
+				}
+				if resource.Backfilling {
+					fmt.Fprintf(c.ErrOrStderr(), "note: %s/%s is %s\n", resource.Kind, resource.ID, filling(resource))
 				}
 				return printResources(c.OutOrStdout(), format(output), []client.Resource{*resource})
 			}
@@ -79,6 +83,11 @@ func printResources(w io.Writer, f format, list []client.Resource) error {
 		}
 		return nil
 	}
+	header := []string{"KIND", "ID", "REVISION"}
+	states := slices.ContainsFunc(list, func(r client.Resource) bool { return r.Backfilling })
+	if states {
+		header = append(header, "STATE")
+	}
 	rows := make([][]string, len(list))
 	for i, r := range list {
 		revision := strconv.FormatUint(r.Revision, 10)
@@ -86,8 +95,22 @@ func printResources(w io.Writer, f format, list []client.Resource) error {
 			revision = "built in"
 		}
 		rows[i] = []string{r.Kind, r.ID, revision}
+		if states {
+			rows[i] = append(rows[i], filling(&r))
+		}
 	}
-	return table(w, []string{"KIND", "ID", "REVISION"}, rows)
+	return table(w, header, rows)
+}
+
+// filling says how far a resource's windows are filled, where they are being filled.
+func filling(r *client.Resource) string {
+	switch {
+	case !r.Backfilling:
+		return ""
+	case r.Backfill == nil || r.Backfill.Total == 0:
+		return "backfilling"
+	}
+	return fmt.Sprintf("backfilling: %s of %s events read", thousands(int(r.Backfill.Read)), thousands(int(r.Backfill.Total)))
 }
 
 func newDelete(g *globals) *cobra.Command {

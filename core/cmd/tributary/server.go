@@ -17,6 +17,7 @@ import (
 
 	"github.com/tributary-bus/tributary/core/internal/access"
 	"github.com/tributary-bus/tributary/core/internal/admin"
+	"github.com/tributary-bus/tributary/core/internal/backfill"
 	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/config"
 	"github.com/tributary-bus/tributary/core/internal/enrich"
@@ -46,6 +47,7 @@ type server struct {
 	processor *processor.Processor
 	indexer   *indexer.Indexer
 	plugins   *supervisor.Supervisor
+	backfill  *backfill.Backfill
 	flows     *flow.Engine
 	gateway   *gateway.Gateway
 	live      *live.Live
@@ -104,6 +106,7 @@ func (s *server) start(ctx context.Context) error {
 	if err := s.openProcessor(ctx); err != nil {
 		return err
 	}
+	s.openBackfill()
 	s.openFlows()
 	if err := s.openGateway(); err != nil {
 		return err
@@ -113,6 +116,7 @@ func (s *server) start(ctx context.Context) error {
 	s.work(ctx, "processor", s.processor.Run)
 	s.work(ctx, "flows", s.flows.Run)
 	s.work(ctx, "indexer", s.indexer.Run)
+	s.work(ctx, "backfill", s.backfill.Run)
 	return s.serve()
 }
 
@@ -157,6 +161,14 @@ func (s *server) openProcessor(ctx context.Context) (err error) {
 		return err
 	}
 	return s.processor.Settle(ctx)
+}
+
+// openBackfill has the node that owns the first partition fill windows that are new.
+func (s *server) openBackfill() {
+	s.backfill = backfill.New(backfill.Options{
+		Bus: s.bus, Store: s.store, Index: s.indexer, Set: s.resources.Current, Log: s.log,
+		Leads: func() bool { owned, _ := s.processor.Owned(); return owned[0] },
+	})
 }
 
 // learn tells the gateway who holds an identifier. While the log is settled,
@@ -268,7 +280,7 @@ func (s *server) openAdmin() {
 		Bus: s.bus, Submit: s.submit, Set: s.resources.Current, Now: time.Now,
 	})
 	s.admin = admin.New(admin.Options{
-		Token: s.token, Resources: s.resources, Profiles: s.bus, Store: s.store, Rebuild: s.rebuild, Imports: imports,
+		Token: s.token, Resources: s.resources, Profiles: s.bus, Store: s.store, Backfills: s.backfill, Rebuild: s.rebuild, Imports: imports,
 		Letters: s.bus, Plugins: s.plugins, Accepting: s.accepting, Parts: s.parts, Status: s.status, Log: s.log,
 		Metrics: []func(io.Writer){s.bus.Metrics, s.gateway.Metrics, s.live.Metrics, s.processor.Metrics, s.flows.Metrics, s.indexer.Metrics, s.plugins.Metrics, processMetrics},
 	})
@@ -321,7 +333,7 @@ func (s *server) stop(ctx context.Context) error {
 	}
 	// Runs of flows that are under way may end, while plugins answer and the
 	// processor takes in what they want; then plugins finish what they have begun.
-	s.halt("flows")
+	s.halt("flows", "backfill")
 	s.halt("plugins", "resources", "processor")
 	if s.workers["indexer"] != nil && s.failed.Err() == nil && s.bus.Accepting() == nil {
 		s.catchUp(ctx)

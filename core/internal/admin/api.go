@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/tributary-bus/tributary/core/internal/backfill"
 	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/config"
 	"github.com/tributary-bus/tributary/core/internal/record"
@@ -31,6 +32,8 @@ type Options struct {
 	Resources Resources
 	Profiles  Profiles
 	Store     store.Reader
+	// Backfills tells which windows are complete.
+	Backfills Backfills
 	Rebuild   func(ctx context.Context, progress func(done, total uint64)) error
 	Imports   Imports
 	Letters   DeadLetters
@@ -50,6 +53,11 @@ type Options struct {
 type Resources interface {
 	Current() *config.Set
 	Apply(ctx context.Context, changes []config.Change, o resources.ApplyOptions) (resources.Result, error)
+}
+
+// Backfills fills windows that are new from stored events.
+type Backfills interface {
+	Progress(ctx context.Context) (backfill.Progress, error)
 }
 
 // Profiles is the part of the bus that holds profiles.

@@ -38,6 +38,7 @@ type rig struct {
 	api       *admin.API
 	refused   atomic.Pointer[error] // why events are not accepted
 	part      atomic.Pointer[client.Part]
+	backfill  filling
 	rebuild   func(ctx context.Context, progress func(done, total uint64)) error
 	submitted int
 }
@@ -80,7 +81,7 @@ func newRig(t *testing.T) *rig {
 		},
 	})
 	r.api = admin.New(admin.Options{
-		Token: token, Resources: registry, Profiles: r.bus, Store: r.store, Imports: imports, Letters: r.bus, Plugins: &plugins{},
+		Token: token, Resources: registry, Profiles: r.bus, Store: r.store, Backfills: &r.backfill, Imports: imports, Letters: r.bus, Plugins: &plugins{},
 		Rebuild: func(ctx context.Context, progress func(done, total uint64)) error { return r.rebuild(ctx, progress) },
 		Accepting: func() error {
 			if err := r.refused.Load(); err != nil {

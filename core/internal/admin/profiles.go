@@ -41,7 +41,7 @@ func (a *API) profileEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	filter, err := compile(store.Events, eventsOf(profile))
+	filter, err := a.compile(r, store.Events, eventsOf(profile))
 	if err != nil {
 		return err
 	}

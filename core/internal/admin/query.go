@@ -28,7 +28,7 @@ func (a *API) query(kind store.Kind) handler {
 		if err := body(w, r, maxQuery, &q); err != nil {
 			return err
 		}
-		filter, err := compile(kind, q.Filter)
+		filter, err := a.compile(r, kind, q.Filter)
 		if err != nil {
 			return err
 		}
@@ -67,7 +67,7 @@ func (a *API) count(kind store.Kind) handler {
 		if err := body(w, r, maxQuery, &q); err != nil {
 			return err
 		}
-		filter, err := compile(kind, q.Filter)
+		filter, err := a.compile(r, kind, q.Filter)
 		if err != nil {
 			return err
 		}
@@ -82,13 +82,16 @@ func (a *API) count(kind store.Kind) handler {
 }
 
 // compile returns nil, which matches all, for an empty filter.
-func compile(kind store.Kind, filter string) (store.Filter, error) {
+func (a *API) compile(r *http.Request, kind store.Kind, filter string) (store.Filter, error) {
 	if filter == "" {
 		return nil, nil
 	}
 	program, err := condition.CompileCondition(filter, scopes[kind])
 	if err != nil {
 		return nil, problemOfFilter("filter", err)
+	}
+	if err := a.readable(r, program); err != nil {
+		return nil, err
 	}
 	return program, nil
 }

@@ -39,6 +39,9 @@ func (a *API) listResources(w http.ResponseWriter, r *http.Request) error {
 		}
 		slices.SortFunc(list.Items, func(a, b client.Resource) int { return strings.Compare(a.ID, b.ID) })
 	}
+	if err := a.mark(r, list.Items); err != nil {
+		return err
+	}
 	return answer(w, list)
 }
 
@@ -58,8 +61,12 @@ func (a *API) getResource(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("ETag", etag(0))
 		return answer(w, builtIn(resource))
 	}
+	shown := []client.Resource{public(resource)}
+	if err := a.mark(r, shown); err != nil {
+		return err
+	}
 	w.Header().Set("ETag", etag(resource.Revision))
-	return answer(w, public(resource))
+	return answer(w, shown[0])
 }
 
 // putResource creates or replaces one resource. The body is the document; kind
@@ -138,7 +145,7 @@ func (a *API) apply(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return applyProblem(err)
 	}
-	return answer(w, applied(result))
+	return answer(w, a.applied(r, result, dryRun))
 }
 
 // change applies one change, on the revision that the caller expects.
@@ -151,13 +158,24 @@ func (a *API) change(r *http.Request, c config.Change) (*client.ApplyResult, err
 	if err != nil {
 		return nil, applyProblem(err)
 	}
-	return applied(result), nil
+	return a.applied(r, result, false), nil
 }
 
-func applied(result resources.Result) *client.ApplyResult {
+// applied is the answer to an apply. It was made, whether or not it can be told now
+// which windows are to be filled.
+func (a *API) applied(r *http.Request, result resources.Result, dryRun bool) *client.ApplyResult {
 	out := &client.ApplyResult{Revision: result.Revision, Differences: make([]client.Difference, len(result.Differences))}
 	for i, d := range result.Differences {
 		out.Differences[i] = client.Difference{Kind: d.Kind, ID: d.ID, Action: string(d.Action)}
+	}
+	if dryRun {
+		return out
+	}
+	if filling, err := a.filling(r); err == nil {
+		for i := range out.Differences {
+			d := &out.Differences[i]
+			d.Backfilling, _ = filling(d.Kind, d.ID)
+		}
 	}
 	return out
 }

@@ -39,6 +39,7 @@ type durable struct {
 	config   *shared
 	runs     *shared
 	dead     *shared
+	jobs     *shared
 	events   *shared
 	effects  []*syncer // what a checkpoint covers
 	syncers  []*syncer
@@ -57,6 +58,7 @@ func (b *Bus) openDurable(ctx context.Context) (*durable, error) {
 	d.config = newShared(d.syncer(streamConfig).tail)
 	d.runs = newShared(d.syncer(streamFlows).tail)
 	d.dead = newShared(d.syncer(streamDeadLetters).tail)
+	d.jobs = newShared(d.syncer(streamJobState).tail)
 	d.events = newShared(d.syncer(streamEvents).tail)
 	// Dead letters first: what the others have relies on them.
 	for _, name := range []string{streamDeadLetters, streamEvents, streamProfiles, streamIdentities, streamSeen, streamFlows, streamResources, streamJobState, streamIngest} {
@@ -95,6 +97,8 @@ func (d *durable) configure() error { return d.check(d.config.do()) }
 func (d *durable) flowRuns() error { return d.check(d.runs.do()) }
 
 func (d *durable) deadLetters() error { return d.check(d.dead.do()) }
+
+func (d *durable) jobState() error { return d.check(d.jobs.do()) }
 
 // check ends the process where a sync failed: what the system has not written
 // it may have forgotten, so trying again proves nothing.

@@ -120,3 +120,14 @@ func (b *Bus) PutJob(ctx context.Context, key string, data []byte, expect uint64
 	}
 	return revision, nil
 }
+
+// SyncJobs makes the states of background jobs durable that were written before.
+func (b *Bus) SyncJobs() error {
+	if b.sync == nil {
+		return nil
+	}
+	if err := b.sync.jobState(); err != nil {
+		return fmt.Errorf("make the states of jobs durable: %w", err)
+	}
+	return nil
+}

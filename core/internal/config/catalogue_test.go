@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/tributary-bus/tributary/core/internal/profile"
 )
 
 func TestTheCatalogueIsComplete(t *testing.T) {
@@ -43,7 +45,7 @@ func TestTheCatalogueRefusesNoEvent(t *testing.T) {
 			t.Errorf("%s: may refuse or change an event", b.Type.ID)
 		}
 		for _, a := range b.Type.aggregates() {
-			if kept(a) {
+			if _, keeps := profile.KeptOf(a); keeps {
 				t.Errorf("%s: reads %+v, which is kept for nobody else", b.Type.ID, a)
 			}
 		}

@@ -87,7 +87,7 @@ func (s *Set) Apply(changes []Change) (*Set, []Difference, error) {
 	if !differ {
 		return s, differences, nil
 	}
-	set, err := assemble(s.revision+1, next, s)
+	set, err := assemble(s.revision+1, next, s, s.kept)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -29,6 +29,7 @@ type Set struct {
 	flowList        []*Flow
 	flowsOf         map[string][]*Flow // enabled ones, by the type that they run for
 	aggregates      []condition.Aggregate
+	kept            *profile.Aggregates
 	limited         []IdentifierKind
 	mergeRules      map[string]*MergeRule // by path
 	strategies      profile.Strategies
@@ -39,8 +40,15 @@ type Set struct {
 const maxSet = 6 << 20
 
 // NewSet compiles resources and checks how they fit together. Resources
-// without a revision get that of the set. The error is [Problems], all of them.
+// without a revision get that of the set; what it has profiles keep, they keep from
+// its revision on. The error is [Problems], all of them.
 func NewSet(revision uint64, resources []Resource) (*Set, error) {
+	return Restore(revision, resources, nil)
+}
+
+// Restore is [NewSet] for a set that was there before; since says from which
+// revision on profiles keep the aggregates of which that is known.
+func Restore(revision uint64, resources []Resource, since []profile.Aggregate) (*Set, error) {
 	var problems Problems
 	byKey := make(map[key]Resource, len(resources))
 	for _, r := range resources {
@@ -61,7 +69,7 @@ func NewSet(revision uint64, resources []Resource) (*Set, error) {
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	return assemble(revision, byKey, nil)
+	return assemble(revision, byKey, nil, profile.NewAggregates(revision, since))
 }
 
 // Revision is what the set is known by. It grows by one with each change.
@@ -165,8 +173,8 @@ func (s *Set) NamedTypes() []string {
 func (s *Set) Aggregates() []condition.Aggregate { return s.aggregates }
 
 // assemble builds the indices over validated resources. Before is the set that
-// they come after; nil: none.
-func assemble(revision uint64, byKey map[key]Resource, before *Set) (*Set, error) {
+// they come after; nil: none. Known are the aggregates that profiles keep already.
+func assemble(revision uint64, byKey map[key]Resource, before *Set, known *profile.Aggregates) (*Set, error) {
 	builtIn() // what no resource has to bring is there before anything works by the set
 	s := &Set{
 		revision: revision, byKey: byKey, before: before,
@@ -196,7 +204,7 @@ func assemble(revision uint64, byKey map[key]Resource, before *Set) (*Set, error
 		c := s.checker(r)
 		s.index(c, r)
 		for _, a := range aggregatesOf(r.compiled) {
-			if kept(a) && !seen[a] {
+			if _, keeps := profile.KeptOf(a); keeps && !seen[a] {
 				seen[a] = true
 				s.aggregates = append(s.aggregates, a)
 			}
@@ -217,6 +225,7 @@ func assemble(revision uint64, byKey map[key]Resource, before *Set) (*Set, error
 		return cmp.Or(cmp.Compare(a.Priority, b.Priority), strings.Compare(a.ID, b.ID))
 	})
 	slices.SortFunc(s.aggregates, compareAggregates)
+	s.kept = keep(revision, s.aggregates, known)
 	for _, name := range s.kindNames() {
 		if k := s.kinds[name]; k.Limit > 0 {
 			s.limited = append(s.limited, k)
@@ -283,10 +292,6 @@ func aggregatesOf(compiled any) []condition.Aggregate {
 	}
 	return nil
 }
-
-// kept tells whether an aggregate has to be kept for somebody to read it:
-// counts, firsts and lasts of a lifetime are there for every type.
-func kept(a condition.Aggregate) bool { return a.Window != 0 || a.Property != "" }
 
 func compareAggregates(a, b condition.Aggregate) int {
 	return cmp.Or(strings.Compare(a.Type, b.Type), cmp.Compare(a.Window, b.Window),

@@ -186,6 +186,7 @@ func (r *run) look(ctx context.Context) (*view, error) {
 			if err != nil {
 				return nil, err
 			}
+			v.history.kept = s.engine.options.Resources.Current().Kept()
 			if v.revision >= r.event.revision {
 				return v, nil
 			}

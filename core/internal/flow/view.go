@@ -102,6 +102,7 @@ func (v *view) unread() error {
 type history struct {
 	profile, windows jsontext.Value
 	now              time.Time
+	kept             *profile.Aggregates
 	decoded          *profile.History
 	err              error // why the document cannot be decoded
 }
@@ -110,7 +111,7 @@ var _ condition.History = (*history)(nil)
 
 func (h *history) decode() *profile.History {
 	if h.decoded == nil {
-		h.decoded = &profile.History{Now: h.now}
+		h.decoded = &profile.History{Now: h.now, Kept: h.kept}
 		doc := &record.Document{State: record.StateLive}
 		if doc.Profile, h.err = sdk.ProfileOf(sdk.RawObject(h.profile)); h.err == nil && len(h.windows) > 0 {
 			doc.Windows, h.err = record.ParseWindows(h.windows)

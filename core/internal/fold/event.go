@@ -24,6 +24,8 @@ type application struct {
 	// transient and transientSession are true where the query store is not to have the
 	// event, and what it says of its session.
 	transient, transientSession bool
+	// aside is true for an event that leaves its profile as it is.
+	aside bool
 
 	scope   condition.Vars
 	history profile.History
@@ -42,6 +44,7 @@ func (f *Fold) examine() {
 	}
 	f.transient = f.ephemeral || c.Event.Transient
 	f.transientSession = f.ephemeral || c.Event.TransientSession || c.Event.TransientProfile
+	f.aside = c.Event.TransientProfile
 	f.findType()
 	f.hold()
 }
@@ -63,7 +66,7 @@ func (f *Fold) invalid(errs []sdk.FieldError) {
 
 // vars are what the rules' conditions see. Now is when the event was received.
 func (f *Fold) vars() *condition.Vars {
-	f.history = profile.History{Now: f.event.Received}
+	f.history = profile.History{Now: f.event.Received, Kept: f.Rules.set.Kept()}
 	v := &f.scope
 	*v = condition.Vars{Event: &f.event, Now: f.event.Received, History: &f.history}
 	if f.live() {
@@ -149,7 +152,7 @@ func (f *Fold) raise() {
 // follow counts the event and does what the rules of its type want.
 func (f *Fold) follow() {
 	f.event.Profile = f.Doc.Profile.ID
-	profile.CountEvent(f.Doc, &f.event, f.Rules.aggregates[f.event.Type], f.event.Received)
+	profile.CountEvent(f.Doc, &f.event, f.Rules.set.Kept(), f.event.Received)
 	f.describe()
 	if f.event.Type == "identify" {
 		f.adoptTraits()
@@ -239,7 +242,7 @@ func (f *Fold) emit() {
 // processed is what EVENTS carries of the event; room is about how many bytes it takes.
 func (f *Fold) processed(hops uint8, room int) record.Processed {
 	out := record.ProcessedEvent{
-		Event: f.event, Config: f.Rules.set.Revision(), Changes: f.changes,
+		Event: f.event, Config: f.Rules.set.Revision(), Changes: f.changes, Aside: f.aside,
 		Transient: f.transient, TransientSession: f.transientSession,
 	}
 	if f.event.Profile != "" {

@@ -94,6 +94,7 @@ type Fold struct {
 	application
 	merge  *record.Merge
 	absorb *absorption
+	found  *record.Backfill
 	patch  *record.Patch
 	broken error // why the body cannot be read
 	full   bool  // there is no room for another system event
@@ -104,7 +105,7 @@ type Fold struct {
 // Wants, if Claims are not there yet.
 func (f *Fold) Begin(in Input) {
 	f.Input = in
-	f.merge, f.absorb, f.patch, f.broken, f.full = nil, nil, nil, nil, false
+	f.merge, f.absorb, f.found, f.patch, f.broken, f.full = nil, nil, nil, nil, nil, false
 	f.result = Result{
 		Doc: in.Doc, Size: in.Size, Own: -1,
 		Events: f.result.Events[:0], Commands: f.result.Commands[:0], Moves: f.result.Moves[:0], Problems: f.result.Problems[:0],
@@ -117,6 +118,8 @@ func (f *Fold) Begin(in Input) {
 		f.merge, f.broken = record.ParseMerge(in.Command.Body)
 	case record.KindAbsorb:
 		f.absorb, f.broken = parseAbsorption(in.Command.Body)
+	case record.KindBackfill:
+		f.found, f.broken = record.ParseBackfill(in.Command.Body)
 	}
 }
 
@@ -206,6 +209,8 @@ func (f *Fold) Apply(d Decision) *Result {
 			f.applyRedirect()
 		case record.KindDue:
 			f.applyDue()
+		case record.KindBackfill:
+			f.applyBackfill()
 		default:
 			f.refuse("commands of this kind are not processed by this version")
 		}

@@ -307,7 +307,7 @@ func (f *Fold) unite(other *record.Document) (trimmed []string) {
 	}
 	size := len(other.AppendJSON(nil))
 	before, tight := f.guard(size)
-	profile.Unite(f.Doc, other, f.Rules.set.Strategies())
+	profile.Unite(f.Doc, other, f.Rules.set.Strategies(), f.Command.Received)
 	for _, part := range profile.Trimmable {
 		if !tight || len(f.Doc.AppendJSON(nil)) <= MaxDocument {
 			break
@@ -315,7 +315,7 @@ func (f *Fold) unite(other *record.Document) (trimmed []string) {
 		f.restore(before)
 		profile.Trim(other, part)
 		trimmed = append(trimmed, part)
-		profile.Unite(f.Doc, other, f.Rules.set.Strategies())
+		profile.Unite(f.Doc, other, f.Rules.set.Strategies(), f.Command.Received)
 	}
 	return trimmed
 }

@@ -12,22 +12,17 @@ import (
 // Rules are a configuration revision as the fold reads it.
 type Rules struct {
 	set *config.Set
-	// aggregates are the windows that stored conditions read, by event type.
-	aggregates map[string][]condition.Aggregate
 	// fields are where identifiers are kept beside a profile's identities, by kind.
 	fields map[string]sdk.Path
 }
 
 // NewRules makes rules of a configuration.
 func NewRules(set *config.Set) *Rules {
-	r := &Rules{set: set, aggregates: map[string][]condition.Aggregate{}, fields: map[string]sdk.Path{}}
+	r := &Rules{set: set, fields: map[string]sdk.Path{}}
 	for _, i := range set.Identifications() {
 		if i.Profile != nil {
 			r.fields[i.ID] = i.Profile
 		}
-	}
-	for _, a := range set.Aggregates() {
-		r.aggregates[a.Type] = append(r.aggregates[a.Type], a)
 	}
 	return r
 }

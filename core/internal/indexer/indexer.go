@@ -52,6 +52,7 @@ type Indexer struct {
 	// quiet is the end of each stream when all of it was read: what is passed
 	// over as a repetition does not move the position.
 	quiet   [2]atomic.Uint64
+	resets  atomic.Uint64         // how often the store was emptied
 	refused atomic.Pointer[error] // why the store cannot be filled
 	held    [2]atomic.Int64       // when the oldest document was stored that is read and not applied, in ns; 0: none
 }
@@ -197,10 +198,11 @@ func (x *Indexer) Rebuild(ctx context.Context, progress func(done, total uint64)
 }
 
 func (x *Indexer) reset(ctx context.Context) error {
+	x.move(position{}) // first: whoever learns of the reset does not take the old one for reached
+	x.resets.Add(1)
 	if err := x.store.Reset(ctx); err != nil {
 		return err
 	}
-	x.move(position{})
 	x.refused.Store(nil)
 	x.log.Info("the store is empty and is filled again from the bus")
 	return nil
@@ -223,6 +225,10 @@ func (x *Indexer) Lag() (events uint64, since time.Duration) {
 	}
 	return events, since
 }
+
+// Resets counts how often the store was emptied since the start, to be filled again:
+// before the last of them it may have held what it does not hold now.
+func (x *Indexer) Resets() uint64 { return x.resets.Load() }
 
 // Reached is up to where both streams are in the store.
 func (x *Indexer) Reached() (events, documents uint64) {

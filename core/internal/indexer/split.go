@@ -28,6 +28,8 @@ func newSplitter() *splitter {
 func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, error) {
 	first := len(docs)
 	var hasEvent bool
+	var config uint64
+	var aside bool              // its profile does not count it
 	var noEvent, noSession bool // what is not for the store
 	err := s.members(text, func(name string) error {
 		kind := store.Sessions
@@ -35,6 +37,19 @@ func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, 
 		case "event":
 			kind, hasEvent = store.Events, true
 		case "session":
+		case "config":
+			token, err := s.decoder.ReadToken()
+			if err != nil {
+				return err
+			}
+			if token.Kind() != '0' {
+				return fmt.Errorf("%w: its config is no number", record.ErrMalformed)
+			}
+			config = token.Uint()
+			return nil
+		case "aside":
+			aside = true
+			return s.decoder.SkipValue()
 		case "transient":
 			noEvent = true
 			return s.decoder.SkipValue()
@@ -56,6 +71,9 @@ func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, 
 	}
 	if !hasEvent || docs[first].Kind != store.Events {
 		return docs[:first], fmt.Errorf("split event: %w: it has no event", record.ErrMalformed)
+	}
+	if !aside {
+		docs[first].Config = config
 	}
 	kept := docs[:first]
 	for _, doc := range docs[first:] {

@@ -69,6 +69,7 @@ func TestSplitEvent(t *testing.T) {
 		"cut in the event":    {whole[:100], ""},
 		"bad UTF-8":           {bytes.Replace(alone, []byte(`EUR`), []byte("\xff\xfe\xfd"), 1), ""},
 		"no JSON":             {bytes.Replace(alone, []byte(`"EUR"`), []byte("EUR"), 1), ""},
+		"config is no number": {bytes.Replace(alone, []byte(`"config":1`), []byte(`"config":"1"`), 1), ""},
 		"session by nobody":   {bytes.Replace(whole, []byte(`"session":{"id":"s-3","profile":"p-3"`), []byte(`"session":{"id":"s-3","profile":null`), 1), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -94,6 +95,13 @@ func TestSplitEvent(t *testing.T) {
 	docs, err := newSplitter().event(whole, nil)
 	if err != nil || !bytes.Equal(docs[0].Body, event.AppendJSON(nil)) {
 		t.Errorf("the body is %s, %v", docs[0].Body, err)
+	}
+	if docs[0].Config != 1 || docs[1].Config != 0 {
+		t.Errorf("the configurations are %d and %d", docs[0].Config, docs[1].Config)
+	}
+	aside, err := newSplitter().event(processed(3, func(p *record.ProcessedEvent) { p.Aside = true }), nil)
+	if err != nil || aside[0].Config != 0 {
+		t.Errorf("an event aside: %v, %v", aside, err)
 	}
 	want := []string{"e-000003", "shop", "order-completed", "s-3", "p-3", "2026-01-31T12:00:03.000Z", "2026-01-31T12:00:03.000Z"}
 	for i, name := range store.Events.Columns() {

@@ -76,6 +76,9 @@ func (b *batch) fold(it *item) (err error) {
 		if it.Revision > b.rules.Set().Revision() {
 			err = b.configure(b.ctx, it.Revision)
 		}
+		if err == nil {
+			b.reply(&it.Command, &record.Outcome{Status: record.StatusAccepted, Valid: true})
+		}
 	default:
 		err = b.apply(it)
 	}

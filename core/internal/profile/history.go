@@ -13,6 +13,8 @@ import (
 type History struct {
 	Doc *record.Document // nil: nobody, who has done nothing
 	Now time.Time        // where windows end
+	// Kept says which windows of the document hold what they say; nil: all.
+	Kept *Aggregates
 }
 
 var _ condition.History = (*History)(nil)
@@ -57,8 +59,9 @@ func (h *History) Last(eventType string) time.Time {
 
 func (h *History) read(eventType, property string, window time.Duration) (count int64, sum any) {
 	var room [windowNameRoom]byte
-	w := h.Doc.Windows[string(appendWindowName(room[:0], eventType, property, window))]
-	if w == nil {
+	name := appendWindowName(room[:0], eventType, property, window)
+	w := h.Doc.Windows[string(name)]
+	if w == nil || h.Kept != nil && h.Kept.stale(w, h.Kept.since[string(name)]) {
 		return 0, nil
 	}
 	if w.Span == 0 {
@@ -75,8 +78,8 @@ func (h *History) read(eventType, property string, window time.Duration) (count 
 		}
 	}
 	slots := make([]int64, 0, len(w.Slots))
-	for n := range w.Slots {
-		if start := n * slotLength(w); start+slotLength(w) > from && start <= now {
+	for n, s := range w.Slots {
+		if s.Last > from && n*slotLength(w) <= now {
 			slots = append(slots, n)
 		}
 	}

@@ -86,7 +86,7 @@ func TestVisitsAreNotCountedTwice(t *testing.T) {
 				}
 			}
 			both := len(c.mine) > 0 && len(c.theirs) > 0 && strings.Count(c.want, "a ") == 1 && c.mine[len(c.mine)-1].ID == "a" && c.theirs[len(c.theirs)-1].ID == "a"
-			Unite(into, other, nil)
+			Unite(into, other, nil, noon)
 			var got []string
 			for _, s := range into.Sessions {
 				m := func(t time.Time) int { return int(t.Sub(noon).Minutes()) }

@@ -3,6 +3,7 @@ package profile
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/record"
 	"github.com/tributary-bus/tributary/sdk"
@@ -50,8 +51,9 @@ func (s Strategies) of(path sdk.Path, mine, theirs any) Strategy {
 }
 
 // Unite makes the other document part of into, which stays who it is: ids and
-// revision are the caller's. It takes the other's values over.
-func Unite(into, other *record.Document, strategies Strategies) {
+// revision are the caller's. It takes the other's values over. Now is when what fell
+// out of windows leaves them.
+func Unite(into, other *record.Document, strategies Strategies, now time.Time) {
 	a, b := into.Profile, other.Profile
 	for kind, values := range b.Identities {
 		for _, value := range values {
@@ -85,10 +87,11 @@ func Unite(into, other *record.Document, strategies Strategies) {
 		if into.Windows == nil {
 			into.Windows = map[string]*record.Window{}
 		}
-		if mine := into.Windows[name]; mine != nil {
-			uniteWindows(mine, w)
-		} else {
-			into.Windows[name] = w
+		into.Windows[name] = uniteWindows(into.Windows[name], w, now)
+	}
+	for id, at := range other.Filled {
+		if into.Filled[id].Before(at) {
+			keepFill(into, id, at)
 		}
 	}
 }
@@ -232,28 +235,6 @@ func uniteStats(a, b *sdk.Stats) {
 		a.Events[name] = mine
 	}
 	a.Truncated = a.Truncated || b.Truncated
-}
-
-// uniteWindows adds the occurrences of b to a.
-func uniteWindows(a, b *record.Window) {
-	summed := a.Values != nil || b.Values != nil
-	for i, at := range b.Times {
-		j, _ := slices.BinarySearch(a.Times, at+1)
-		a.Times = slices.Insert(a.Times, j, at)
-		if summed {
-			a.Values = slices.Insert(a.Values, j, b.Values[i])
-		}
-	}
-	for n, slot := range b.Slots {
-		if a.Slots == nil {
-			a.Slots = map[int64]record.Slot{}
-		}
-		mine := a.Slots[n]
-		mine.Count += slot.Count
-		mine.Sum = plus(mine.Sum, slot.Sum)
-		a.Slots[n] = mine
-	}
-	bound(a, summed)
 }
 
 func sortedKeys[V any](m map[string]V) []string {

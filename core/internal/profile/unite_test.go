@@ -75,7 +75,7 @@ func TestUniting(t *testing.T) {
 			return doc
 		}
 		a, b := make("a", c.mine), make("b", c.theirs)
-		Unite(a, b, strategies)
+		Unite(a, b, strategies, noon)
 		section, _ := a.Profile.Section(path[0])
 		got := ""
 		if v, ok := path[1:].Get(section); ok {
@@ -104,8 +104,8 @@ func TestStrategiesByPath(t *testing.T) {
 		return d
 	}
 	first := doc(1)
-	Unite(first, doc(3), s)
-	Unite(first, doc(2), s)
+	Unite(first, doc(3), s, noon)
+	Unite(first, doc(2), s, noon)
 	if got := first.Profile.Traits["x"]; got != int64(1) {
 		t.Errorf("the first is %v", got)
 	}
@@ -123,7 +123,7 @@ func TestUnitingStatistics(t *testing.T) {
 		return d
 	}
 	a, b := doc("a", 2, 5, 9, "s"), doc("b", 3, 1, 7, "s")
-	Unite(a, b, nil)
+	Unite(a, b, nil, noon)
 	s := a.Profile.Stats
 	if s.Visits != 5 || s.Views != 6 || !s.FirstSeen.Equal(day(1)) || !s.LastSeen.Equal(day(9)) {
 		t.Errorf("%+v", s)

@@ -2,12 +2,10 @@ package profile
 
 import (
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/record"
 	"github.com/tributary-bus/tributary/sdk"
-	"github.com/tributary-bus/tributary/sdk/condition"
 )
 
 const (
@@ -19,71 +17,128 @@ const (
 	typesKept = 500
 )
 
+// A window keeps the last occurrences one by one and those before them by slot. What
+// is in a slot is never later than what is kept one by one, and while anything is in
+// a slot, as many as there may be are kept one by one. So where no more than that lie
+// in the window, all of them are kept one by one, and the answer is exact.
+
 // CountEvent enters one occurrence of an event into the profile's lifetime
-// numbers and into the windows that stored conditions read, of which the
-// aggregates are those of the event's type. A system event is no sign of life of
-// the person.
-func CountEvent(doc *record.Document, e *sdk.Event, aggregates []condition.Aggregate, now time.Time) {
+// numbers and into the windows that stored conditions read; those that nobody
+// reads any more it drops. A system event is no sign of life of the person.
+func CountEvent(doc *record.Document, e *sdk.Event, kept *Aggregates, now time.Time) {
+	at := occurred(e)
 	stats := &doc.Profile.Stats
 	if e.Source != record.SourceSystem {
-		if stats.FirstSeen.IsZero() || e.Time.Before(stats.FirstSeen) {
-			stats.FirstSeen = e.Time
+		if stats.FirstSeen.IsZero() || at.Before(stats.FirstSeen) {
+			stats.FirstSeen = at
 		}
-		if e.Time.After(stats.LastSeen) {
-			stats.LastSeen = e.Time
+		if at.After(stats.LastSeen) {
+			stats.LastSeen = at
 		}
 	}
 	if e.Type == "page-view" {
 		stats.Views++
 	}
+	kept.Clear(doc)
+	doc.Windows = kept.Enter(doc.Windows, e, now)
 	t, known := stats.Events[e.Type]
 	if !known && len(stats.Events) >= typesKept {
 		stats.Truncated = true
 		return
 	}
 	t.Count++
-	if t.First.IsZero() || e.Time.Before(t.First) {
-		t.First = e.Time
+	if t.First.IsZero() || at.Before(t.First) {
+		t.First = at
 	}
-	if e.Time.After(t.Last) {
-		t.Last = e.Time
+	if at.After(t.Last) {
+		t.Last = at
 	}
 	stats.Events[e.Type] = t
-	for i := range aggregates {
-		a := &aggregates[i]
-		if a.Type != e.Type || a.Window == 0 && a.Property == "" {
+}
+
+// occurred is when an event counts as having happened: what is dated after it was
+// received comes from a clock that is ahead, and counts from when it was received.
+func occurred(e *sdk.Event) time.Time {
+	if e.Time.After(e.Received) {
+		return e.Received
+	}
+	return e.Time
+}
+
+// Fill enters what was found of a profile's stored events into the windows, each
+// find once, and tells whether it did. What is not kept, or not since the revision
+// that it was looked for by, is left out.
+func Fill(doc *record.Document, b *record.Backfill, kept *Aggregates, now time.Time) bool {
+	kept.Clear(doc)
+	if !doc.Filled[b.Profile].Before(b.Fill) {
+		return false
+	}
+	entered := false
+	for _, name := range sortedKeys(b.Windows) {
+		found := b.Windows[name]
+		if kept == nil || kept.since[name] != b.Since || found.Since != b.Since {
 			continue
 		}
-		var room [windowNameRoom]byte
-		name := appendWindowName(room[:0], a.Type, a.Property, a.Window)
-		w := doc.Windows[string(name)]
-		if w == nil {
-			w = &record.Window{Span: a.Window.Milliseconds()}
-			if doc.Windows == nil {
-				doc.Windows = map[string]*record.Window{}
-			}
-			doc.Windows[string(name)] = w
+		if doc.Windows == nil {
+			doc.Windows = map[string]*record.Window{}
 		}
-		var value any
-		if a.Property != "" {
-			if path, err := sdk.ParsePath(a.Property); err == nil {
-				value, _ = e.Properties.Get(path)
-			}
-		}
-		enter(w, e.Time.UnixMilli(), value, a.Property != "", now.UnixMilli())
+		doc.Windows[name] = uniteWindows(doc.Windows[name], found, now)
+		entered = true
 	}
+	if entered {
+		keepFill(doc, b.Profile, b.Fill)
+	}
+	return entered
 }
 
-// appendWindowName appends the key of a window in a document: a JSON array of
-// event type, property and span in milliseconds.
-func appendWindowName(dst []byte, eventType, property string, span time.Duration) []byte {
-	dst = sdk.AppendString(append(dst, '['), eventType)
-	dst = sdk.AppendString(append(dst, ','), property)
-	return append(strconv.AppendInt(append(dst, ','), span.Milliseconds(), 10), ']')
+func keepFill(doc *record.Document, id string, at record.Fill) {
+	if doc.Filled == nil {
+		doc.Filled = map[string]record.Fill{}
+	}
+	doc.Filled[id] = at
 }
 
-// windowNameRoom is enough for most names.
-const windowNameRoom = 96
+// uniteWindows is a window of the occurrences of both; of windows kept since different
+// revisions it is the later one.
+func uniteWindows(a, b *record.Window, now time.Time) *record.Window {
+	switch {
+	case a == nil || a.Since < b.Since:
+		return b
+	case a.Since > b.Since:
+		return a
+	}
+	if a.Span > 0 {
+		leave(a, now.UnixMilli())
+		leave(b, now.UnixMilli())
+	}
+	times, values := a.Times, a.Values
+	summed := a.Values != nil || b.Values != nil
+	a.Times, a.Values = make([]int64, 0, len(times)+len(b.Times)), nil
+	for i, j := 0, 0; i < len(times) || j < len(b.Times); {
+		if j == len(b.Times) || i < len(times) && times[i] <= b.Times[j] {
+			a.Times = append(a.Times, times[i])
+			if summed {
+				a.Values = append(a.Values, values[i])
+			}
+			i++
+			continue
+		}
+		a.Times = append(a.Times, b.Times[j])
+		if summed {
+			a.Values = append(a.Values, b.Values[j])
+		}
+		j++
+	}
+	for n, theirs := range b.Slots {
+		mine := a.Slots[n]
+		mine.Count += theirs.Count
+		mine.Sum = plus(mine.Sum, theirs.Sum)
+		mine.Last = max(mine.Last, theirs.Last)
+		keepSlot(a, n, mine)
+	}
+	bound(a, summed)
+	return a
+}
 
 // enter adds one occurrence to a window, in order of time, and lets go of what
 // has left it. A window without a span holds one sum, of all that ever came.
@@ -110,32 +165,45 @@ func enter(w *record.Window, at int64, value any, summed bool, now int64) {
 // bound moves the oldest occurrences of a window to their slots where there are too
 // many to be kept one by one.
 func bound(w *record.Window, summed bool) {
-	for len(w.Times) > windowExact {
-		var oldest any
+	over := len(w.Times) - windowExact
+	if over <= 0 {
+		return
+	}
+	for i, at := range w.Times[:over] {
+		var value any
 		if summed {
-			oldest = w.Values[0]
-			w.Values = slices.Delete(w.Values, 0, 1)
+			value = w.Values[i]
 		}
-		spill(w, w.Times[0], oldest)
-		w.Times = slices.Delete(w.Times, 0, 1)
+		spill(w, at, value)
+	}
+	w.Times = slices.Delete(w.Times, 0, over)
+	if summed {
+		w.Values = slices.Delete(w.Values, 0, over)
 	}
 }
 
 // spill adds an occurrence to its slot.
 func spill(w *record.Window, at int64, value any) {
-	if w.Slots == nil {
-		w.Slots = map[int64]record.Slot{}
-	}
 	n := int64(0)
 	if w.Span > 0 {
 		n = slotOf(w, at)
 	}
-	s := w.Slots[n]
+	s, known := w.Slots[n]
 	s.Count++
 	if value != nil {
 		if sum, err := add(s.Sum, value, false); err == nil {
 			s.Sum = sum
 		}
+	}
+	if !known || at > s.Last {
+		s.Last = at
+	}
+	keepSlot(w, n, s)
+}
+
+func keepSlot(w *record.Window, n int64, s record.Slot) {
+	if w.Slots == nil {
+		w.Slots = map[int64]record.Slot{}
 	}
 	w.Slots[n] = s
 }
@@ -159,8 +227,8 @@ func leave(w *record.Window, now int64) {
 	if w.Values != nil {
 		w.Values = slices.Delete(w.Values, 0, i)
 	}
-	for n := range w.Slots {
-		if (n+1)*slotLength(w) <= from {
+	for n, s := range w.Slots {
+		if s.Last <= from {
 			delete(w.Slots, n)
 		}
 	}

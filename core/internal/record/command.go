@@ -62,9 +62,9 @@ const (
 	KindErase   Kind = 7 // forget a profile
 	KindConfig  Kind = 8 // work by a newer configuration from here on
 
-	KindRedirect Kind = 9 // point a merged profile at where its survivor was merged into
-
-	KindDue Kind = 10 // do what is due at the profile by Received
+	KindRedirect Kind = 9  // point a merged profile at where its survivor was merged into
+	KindDue      Kind = 10 // do what is due at the profile by Received
+	KindBackfill Kind = 11 // enter stored events into windows that are new
 )
 
 // A Command asks one partition for one change. Everything that changes a
@@ -96,7 +96,7 @@ type Command struct {
 	Received time.Time // when the gateway took in what caused it
 	Event    *Event    // KindEvent
 	Revision uint64    // KindConfig: the configuration's revision
-	Body     []byte    // of the other kinds: [Patch], [Merge], [Absorb], [Erase], [Redirect], none of KindDue
+	Body     []byte    // of the other kinds: [Patch], [Merge], [Absorb], [Erase], [Redirect], [Backfill], none of KindDue
 }
 
 // An Event is an event as the gateway took it in.
@@ -307,7 +307,7 @@ func (r *reader) command(c *Command) {
 		c.Event.Static = flags&flagStatic != 0
 	case KindConfig:
 		c.Revision = r.uvarint()
-	case KindPatch, KindSegment, KindMerge, KindAbsorb, KindResume, KindErase, KindRedirect, KindDue:
+	case KindPatch, KindSegment, KindMerge, KindAbsorb, KindResume, KindErase, KindRedirect, KindDue, KindBackfill:
 		c.Body = r.bytes()
 	default:
 		r.fail(fmt.Sprintf("unknown kind %d", c.Kind))

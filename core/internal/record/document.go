@@ -46,6 +46,9 @@ type Document struct {
 	// Windows holds the recent occurrences that stored conditions read, by
 	// the name of the aggregate.
 	Windows map[string]*Window
+	// Filled says, by the id that events carry, up to where what was stored of them
+	// has been entered into the windows.
+	Filled map[string]Fill
 }
 
 // A Stamp is when a field was changed, in milliseconds since 1970, and by what: an
@@ -115,6 +118,7 @@ func (d *Document) AppendJSON(dst []byte) []byte {
 		}
 		dst = append(dst, '}')
 	}
+	dst = appendFilled(dst, d.Filled)
 	return append(dst, '}')
 }
 
@@ -207,6 +211,8 @@ func parseDocument(text []byte) (*Document, error) {
 			d.Sessions, err = parseSessions(v)
 		case "windows":
 			d.Windows, err = ParseWindows(v)
+		case "filled":
+			d.Filled, err = parseFilled(v)
 		case "fields":
 			d.Fields, err = parseFields(v)
 		case "to":

@@ -19,19 +19,22 @@ type Processed struct {
 
 // A ProcessedEvent is the payload of a message of EVENTS: a JSON object
 //
-//	{"event":{…},"revision":7,"config":3,"transient":true,"transient_session":true,"session":{…},"changes":{"traits.vip":true}}
+//	{"event":{…},"revision":7,"config":3,"aside":true,"transient":true,"transient_session":true,"session":{…},"changes":{"traits.vip":true}}
 //
 // where revision is the profile's after the command that caused the event (absent for
 // an event about nobody), config the configuration that the event was processed by,
-// transient and transient_session (absent where they are not) that the event and its
-// session are not to be queried, session the event's session after the event, and
-// changes what the event changed in the profile, by path.
+// aside, transient and transient_session (absent where they are not) that the event
+// left its profile as it was, and that the event and its session are not to be queried,
+// session the event's session after the event, and changes what the event changed in
+// the profile, by path.
 type ProcessedEvent struct {
 	Event    sdk.Event
 	Revision uint64
 	Config   uint64
 	Session  *sdk.Session
 	Changes  map[string]any
+	// Aside is true for an event that its profile does not count.
+	Aside bool
 	// Transient keeps the event out of the query store, and TransientSession what it
 	// says of its session.
 	Transient, TransientSession bool
@@ -47,6 +50,9 @@ func (p *ProcessedEvent) AppendJSON(dst []byte) []byte {
 	}
 	dst = append(dst, `,"config":`...)
 	dst = sdk.AppendValue(dst, p.Config)
+	if p.Aside {
+		dst = append(dst, `,"aside":true`...)
+	}
 	if p.Transient {
 		dst = append(dst, `,"transient":true`...)
 	}

@@ -3,6 +3,7 @@ package record
 import (
 	"encoding/json"
 	"slices"
+	"strconv"
 
 	"github.com/tributary-bus/tributary/sdk"
 )
@@ -12,6 +13,9 @@ import (
 // beyond it. Times and spans are in milliseconds.
 type Window struct {
 	Span int64 // how far back it reaches
+	// Since is the revision of the configuration from which on it is kept: events
+	// that were processed by an earlier one are not in it but by a [Backfill].
+	Since uint64
 	// Times are the occurrences, ascending, with their values beside them
 	// where a property is summed (null where it was no number).
 	Times  []int64
@@ -24,18 +28,21 @@ type Window struct {
 // A Slot is what a sixtieth of a window's span held.
 type Slot struct {
 	Count int64
-	Sum   any // number, or nil
+	Sum   any   // number, or nil
+	Last  int64 // when the last of its occurrences was
 }
 
 func (w *Window) appendJSON(dst []byte) []byte {
 	dst = append(dst, `{"span":`...)
-	dst = sdk.AppendValue(dst, w.Span)
+	dst = strconv.AppendInt(dst, w.Span, 10)
+	dst = append(dst, `,"since":`...)
+	dst = strconv.AppendUint(dst, w.Since, 10)
 	dst = append(dst, `,"times":[`...)
 	for i, t := range w.Times {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = sdk.AppendValue(dst, t)
+		dst = strconv.AppendInt(dst, t, 10)
 	}
 	dst = append(dst, ']')
 	if w.Values != nil {
@@ -54,7 +61,7 @@ func (w *Window) appendJSON(dst []byte) []byte {
 				dst = append(dst, ',')
 			}
 			s := w.Slots[n]
-			dst = sdk.AppendValue(dst, []any{n, s.Count, s.Sum})
+			dst = sdk.AppendValue(dst, []any{n, s.Count, s.Sum, s.Last})
 		}
 		dst = append(dst, ']')
 	}
@@ -65,6 +72,7 @@ func (w *Window) appendJSON(dst []byte) []byte {
 func (w *Window) UnmarshalJSON(text []byte) error {
 	var raw struct {
 		Span   int64             `json:"span"`
+		Since  uint64            `json:"since"`
 		Times  []int64           `json:"times"`
 		Values json.RawMessage   `json:"values"`
 		Slots  []json.RawMessage `json:"slots"`
@@ -72,7 +80,7 @@ func (w *Window) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &raw); err != nil {
 		return err
 	}
-	*w = Window{Span: raw.Span, Times: raw.Times}
+	*w = Window{Span: raw.Span, Since: raw.Since, Times: raw.Times}
 	if raw.Values != nil {
 		v, err := sdk.ParseValue(raw.Values)
 		if err != nil {
@@ -86,7 +94,7 @@ func (w *Window) UnmarshalJSON(text []byte) error {
 			return err
 		}
 		list, _ := v.([]any)
-		if len(list) != 3 {
+		if len(list) != 4 {
 			return ErrMalformed
 		}
 		n, _ := list[0].(int64)
@@ -94,7 +102,8 @@ func (w *Window) UnmarshalJSON(text []byte) error {
 		if w.Slots == nil {
 			w.Slots = map[int64]Slot{}
 		}
-		w.Slots[n] = Slot{Count: count, Sum: list[2]}
+		last, _ := list[3].(int64)
+		w.Slots[n] = Slot{Count: count, Sum: list[2], Last: last}
 	}
 	return nil
 }

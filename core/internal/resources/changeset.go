@@ -3,11 +3,14 @@ package resources
 import (
 	"bytes"
 	"fmt"
+	"strconv"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/tributary-bus/tributary/core/internal/config"
+	"github.com/tributary-bus/tributary/core/internal/profile"
 	"github.com/tributary-bus/tributary/sdk"
 )
 
@@ -18,6 +21,16 @@ type changeSet struct {
 	Node     string     `json:"node"` // that applied it
 	Changes  []document `json:"changes"`
 	All      []document `json:"all"`
+	// Kept are, with All, the aggregates that profiles keep, and since which revision.
+	Kept []aggregate `json:"kept"`
+}
+
+// An aggregate is a window or a sum that profiles keep.
+type aggregate struct {
+	Type     string `json:"type"`
+	Property string `json:"property"`
+	Window   int64  `json:"window"` // in nanoseconds
+	Since    uint64 `json:"since"`
 }
 
 type document struct {
@@ -48,7 +61,7 @@ func appendChangeSet(dst []byte, node string, set *config.Set, changes []config.
 			dst = sdk.AppendValue(dst, r.Revision)
 			dst = append(dst, '}')
 		}
-		return append(dst, "]}"...)
+		return append(appendKept(append(dst, ']'), set.Kept().List()), '}')
 	}
 	dst = append(dst, `,"changes":[`...)
 	for i, c := range changes {
@@ -62,6 +75,21 @@ func appendChangeSet(dst []byte, node string, set *config.Set, changes []config.
 		dst = append(dst, '}')
 	}
 	return append(dst, "]}"...)
+}
+
+func appendKept(dst []byte, list []profile.Aggregate) []byte {
+	dst = append(dst, `,"kept":[`...)
+	for i, a := range list {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = sdk.AppendString(append(dst, `{"type":`...), a.Type)
+		dst = sdk.AppendString(append(dst, `,"property":`...), a.Property)
+		dst = strconv.AppendInt(append(dst, `,"window":`...), int64(a.Window), 10)
+		dst = strconv.AppendUint(append(dst, `,"since":`...), a.Since, 10)
+		dst = append(dst, '}')
+	}
+	return append(dst, ']')
 }
 
 // appendDocument leaves the object open.
@@ -101,7 +129,11 @@ func (m *changeSet) after(before *config.Set) (*config.Set, error) {
 		for i, d := range m.All {
 			resources[i] = config.Resource{Kind: d.Kind, ID: d.ID, Spec: []byte(d.Spec), Revision: d.Revision}
 		}
-		set, err = config.NewSet(m.Revision, resources)
+		kept := make([]profile.Aggregate, len(m.Kept))
+		for i, a := range m.Kept {
+			kept[i] = profile.Aggregate{Type: a.Type, Property: a.Property, Window: time.Duration(a.Window), Since: a.Since}
+		}
+		set, err = config.Restore(m.Revision, resources, kept)
 	} else {
 		changes := make([]config.Change, len(m.Changes))
 		for i, d := range m.Changes {

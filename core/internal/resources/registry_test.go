@@ -502,3 +502,36 @@ func BenchmarkApply50(b *testing.B) {
 		apply(b, r, changes...)
 	}
 }
+
+// Every node, and every start, knows since when an aggregate is kept, also where all
+// that is left of the log is one message that holds everything.
+func TestSinceWhenAggregatesAreKeptSurvives(t *testing.T) {
+	dir := t.TempDir()
+	b, stop := openBus(t, dir)
+	r := open(t, b)
+	reading := config.Change{Resource: config.Resource{Kind: config.KindEventType, ID: "check",
+		Spec: []byte(`{"copy":[{"to":"traits.lately","from":"count(\"order\", \"7d\")"}]}`)}}
+	apply(t, r, reading)
+	since := func(r *Registry) uint64 {
+		list := r.Current().Kept().List()
+		if len(list) != 1 {
+			t.Fatalf("kept: %v", list)
+		}
+		return list[0].Since
+	}
+	want := r.Current().Revision()
+	for i := range 2*wholeEvery + 3 {
+		apply(t, r, source("s", fmt.Sprint("name ", i)))
+	}
+	if got := since(r); got != want {
+		t.Errorf("since %d, want %d", got, want)
+	}
+	if got := since(open(t, b)); got != want {
+		t.Errorf("another node: since %d, want %d", got, want)
+	}
+	stop()
+	again, _ := openBus(t, dir)
+	if got := since(open(t, again)); got != want {
+		t.Errorf("after a start: since %d, want %d", got, want)
+	}
+}

@@ -87,6 +87,9 @@ type Document struct {
 	// 1 for an event, which never changes.
 	Version uint64
 	Body    []byte // compact JSON
+	// Config is the revision of the configuration by which an event was processed, 0
+	// where its profile does not count it. It is kept beside the body.
+	Config  uint64
 	columns [maxColumns]string
 }
 

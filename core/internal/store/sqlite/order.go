@@ -54,7 +54,7 @@ func parseOrder(kind store.Kind, sort string) (order, error) {
 // filter.
 type orderArgs struct{ before, after []any }
 
-// sql gives the query of a page; it selects body, rank and value. The limit is a
+// sql gives the query of a page; it selects body, configuration, rank and value. The limit is a
 // part of the text, since SQLite plans by it.
 func (o order) sql(where string, after *cursor, limit int) (string, orderArgs) {
 	direction, beyond := "", ">"
@@ -73,8 +73,8 @@ func (o order) sql(where string, after *cursor, limit int) (string, orderArgs) {
 			where = fmt.Sprintf("(%s) AND (%s, %s) %s (?, %s)", where, o.path[0], strings.Join(keys, ", "), beyond, marks)
 			args.after = append([]any{after.value}, keyArgs(o.kind, after.id)...)
 		}
-		return fmt.Sprintf("SELECT body, %d, %s FROM %s WHERE %s ORDER BY %s%s, %s LIMIT %d",
-			rankText, o.path[0], o.kind, where, o.path[0], direction, byKey, limit), args
+		return fmt.Sprintf("SELECT body, %s, %d, %s FROM %s WHERE %s ORDER BY %s%s, %s LIMIT %d",
+			configOf(o.kind), rankText, o.path[0], o.kind, where, o.path[0], direction, byKey, limit), args
 	}
 	args.before = []any{o.json, o.json, o.json}
 	beyondCursor := "1"
@@ -83,12 +83,12 @@ func (o order) sql(where string, after *cursor, limit int) (string, orderArgs) {
 			beyond, strings.Join(keys, ", "), beyond, marks)
 		args.after = append([]any{after.rank, after.rank, after.value, after.value}, keyArgs(o.kind, after.id)...)
 	}
-	return fmt.Sprintf(`SELECT body, rank, value FROM (
-	SELECT body, %s,
-		CASE json_type(body, ?) WHEN 'integer' THEN %d WHEN 'real' THEN %[2]d WHEN 'text' THEN %d ELSE %d END AS rank,
+	return fmt.Sprintf(`SELECT body, config, rank, value FROM (
+	SELECT body, %s AS config, %s,
+		CASE json_type(body, ?) WHEN 'integer' THEN %d WHEN 'real' THEN %[3]d WHEN 'text' THEN %d ELSE %d END AS rank,
 		CASE WHEN json_type(body, ?) IN ('integer', 'real', 'text') THEN json_extract(body, ?) END AS value
 	FROM %s WHERE %s) WHERE %s ORDER BY rank, value%s, %s LIMIT %d`,
-		strings.Join(keys, ", "), rankNumber, rankText, rankRest, o.kind, where, beyondCursor, direction, byKey, limit), args
+		configOf(o.kind), strings.Join(keys, ", "), rankNumber, rankText, rankRest, o.kind, where, beyondCursor, direction, byKey, limit), args
 }
 
 // A cursor is the place of a document in an order.

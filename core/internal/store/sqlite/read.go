@@ -16,15 +16,17 @@ func (s *Store) Get(ctx context.Context, kind store.Kind, id string) (doc store.
 	if kind.Columns() == nil {
 		return doc, unknownKind(kind)
 	}
-	query := fmt.Sprintf("SELECT body FROM %s WHERE %s = ?", kind, strings.Join(key(kind), " = ? AND "))
+	query := fmt.Sprintf("SELECT body, %s FROM %s WHERE %s = ?", configOf(kind), kind, strings.Join(key(kind), " = ? AND "))
 	err = s.use(ctx, "get "+string(kind)+" document "+id, func(f *file) error {
 		var body []byte
-		err := f.readers.QueryRowContext(ctx, query, keyArgs(kind, id)...).Scan(&body)
+		var config uint64
+		err := f.readers.QueryRowContext(ctx, query, keyArgs(kind, id)...).Scan(&body, &config)
 		if errors.Is(err, sql.ErrNoRows) {
 			return store.ErrNotFound
 		}
 		if err == nil {
 			doc, err = store.NewDocument(kind, body)
+			doc.Config = config
 		}
 		return err
 	})
@@ -63,14 +65,15 @@ func (s *Store) Query(ctx context.Context, q store.Query) (page store.Page, err 
 			return nil
 		}
 		var body []byte
-		if err := rows.Scan(&body, &last.rank, &last.value); err != nil {
+		var config uint64
+		if err := rows.Scan(&body, &config, &last.rank, &last.value); err != nil {
 			return err
 		}
 		doc, err := store.NewDocument(q.Kind, body)
 		if err != nil {
 			return err
 		}
-		last.id = doc.ID
+		last.id, doc.Config = doc.ID, config
 		page.Documents = append(page.Documents, doc)
 		return nil
 	})
@@ -98,15 +101,17 @@ func (s *Store) Scan(ctx context.Context, kind store.Kind, filter store.Filter, 
 	if err != nil {
 		return err
 	}
-	query := fmt.Sprintf("SELECT rowid, body FROM %s WHERE (%s) AND rowid > ? ORDER BY rowid LIMIT %d", kind, where, step)
+	query := fmt.Sprintf("SELECT rowid, body, %s FROM %s WHERE (%s) AND rowid > ? ORDER BY rowid LIMIT %d", configOf(kind), kind, where, step)
 	for after := int64(math.MinInt64); ; {
 		docs := make([]store.Document, 0, step)
 		err := s.rows(ctx, "scan "+string(kind), query, append(args[:len(args):len(args)], after), func(rows *sql.Rows) error {
 			var body []byte
-			if err := rows.Scan(&after, &body); err != nil {
+			var config uint64
+			if err := rows.Scan(&after, &body, &config); err != nil {
 				return err
 			}
 			doc, err := store.NewDocument(kind, body)
+			doc.Config = config
 			docs = append(docs, doc)
 			return err
 		})

@@ -11,7 +11,7 @@ import (
 // What the file's header says: whose it is, and which tables it has.
 const (
 	applicationID = 0x54726962 // "Trib"
-	schemaVersion = 2
+	schemaVersion = 3
 )
 
 // Every table has the columns of its kind, exactly as the body has them (null
@@ -30,7 +30,7 @@ var (
 CREATE TABLE events (
 	id TEXT NOT NULL, source TEXT NOT NULL, type TEXT, session TEXT, profile TEXT,
 	time TEXT NOT NULL, received TEXT NOT NULL, version INTEGER NOT NULL, body TEXT NOT NULL,
-	part INTEGER NOT NULL,
+	config INTEGER NOT NULL, part INTEGER NOT NULL,
 	UNIQUE (id, source)
 );
 CREATE INDEX events_profile ON events (part, profile, time) WHERE profile IS NOT NULL;
@@ -78,6 +78,14 @@ DROP TABLE IF EXISTS position;
 `
 )
 
+// configOf is what a query selects for the configuration of a kind's documents.
+func configOf(kind store.Kind) string {
+	if kind == store.Events {
+		return "config"
+	}
+	return "0"
+}
+
 // key are the columns that a document of the kind is known by.
 func key(kind store.Kind) []string {
 	if scope := kind.Scope(); scope != "" {
@@ -99,8 +107,8 @@ func keyArgs(kind store.Kind, id string) []any {
 // the page cache.
 const partSize = 1 << 16
 
-// upsert inserts a document, or replaces an older version of it. The part of an
-// event is its last argument, and stays.
+// upsert inserts a document, or replaces an older version of it. The configuration
+// and the part of an event are its last arguments, and stay.
 func upsert(kind store.Kind) string {
 	columns := append(slices.Clone(kind.Columns()), "version", "body")
 	sets := make([]string, len(columns))
@@ -108,7 +116,7 @@ func upsert(kind store.Kind) string {
 		sets[i] = name + " = excluded." + name
 	}
 	if kind == store.Events {
-		columns = append(columns, "part")
+		columns = append(columns, "config", "part")
 	}
 	return fmt.Sprintf("%s DO UPDATE SET %s WHERE excluded.version > %s.version", insert(kind, columns), strings.Join(sets, ", "), kind)
 }

@@ -243,7 +243,7 @@ func (w *writer) put(ctx context.Context, d *store.Document) (reason string, err
 	// The driver copies the text before it returns.
 	args = append(args, int64(d.Version), unsafe.String(unsafe.SliceData(d.Body), len(d.Body)))
 	if d.Kind == store.Events {
-		args = append(args, w.part)
+		args = append(args, int64(min(d.Config, math.MaxInt64)), w.part)
 	}
 	err = w.upsert(ctx, d.Kind, args)
 	var answer *driver.Error

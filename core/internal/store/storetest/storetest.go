@@ -26,6 +26,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Versions", versions},
 		{"Fields", fields},
 		{"Replay", replay},
+		{"Configurations", configurations},
 		{"Positions", positions},
 		{"Refused", refused},
 		{"Keys", keys},

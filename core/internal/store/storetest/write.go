@@ -84,6 +84,44 @@ func fields(t *testing.T, s store.Store) {
 	}
 }
 
+// configurations: a store keeps of an event by which configuration it was processed,
+// first.
+func configurations(t *testing.T, s store.Store) {
+	for i := range uint64(3) {
+		d := Event(t, int(i), nil)
+		d.Config = i
+		put(t, s, d)
+		d.Config = 9
+		put(t, s, d)
+	}
+	put(t, s, Profile(t, "p", 1, nil))
+	want := func(where string, d store.Document) {
+		t.Helper()
+		if got := fmt.Sprintf("shop/e-%06d", d.Config); d.Kind == store.Events && got != d.ID || d.Kind != store.Events && d.Config != 0 {
+			t.Errorf("%s: %s has the configuration %d", where, d.ID, d.Config)
+		}
+	}
+	for _, kind := range []store.Kind{store.Events, store.Profiles} {
+		for _, sort := range []string{"", "id", "properties.n"} {
+			page, err := s.Query(t.Context(), store.Query{Kind: kind, Sort: sort})
+			if err != nil || len(page.Documents) == 0 {
+				t.Fatalf("query: %v, %v", page, err)
+			}
+			for _, d := range page.Documents {
+				want("query by "+sort, d)
+				if d, err := s.Get(t.Context(), kind, d.ID); err != nil {
+					t.Error(err)
+				} else {
+					want("get", d)
+				}
+			}
+		}
+		if err := s.Scan(t.Context(), kind, nil, func(d store.Document) error { want("scan", d); return nil }); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func replay(t *testing.T, s store.Store) {
 	var docs []store.Document
 	for i := range 500 {
