@@ -2,8 +2,10 @@ package fold
 
 import (
 	"slices"
+	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/config"
+	"github.com/tributary-bus/tributary/core/internal/consent"
 	"github.com/tributary-bus/tributary/core/internal/profile"
 	"github.com/tributary-bus/tributary/core/internal/record"
 	"github.com/tributary-bus/tributary/sdk"
@@ -39,6 +41,9 @@ func (f *Fold) examine() {
 	}
 	if f.ephemeral = f.Rules.Ephemeral(c.Event); f.ephemeral {
 		f.event.Session = ""
+	}
+	if list := f.Rules.screens(f.event.Type); list != nil {
+		f.screen(list)
 	}
 	f.findType()
 	f.hold()
@@ -131,6 +136,9 @@ func (f *Fold) enter() {
 	if f.event.Type == "identify" {
 		f.adoptTraits()
 	}
+	if consent.Tells(f.event.Type) {
+		f.adoptConsents()
+	}
 	if f.eventType != nil {
 		f.move(f.journey())
 		f.copy()
@@ -159,10 +167,7 @@ func (f *Fold) identify() {
 // write changes one place of the profile, whose path is also given as text, unless it
 // says what came later.
 func (f *Fold) write(path sdk.Path, text string, op config.Op, operand any) error {
-	at := f.event.Time
-	if at.After(f.event.Received) {
-		at = f.event.Received // a clock that is ahead must not keep what follows out
-	}
+	at := f.happened()
 	replaces := op == config.OpSet || op == config.OpDelete
 	if replaces && profile.Superseded(f.Doc, text, at) {
 		return nil
@@ -178,6 +183,14 @@ func (f *Fold) write(path sdk.Path, text string, op config.Op, operand any) erro
 		profile.Stamp(f.Doc, text, at, f.event.ID)
 	}
 	return nil
+}
+
+// happened is when the event took place, for what is compared by that.
+func (f *Fold) happened() time.Time {
+	if f.event.Time.After(f.event.Received) {
+		return f.event.Received // a clock that is ahead must not keep what follows out
+	}
+	return f.event.Time
 }
 
 // adoptTraits sets an identify event's traits on the profile.
