@@ -94,8 +94,8 @@ func TestConsentAndComplianceSayWhatIsWrong(t *testing.T) {
 		}
 	}
 	for _, test := range []struct{ text, want string }{
-		{"kind: compliance\nid: c\nspec: {event: a, fields: [{path: properties.a, action: drop}, {path: properties.b, action: drop, unless: [marketing, marketting]}]}\n",
-			`compliance/c: spec.fields[1].unless[1]: there is no consent-type "marketting"; did you mean "marketing"?`},
+		{"kind: compliance\nid: c\nspec: {event: a, fields: [{path: properties.a, action: drop}, {path: properties.b, action: drop, unless: [marketing, marketin]}]}\n",
+			`compliance/c: spec.fields[1].unless[1]: there is no consent-type "marketin"; did you mean "marketing"?`},
 		{"kind: flow\nid: f\nspec: {trigger: {event: a}, consents: [news], nodes: {a: {action: core/log, config: {message: a}}}, edges: [start -> a]}\n",
 			`flow/f: spec.consents[0]: there is no consent-type "news"; want one of analytics, marketing`},
 	} {

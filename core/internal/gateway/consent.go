@@ -64,7 +64,7 @@ func (consentDialect) parse(b *batch, r *request, rules *rules, limits *Limits) 
 	e := b.add()
 	e.setType(consent.TypeUpdate)
 	e.Session, e.Profile, e.bySession = session, profile, true
-	e.Properties = withField(nil, "consents", consents)
+	e.Properties = b.parser.keep(e, "consents", withField(nil, "consents", consents))
 	return nil
 }
 
