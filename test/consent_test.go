@@ -109,6 +109,10 @@ func TestConsentAndCompliance(t *testing.T) {
 	if out, err := p.try("delete", "consent-type", "marketing"); err == nil || !strings.Contains(out, "is still needed by compliance/orders") || !strings.Contains(out, "is still needed by flow/thank-you") {
 		t.Errorf("a consent type that is needed: %v\n%s", err, out)
 	}
+	p.stop()
+	if len(filesWith(t, p.dir, phone)) == 0 || len(filesWith(t, p.dir, card, ip)) > 0 {
+		t.Errorf("%v hold the number that may be kept, %v what may not", filesWith(t, p.dir, phone), filesWith(t, p.dir, card, ip))
+	}
 }
 
 // filesWith are the files below a directory that hold one of the texts, but for those

@@ -79,6 +79,8 @@ func TestCustomerConsent(t *testing.T) {
 		{"no source", "", `{"session":{"id":"s-bob"},"profile":{"id":"` + bob + `"},"consents":{"marketing":true}}`, 401, codeUnauthorized, bob, ""},
 		{"no consents", "", `{"source":{"id":"shop-key"},"session":{"id":"s-bob"},"profile":{"id":"` + bob + `"}}`, 422, `consents: want an object such as`, bob, ""},
 		{"a list", "", `{"source":{"id":"shop-key"},"session":{"id":"s-bob"},"profile":{"id":"` + bob + `"},"consents":["marketing"]}`, 422, `consents: want`, bob, ""},
+		{"too deep", "", `{"source":{"id":"shop-key"},"session":{"id":"s-bob"},"profile":{"id":"` + bob + `"},"consents":` + strings.Repeat(`{"a":`, 63) + `1` + strings.Repeat(`}`, 63) + `}`,
+			226, "nested deeper than the 64 levels", bob, ""},
 		{"no JSON", "", `{`, 422, codeMalformed, bob, ""},
 		{"too much", "", `{"source":{"id":"shop-key"},"session":{"id":"s-bob"},"profile":{"id":"` + bob + `"},"consents":{"a":"` + strings.Repeat("a", 40<<10) + `"}}`, 413, codeTooLarge, bob, ""},
 	} {
