@@ -13,7 +13,7 @@ import (
 
 // consents finds by consented whom it finds in memory, whatever stands there.
 func consents(t *testing.T, s store.Store) {
-	past, future := sdk.FormatTime(time.Now().Add(-time.Hour)), sdk.FormatTime(time.Now().Add(time.Hour))
+	past, future := sdk.FormatTime(Now), sdk.FormatTime(Now.Add(time.Millisecond))
 	entries := []string{`true`, `[true]`, `null`, `"yes"`, `{}`, `{"revoke":null}`}
 	for _, granted := range []string{`true`, `false`, `null`, `1`, `"true"`, `{}`} {
 		for _, expires := range []string{``, `,"expires":null`, `,"expires":"` + past + `"`, `,"expires":"` + future + `"`, `,"expires":"2999-01-01"`, `,"expires":"soon"`, `,"expires":5`, `,"expires":[]`} {
@@ -36,7 +36,7 @@ func consents(t *testing.T, s store.Store) {
 		filter := Filter(t, store.Profiles, source)
 		want := uint64(0)
 		for _, p := range append(profiles, sdk.NewProfile("nothing", Start)) {
-			if holds, err := filter.Bool(&condition.Vars{Profile: p, Now: time.Now()}); err != nil {
+			if holds, err := filter.Bool(&condition.Vars{Profile: p, Now: Now}); err != nil {
 				t.Fatal(err)
 			} else if holds {
 				want++
