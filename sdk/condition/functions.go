@@ -35,6 +35,8 @@ func (b *builder) function(c ast.CallExpr, pos int) (*node, *Error) {
 		return b.distance(c.Args(), pos)
 	case "bucket":
 		return b.bucket(c.Args(), pos)
+	case callConsented:
+		return b.consented(c.Args(), pos)
 	}
 	if len(c.Args()) != 1 {
 		return nil, b.fail(pos, "write "+name+"(x)", "%s takes one value, not %d", name, len(c.Args()))

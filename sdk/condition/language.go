@@ -11,7 +11,7 @@ import (
 var (
 	operatorNames = []string{"!", "&&", "||", "?", "==", "!=", "<", "<=", ">", ">=", "+", "-", "*", "/", "%", "in", "[]"}
 	functionNames = []string{
-		"has", "count", "sum", "first", "last", "ago", "day", "lower", "fold", "size", "list", "distance", "bucket",
+		"has", "count", "sum", "first", "last", "ago", "consented", "day", "lower", "fold", "size", "list", "distance", "bucket",
 		"double", "int", "string", "bool", "timestamp", "duration",
 	}
 	methodNames = []string{

@@ -86,6 +86,8 @@ func (s *search) condition(n *node) (Predicate, *Error) {
 		return s.text(n)
 	case "exists", "all":
 		return s.loop(n)
+	case callConsented:
+		return s.consented(n)
 	}
 	f, err := s.field(n)
 	if err != nil {

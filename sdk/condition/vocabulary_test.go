@@ -23,7 +23,7 @@ const (
 			"signed_up":"2026-01-15","renewal":"2026-03-20","birthday":"1985-03-10","goals":{"first_order":"2026-01-16T09:00:00Z"},"last_total":150,
 			"shipping":{"country":"PT"},"billing":{"country":"ES"},"home":{"lat":41.1579,"lon":-8.6291}},
 		"segments":{"loyal":{"since":"2026-01-20T00:00:00.000Z"},"buyers":{"since":"2026-03-09T00:00:00.000Z"},"newsletter-2026":{"since":"2026-03-09T00:00:00.000Z"}},
-		"consents":{"newsletter":{"given":true}},"interests":{"cycling":0.9},"counters":{"orders":12,"orders_in_spring":2,"big_orders":3},
+		"consents":{"newsletter":{"granted":true}},"interests":{"cycling":0.9},"counters":{"orders":12,"orders_in_spring":2,"big_orders":3},
 		"stats":{"visits":1,"views":3,"first_seen":"2026-03-01T10:00:00.000Z","last_seen":"2026-03-10T12:29:00.000Z","events":{}}}`
 	annEvent = `{
 		"id":"e1","type":"order-completed","source":"shop","session":"s1","profile":"0198f1c2-0000-7000-8000-000000000001","time":"2026-03-10T12:29:00.000Z",

@@ -205,7 +205,7 @@ func TestRoutes(t *testing.T) {
 	r.refuses("GET", "/api/v1/nothing/at/all", "", 404, "not_found", "there is nothing at /api/v1/nothing/at/all")
 	r.refuses("GET", "/api/v1/apply/x", "", 404, "not_found", "no kind of resource")
 	r.refuses("DELETE", "/api/v1/apply", "", 405, "method_not_allowed", "allowed: ")
-	r.refuses("GET", "/api/v1/segment", "", 404, "not_found", `no kind of resource \"segment\"; kinds: event-type, flow, identification, import, merge-rule, redirect, source`)
+	r.refuses("GET", "/api/v1/segment", "", 404, "not_found", `no kind of resource \"segment\"; kinds: compliance, consent-type, event-type, flow, identification, import, merge-rule, redirect, source`)
 }
 
 func TestResources(t *testing.T) {

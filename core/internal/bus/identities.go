@@ -43,6 +43,13 @@ func (b *Bus) DerivedProfile(kind, value string, gen uint64) string {
 	return id.String()
 }
 
+// Pseudonym is a hash of a value under the installation's key, 64 hexadecimal digits:
+// the same for the same value, and no use to whoever guesses values without the key.
+func (b *Bus) Pseudonym(value string) string {
+	sum := b.keyed("pseudonym", "", value, 0)
+	return hex.EncodeToString(sum[:])
+}
+
 func (b *Bus) keyed(space, kind, value string, gen uint64) [sha256.Size]byte {
 	var room [128]byte
 	text := room[:0]

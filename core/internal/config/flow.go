@@ -15,6 +15,8 @@ type Flow struct {
 	// Disabled flows are kept and not run.
 	Disabled bool
 	Trigger  Trigger
+	// Consents are those that a profile must have given for the flow to be run.
+	Consents []string
 	// Nodes are sorted by id. Their edges name them by index.
 	Nodes []FlowNode
 	// Start lists the nodes that start leads to, in the order of the edges.

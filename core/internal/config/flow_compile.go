@@ -46,7 +46,7 @@ const triggerNames = "event, segment-entered or segment-left"
 func compileFlow(f *form, id string) any {
 	flow := &Flow{
 		ID: id, Name: f.text("name"), Description: f.text("description"), Disabled: f.flag("disabled"),
-		Trigger: f.trigger(),
+		Trigger: f.trigger(), Consents: f.texts("consents"),
 	}
 	broken, ok := f.flowNodes(flow)
 	if !ok {
@@ -55,6 +55,11 @@ func compileFlow(f *form, id string) any {
 	}
 	f.flowEdges(flow, broken)
 	return flow
+}
+
+// checkFlow reports consents that the set does not have.
+func checkFlow(c *checker, compiled any, s *Set) {
+	s.wantConsents(c, "spec.consents", compiled.(*Flow).Consents)
 }
 
 // trigger reads what a flow runs for.

@@ -25,9 +25,11 @@ func init() {
 		KindEventType:      {typeID, compileEventType, nil},
 		KindIdentification: {identifierID, compileIdentification, nil},
 		KindImport:         {plainID, compileImport, checkImport},
-		KindFlow:           {plainID, compileFlow, nil},
+		KindFlow:           {plainID, compileFlow, checkFlow},
 		KindRedirect:       {plainID, compileRedirect, checkRedirect},
 		KindMergeRule:      {plainID, compileMergeRule, checkMergeRule},
+		KindConsentType:    {plainID, compileConsentType, nil},
+		KindCompliance:     {plainID, compileCompliance, checkCompliance},
 	}
 }
 
@@ -40,11 +42,13 @@ const (
 	KindFlow           = "flow"
 	KindRedirect       = "redirect"
 	KindMergeRule      = "merge-rule"
+	KindConsentType    = "consent-type"
+	KindCompliance     = "compliance"
 )
 
 // laterKinds are names that mean something, but not to this version.
 var laterKinds = []string{
-	"bridge", "compliance", "consent-type", "destination", "heartbeat", "plugin", "resource",
+	"bridge", "destination", "heartbeat", "plugin", "resource",
 	"schedule", "segment", "token",
 }
 

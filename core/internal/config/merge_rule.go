@@ -19,6 +19,10 @@ var mergeStrategies = []string{
 	string(profile.Last), string(profile.First), string(profile.Min), string(profile.Max), string(profile.Sum), string(profile.Union),
 }
 
+// mergeTargets are the sections of a profile whose merging can be chosen. Of two
+// choices about a consent the later one counts, whatever else is wanted.
+var mergeTargets = []string{"traits", "data", "counters", "interests"}
+
 func compileMergeRule(f *form, id string) any {
 	r := &MergeRule{ID: id, Strategy: profile.Strategy(f.choice("strategy", "strategy", mergeStrategies))}
 	text := f.wantText("path")
@@ -31,8 +35,8 @@ func compileMergeRule(f *form, id string) any {
 	case err != nil:
 		f.fail(f.get("path"), f.at("path"), "%v", err)
 		return r
-	case !contains(copyTargets, path[0]):
-		f.fail(f.get("path"), f.at("path"), "%q is merged by a fixed rule; want a path that begins with one of %s", path[0], strings.Join(copyTargets, ", "))
+	case !contains(mergeTargets, path[0]):
+		f.fail(f.get("path"), f.at("path"), "%q is merged by a fixed rule; want a path that begins with one of %s", path[0], strings.Join(mergeTargets, ", "))
 	case len(path) == 1 && !below:
 		f.fail(f.get("path"), f.at("path"), "names the whole of %s; want a field in it, such as %s.name, or %s.* for all of them", path[0], path[0], path[0])
 	}

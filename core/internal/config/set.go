@@ -33,7 +33,9 @@ type Set struct {
 	limited         []IdentifierKind
 	mergeRules      map[string]*MergeRule // by path
 	strategies      profile.Strategies
-	before          *Set // while this one is assembled: that which it comes after; nil: none
+	consentTypes    map[string]*ConsentType
+	compliances     []*Compliance // enabled ones
+	before          *Set          // while this one is assembled: that which it comes after; nil: none
 }
 
 // maxSet bounds the specs of a set, which travel in one message.
@@ -157,11 +159,16 @@ func (s *Set) Flows() []*Flow { return s.flowList }
 func (s *Set) FlowsOf(eventType string) []*Flow { return s.flowsOf[eventType] }
 
 // NamedTypes lists the types of event that resources name, sorted: those that
-// have rules and those that flows run for.
+// have rules, those that flows run for and those of which fields are taken out.
 func (s *Set) NamedTypes() []string {
 	types := s.EventTypes()
 	for _, flow := range s.flowList {
 		types = append(types, flow.Trigger.Event)
+	}
+	for _, r := range s.compliances {
+		if r.Event != AnyEvent {
+			types = append(types, r.Event)
+		}
 	}
 	slices.Sort(types)
 	return slices.Compact(types)
@@ -181,7 +188,8 @@ func assemble(revision uint64, byKey map[key]Resource, before *Set, known *profi
 		sources: map[string]*Source{}, writeKeys: map[string]*Source{}, eventTypes: map[string]*EventType{},
 		kinds: map[string]IdentifierKind{}, imports: map[string]*Import{}, redirects: map[string]*Redirect{},
 		mergeRules: map[string]*MergeRule{}, strategies: profile.Strategies{},
-		flows: map[string]*Flow{}, flowsOf: map[string][]*Flow{},
+		consentTypes: map[string]*ConsentType{},
+		flows:        map[string]*Flow{}, flowsOf: map[string][]*Flow{},
 	}
 	for _, k := range builtInKinds {
 		s.kinds[k.Name] = k
@@ -272,6 +280,12 @@ func (s *Set) index(c *checker, r Resource) {
 			s.mergeRules[v.Path] = v
 		}
 		s.strategies[v.Path] = v.Strategy
+	case *ConsentType:
+		s.consentTypes[v.ID] = v
+	case *Compliance:
+		if !v.Disabled {
+			s.compliances = append(s.compliances, v)
+		}
 	case *Flow:
 		s.flows[v.ID] = v
 		s.flowList = append(s.flowList, v)
@@ -287,6 +301,10 @@ func aggregatesOf(compiled any) []condition.Aggregate {
 	switch v := compiled.(type) {
 	case *EventType:
 		return v.aggregates()
+	case *Compliance:
+		if v.When != nil {
+			return v.When.Aggregates()
+		}
 	case *Flow:
 		return v.aggregates()
 	}

@@ -14,6 +14,7 @@ type counters struct {
 	runs         *metrics.Counter
 	ended        *metrics.Counter
 	failed       *metrics.Counter
+	noConsent    *metrics.Counter // runs that were not begun
 	calls        *metrics.Counter
 	callsFailed  *metrics.Counter
 	retries      *metrics.Counter
@@ -31,6 +32,7 @@ func newCounters(log *slog.Logger) *counters {
 		runs:         set.NewCounter("tributary_flow_runs_total"),
 		ended:        set.NewCounter("tributary_flow_runs_ended_total"),
 		failed:       set.NewCounter("tributary_flow_runs_failed_total"),
+		noConsent:    set.NewCounter("tributary_flow_runs_without_consent_total"),
 		calls:        set.NewCounter("tributary_flow_calls_total"),
 		callsFailed:  set.NewCounter("tributary_flow_calls_failed_total"),
 		retries:      set.NewCounter("tributary_flow_calls_retried_total"),

@@ -13,7 +13,9 @@ import (
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/config"
+	"github.com/tributary-bus/tributary/core/internal/consent"
 	"github.com/tributary-bus/tributary/core/internal/record"
+	"github.com/tributary-bus/tributary/sdk"
 	"github.com/tributary-bus/tributary/sdk/condition"
 	"github.com/tributary-bus/tributary/sdk/wire"
 )
@@ -144,7 +146,8 @@ func (r *run) done() (bool, error) {
 	return done, nil
 }
 
-// trigger asks for what the event alone did not tell.
+// trigger asks for what the event alone did not tell: the rest of the condition, and
+// the consents that the flow needs.
 func (r *run) trigger(v *view) error {
 	holds := true
 	if t := &r.flow.Trigger; t.Condition != nil && !t.OfEvent {
@@ -157,6 +160,10 @@ func (r *run) trigger(v *view) error {
 			s := r.lane.session
 			s.engine.metrics.failing.Saw(triggerOf(r.flow), failed)
 		}
+	}
+	if holds && len(consent.Lacking(sdk.RawView(v.profile), r.flow.Consents, v.now)) > 0 {
+		holds = false
+		r.lane.session.engine.metrics.noConsent.Inc()
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

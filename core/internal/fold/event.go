@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/tributary-bus/tributary/core/internal/config"
+	"github.com/tributary-bus/tributary/core/internal/consent"
 	"github.com/tributary-bus/tributary/core/internal/profile"
 	"github.com/tributary-bus/tributary/core/internal/record"
 	"github.com/tributary-bus/tributary/sdk"
@@ -45,6 +46,9 @@ func (f *Fold) examine() {
 	f.transient = f.ephemeral || c.Event.Transient
 	f.transientSession = f.ephemeral || c.Event.TransientSession || c.Event.TransientProfile
 	f.aside = c.Event.TransientProfile
+	if list := f.Rules.screens(f.event.Type); list != nil {
+		f.screen(list)
+	}
 	f.findType()
 	f.hold()
 }
@@ -156,6 +160,9 @@ func (f *Fold) follow() {
 	f.describe()
 	if f.event.Type == "identify" {
 		f.adoptTraits()
+	}
+	if consent.Tells(f.event.Type) {
+		f.adoptConsents()
 	}
 	if f.eventType != nil {
 		f.move(f.journey())

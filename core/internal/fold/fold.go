@@ -41,6 +41,8 @@ type Input struct {
 	Claims []Claim
 	// Derive is the id of the person whom an identifier that nobody holds makes.
 	Derive func(Claim) string
+	// Hash is a keyed hash of a text, for fields that are stored hashed.
+	Hash func(text string) string
 }
 
 // A Decision says what becomes of an event that reached a profile.

@@ -2,6 +2,7 @@ package fold
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/tributary-bus/tributary/core/internal/config"
 	"github.com/tributary-bus/tributary/core/internal/record"
@@ -14,6 +15,10 @@ type Rules struct {
 	set *config.Set
 	// fields are where identifiers are kept beside a profile's identities, by kind.
 	fields map[string]sdk.Path
+	// compliance is what keeps fields of events from being stored, by type; of
+	// types that none names it is screenAll. Nil: nothing does.
+	compliance map[string][]*config.Compliance
+	screenAll  []*config.Compliance
 }
 
 // NewRules makes rules of a configuration.
@@ -24,7 +29,32 @@ func NewRules(set *config.Set) *Rules {
 			r.fields[i.ID] = i.Profile
 		}
 	}
+	for _, c := range set.Compliances() {
+		if c.Event == config.AnyEvent {
+			r.screenAll = append(r.screenAll, c)
+		}
+	}
+	for _, c := range set.Compliances() {
+		if c.Event == config.AnyEvent {
+			continue
+		}
+		if r.compliance == nil {
+			r.compliance = map[string][]*config.Compliance{}
+		}
+		if r.compliance[c.Event] == nil {
+			r.compliance[c.Event] = slices.Clone(r.screenAll)
+		}
+		r.compliance[c.Event] = append(r.compliance[c.Event], c)
+	}
 	return r
+}
+
+// screens lists what keeps fields of events of a type from being stored.
+func (r *Rules) screens(eventType string) []*config.Compliance {
+	if list, named := r.compliance[eventType]; named {
+		return list
+	}
+	return r.screenAll
 }
 
 // Set is the configuration that the rules are of.

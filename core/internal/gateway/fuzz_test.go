@@ -25,6 +25,12 @@ func FuzzTracardi(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) { checkDialect(t, tracardiDialect{}, bodyOf(string(body))) })
 }
 
+func FuzzCustomerConsent(f *testing.F) {
+	seed(f, `{"source":{"id":"shop-key"},"session":{"id":"s"},"profile":{"id":"p"},"consents":{"marketing":true,"analytics":false}}`,
+		`{"source":{"id":"k"},"consents":{"a":{"b":[1,2,{"c":"\ud83d\ude00"}]}},"profile":null}`, `{"consents":null}`, `{"consents":{"a\u0000":true,"a":1,"a":2}}`)
+	f.Fuzz(func(t *testing.T, body []byte) { checkDialect(t, consentDialect{}, bodyOf(string(body))) })
+}
+
 func FuzzSegment(f *testing.F) {
 	seed(f, nodeBatch,
 		`{"messageId":"m","sentAt":"2026-01-01T00:00:00Z","context":{"library":{"name":"analytics-go"}},"batch":[{"type":"track","event":"Été  à Paris","userId":"1","timestamp":"2026-01-01T00:00:00.123Z"}]}`,

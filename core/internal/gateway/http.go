@@ -135,6 +135,11 @@ func (g *Gateway) ingest(d dialect, w http.ResponseWriter, r *request, b *batch,
 	if origin := r.Header.Get("Origin"); origin != "" && !source.Allows(origin) {
 		return errOrigin
 	}
+	if wary, ok := d.(wary); ok {
+		if refused = wary.allowed(r.Context(), g, b, source); refused != nil {
+			return refused
+		}
+	}
 	until, refused := d.until(b, r)
 	if refused != nil {
 		return refused

@@ -109,7 +109,7 @@ func (b *batch) apply(it *item) error {
 		return err
 	}
 	f := &b.folding
-	f.Begin(fold.Input{Rules: b.rules, Command: c, Doc: e.doc, Size: e.size, Claims: it.claims, Derive: b.derive})
+	f.Begin(fold.Input{Rules: b.rules, Command: c, Doc: e.doc, Size: e.size, Claims: it.claims, Derive: b.derive, Hash: b.node.hash})
 	known, err := b.node.seen.Has(c.ID)
 	if err != nil {
 		return fmt.Errorf("look up the id of a command: %w", err)

@@ -93,6 +93,7 @@ type Processor struct {
 	sole    bool
 	log     *slog.Logger
 	metrics *counters
+	hash    func(text string) string // of fields that are stored hashed
 
 	holdings *holdings
 	slots    chan struct{}            // held by partitions at work
@@ -128,7 +129,7 @@ func New(ctx context.Context, o Options) (*Processor, error) {
 		return nil, fmt.Errorf("open the set of event ids seen: %w", err)
 	}
 	n := &Processor{
-		options: o, bus: o.Bus, seen: set, sole: o.Sole, log: o.Log, metrics: newCounters(),
+		options: o, bus: o.Bus, seen: set, sole: o.Sole, log: o.Log, metrics: newCounters(), hash: o.Bus.Pseudonym,
 		holdings: newHoldings(),
 		commits:  sync.Pool{New: func() any { return new([]byte) }},
 		slots:    make(chan struct{}, max(4, 2*runtime.GOMAXPROCS(0))),

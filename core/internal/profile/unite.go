@@ -120,7 +120,8 @@ func (u *uniting) objects(at sdk.Path, mine, theirs map[string]any) {
 	for name, b := range theirs {
 		path := append(at[:len(at):len(at)], name)
 		a, both := mine[name]
-		if both {
+		consent := len(at) == 1 && at[0] == "consents" // one thing, of which no part comes from elsewhere
+		if both && !consent {
 			x, isObject := a.(map[string]any)
 			y, too := b.(map[string]any)
 			if isObject && too {
@@ -131,6 +132,8 @@ func (u *uniting) objects(at sdk.Path, mine, theirs map[string]any) {
 		text := path.String()
 		_, gone := u.into.Fields[text] // it was deleted, where it is not there and was changed
 		switch {
+		case both && consent:
+			mine[name] = u.consent(text, a, b)
 		case both:
 			mine[name] = u.choose(path, text, a, b)
 		case !gone || u.younger(text):
@@ -175,6 +178,27 @@ func (u *uniting) choose(path sdk.Path, text string, a, b any) any {
 			return a
 		}
 		u.kept[text] = u.other.Fields[text]
+		return b
+	}
+	if u.younger(text) {
+		return b
+	}
+	return a
+}
+
+// consent is the later of two choices. Of two at the same time the one that gives no
+// consent counts.
+func (u *uniting) consent(text string, a, b any) any {
+	x, _ := a.(map[string]any)
+	y, _ := b.(map[string]any)
+	mine, _ := x["at"].(string)
+	theirs, _ := y["at"].(string)
+	switch {
+	case mine == "" || theirs == "":
+		// Written by something else than a choice.
+	case mine > theirs, mine == theirs && x["granted"] != true:
+		return a
+	case theirs > mine, y["granted"] != true:
 		return b
 	}
 	if u.younger(text) {

@@ -49,7 +49,7 @@ var forms = map[string][]string{
 	},
 	"test": {
 		"{field} {comparison} {literal}", "{field} {comparison} {literal}", "{field} {comparison} {literal}", "{literal} {comparison} {field}", "{field} {comparison} {field}",
-		"has({field})", "{field}", "{field} in {list}", "{cased} in {words}", "{literal} in {looked}", "{text} in {looked}", "{text} in {listed}",
+		"has({field})", `consented("a")`, "{field}", "{field} in {list}", "{cased} in {words}", "{literal} in {looked}", "{text} in {looked}", "{text} in {listed}",
 		"{cased}.startsWith({text})", "{cased}.endsWith({text})", "{cased}.contains({text})", "{cased}.matches({pattern})", "matches({field}, {pattern})",
 		"{cased} {comparison} {text}", "{cased} {comparison} {cased}", "{cased} {comparison} {literal}",
 		"{looked}.exists(x, {element})", "{looked}.exists(x, {element})", "{list}.exists(x, {each})", "{list}.all(x, {each})", "{looked} {comparison} {looked}", "{looked} == {list}",

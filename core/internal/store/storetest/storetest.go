@@ -47,6 +47,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Histogram", histogram},
 		{"Terms", terms},
 		{"BigIntegers", bigIntegers},
+		{"Consents", consents},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}
