@@ -166,7 +166,7 @@ func TestRouterUsesWhatItKnewAfterAPause(t *testing.T) {
 	rules, r := newRules(testSet(t)), newRouter(directory)
 	var body strings.Builder
 	for i := range 20 {
-		fmt.Fprintf(&body, `{"type":"x","ids":{"user":"%d"}}`, i)
+		fmt.Fprintf(&body, `{"type":"x","ids":{"user":"u%d"}}`, i)
 	}
 	route := func(now time.Time) (asked int) {
 		t.Helper()
@@ -181,7 +181,7 @@ func TestRouterUsesWhatItKnewAfterAPause(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range b.events {
-			if want := directory.DerivedProfile("user", fmt.Sprint(i), 0); b.events[i].profile != want {
+			if want := directory.DerivedProfile("user", fmt.Sprint("u", i), 0); b.events[i].profile != want {
 				t.Errorf("event %d goes to %s, want %s", i, b.events[i].profile, want)
 			}
 		}
