@@ -64,13 +64,17 @@ func (c *Client) Profile(ctx context.Context, id string) (jsontext.Value, error)
 func (c *Client) ProfileEvents(ctx context.Context, id string, limit int, cursor string) (*Page, error) {
 	page := &Page{}
 	r := c.admin(http.MethodGet, "profiles", id, "events")
-	r.query = url.Values{}
+	r.query, r.out = paged(limit, cursor), page
+	return page, c.do(ctx, r)
+}
+
+func paged(limit int, cursor string) url.Values {
+	query := url.Values{}
 	if limit > 0 {
-		r.query.Set("limit", strconv.Itoa(limit))
+		query.Set("limit", strconv.Itoa(limit))
 	}
 	if cursor != "" {
-		r.query.Set("cursor", cursor)
+		query.Set("cursor", cursor)
 	}
-	r.out = page
-	return page, c.do(ctx, r)
+	return query
 }

@@ -21,7 +21,7 @@ func newProfiles(g *globals) *cobra.Command {
   tributary profiles query 'profile.counters.orders >= 10' --sort -counters.revenue
   tributary profiles count 'profile.counters.revenue > 10000'`,
 	}
-	c.AddCommand(newProfilesGet(g), newProfilesQuery(g), newProfilesCount(g))
+	c.AddCommand(newProfilesGet(g), newProfilesChanges(g), newProfilesQuery(g), newProfilesCount(g))
 	return c
 }
 

@@ -113,7 +113,8 @@ func New(o Options) *API {
 
 	a.handle("GET /api/v1/profiles/{id}", a.getProfile)
 	a.handle("GET /api/v1/profiles/{id}/events", a.profileEvents)
-	for _, kind := range store.Kinds {
+	a.handle("GET /api/v1/profiles/{id}/changes", a.profileChanges)
+	for _, kind := range queried {
 		a.handle("POST /api/v1/"+string(kind)+"/query", a.query(kind))
 		a.handle("POST /api/v1/"+string(kind)+"/count", a.count(kind))
 	}

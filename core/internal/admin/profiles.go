@@ -3,13 +3,18 @@ package admin
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/config"
 	"github.com/tributary-bus/tributary/core/internal/record"
 	"github.com/tributary-bus/tributary/core/internal/store"
 	"github.com/tributary-bus/tributary/sdk"
@@ -28,10 +33,8 @@ func (a *API) getProfile(w http.ResponseWriter, r *http.Request) error {
 // profileEvents returns a profile's events, the latest first.
 func (a *API) profileEvents(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
-	for name := range query {
-		if name != "limit" && name != "cursor" {
-			return invalid(name, "no such parameter; want limit or cursor")
-		}
+	if err := checkParameters(query, "limit", "cursor"); err != nil {
+		return err
 	}
 	limit, err := number(query.Get("limit"), "limit", store.MaxLimit)
 	if err != nil {
@@ -48,6 +51,60 @@ func (a *API) profileEvents(w http.ResponseWriter, r *http.Request) error {
 	return a.page(w, r, store.Query{
 		Kind: store.Events, Filter: filter, Sort: "-time", Limit: int(limit), Cursor: query.Get("cursor"),
 	})
+}
+
+// profileChanges returns a profile's change log, the last change first: who changed
+// what of it, and when.
+func (a *API) profileChanges(w http.ResponseWriter, r *http.Request) error {
+	query := r.URL.Query()
+	if err := checkParameters(query, "path", "from", "before", "limit", "cursor"); err != nil {
+		return err
+	}
+	q := store.ChangesQuery{Cursor: query.Get("cursor")}
+	limit, err := number(query.Get("limit"), "limit", store.MaxLimit)
+	if err != nil {
+		return err
+	}
+	q.Limit = int(limit)
+	if text := query.Get("path"); text != "" {
+		if q.Path, err = sdk.ParsePath(strings.TrimPrefix(text, "profile.")); err != nil {
+			return invalid("path", "%v", err)
+		}
+		if !slices.Contains(changedSections, q.Path[0]) {
+			return invalid("path", "%q is no part of a profile that the change log tells of; %s", q.Path[0], config.Meant(q.Path[0], changedSections))
+		}
+	}
+	for name, at := range map[string]*time.Time{"from": &q.From, "before": &q.Before} {
+		if text := query.Get(name); text != "" {
+			if *at, err = sdk.ParseTime(text); err != nil {
+				return invalid(name, "%v", err)
+			}
+		}
+	}
+	profile, err := a.findProfile(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	q.Profiles = profile.IDs
+	page, err := a.o.Store.ProfileChanges(r.Context(), q)
+	if err != nil {
+		return err
+	}
+	writePage(w, &page)
+	return nil
+}
+
+// changedSections are what changes are told of.
+var changedSections = []string{"consents", "counters", "data", "identities", "interests", "segments", "traits"}
+
+// checkParameters refuses parameters of a query that are none of those known.
+func checkParameters(query url.Values, known ...string) error {
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if !slices.Contains(known, name) {
+			return invalid(name, "no such parameter; want %s", strings.Join(known, " or "))
+		}
+	}
+	return nil
 }
 
 // eventsOf is the condition for the events of a profile, under each of its ids.

@@ -21,6 +21,9 @@ var scopes = map[store.Kind]condition.Scope{
 	store.Sessions: condition.SessionScope,
 }
 
+// queried are the kinds of document that have queries.
+var queried = []store.Kind{store.Events, store.Profiles, store.Sessions}
+
 // query returns a page of documents.
 func (a *API) query(kind store.Kind) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
@@ -102,6 +105,11 @@ func (a *API) page(w http.ResponseWriter, r *http.Request, q store.Query) error 
 	if err != nil {
 		return err
 	}
+	writePage(w, &page)
+	return nil
+}
+
+func writePage(w http.ResponseWriter, page *store.Page) {
 	size := 64
 	for i := range page.Documents {
 		size += len(page.Documents[i].Body) + 1
@@ -119,5 +127,4 @@ func (a *API) page(w http.ResponseWriter, r *http.Request, q store.Query) error 
 		text = sdk.AppendString(text, page.Cursor)
 	}
 	writeJSON(w, http.StatusOK, append(text, '}'))
-	return nil
 }

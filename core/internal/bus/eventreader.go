@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/tributary-bus/tributary/core/internal/record"
 )
 
 // A Mark is a place in a partition's events: a commit and an event of it. The
@@ -25,8 +27,8 @@ func (m Mark) covers(other Mark) bool { return other.C < m.C || other.C == m.C &
 type Marks []Mark
 
 // ReadEvents reads EVENTS from the first event after a sequence, in order. What
-// known covers is passed over, as is whatever is met twice. After 0 there can
-// be no gap: all that is kept is read.
+// known covers is passed over, as is whatever is met twice, and what is no event.
+// After 0 there can be no gap: all that is kept is read.
 func (b *Bus) ReadEvents(_ context.Context, after uint64, known Marks) (*EventReader, error) {
 	seq := func(e *StoredEvent) uint64 { return e.Seq }
 	r := &EventReader{
@@ -35,6 +37,16 @@ func (b *Bus) ReadEvents(_ context.Context, after uint64, known Marks) (*EventRe
 	}
 	copy(r.marks, known)
 	return r, nil
+}
+
+// ReadEventsAndChanges is ReadEvents that does not pass over what tells of changes
+// without an event, which have the type [record.TypeChange].
+func (b *Bus) ReadEventsAndChanges(ctx context.Context, after uint64, known Marks) (*EventReader, error) {
+	r, err := b.ReadEvents(ctx, after, known)
+	if err == nil {
+		r.changes = true
+	}
+	return r, err
 }
 
 // ReadEventsAside is ReadEvents for a reader that Unhurried does not wait for: one
@@ -55,11 +67,13 @@ type EventReader struct {
 	queue []StoredEvent
 	after uint64 // the last sequence read
 	marks Marks
+	// changes is true where changes without an event are wanted, too.
+	changes bool
 }
 
 // Next waits for an event, at most wait (0: for ever), then takes what is there
-// at once, up to limit. It returns nothing where the wait was over or all was a
-// repetition. A *GapError, an [ErrGap], is returned once where events are no
+// at once, up to limit. It returns nothing where the wait was over or all was
+// passed over. A *GapError, an [ErrGap], is returned once where events are no
 // longer kept; the next call goes on behind the gap.
 func (r *EventReader) Next(ctx context.Context, limit int, wait time.Duration) ([]StoredEvent, error) {
 	if len(r.queue) == 0 {
@@ -91,6 +105,9 @@ func (r *EventReader) Next(ctx context.Context, limit int, wait time.Duration) (
 				continue
 			}
 			r.marks[e.Partition] = mark
+		}
+		if e.Type == record.TypeChange && !r.changes {
+			continue
 		}
 		events = append(events, e)
 	}

@@ -414,7 +414,7 @@ func (r *run) commit(ctx context.Context, v *view) error {
 		return nil
 	}
 	source := "flow:" + r.flow.ID
-	patch := record.Patch{By: "flow/" + r.flow.ID, Patches: p.patches}
+	patch := record.Patch{By: "flow/" + r.flow.ID, ID: r.id, Patches: p.patches}
 	for i, e := range p.events {
 		patch.Events = append(patch.Events, record.Event{
 			ID: uuid.NewSHA1(runs, fmt.Appendf(nil, "%s/event/%d", r.id, i)).String(), Type: e.Type, Source: source,

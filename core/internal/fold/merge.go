@@ -104,6 +104,7 @@ func (f *Fold) applyMerge() {
 			p.Identities[record.KindUser] = slices.Clone(theirs)
 			p.Revision++
 			f.changed(64 + len(theirs[0]))
+			f.logChange(mergeWith(peer), f.valuesAt([]sdk.Path{{"identities", record.KindUser}}))
 		}
 		f.proposeTo(peer, m.Shared)
 	case len(mine) > 0 && len(theirs) == 0:
@@ -121,7 +122,7 @@ func (f *Fold) applyMerge() {
 // person follow the event that the proposal came of, others stay.
 func (f *Fold) part(m *record.Merge) {
 	p := f.Doc.Profile
-	changed := false
+	var changed []sdk.Path
 	for i := range f.Claims {
 		claim := &f.Claims[i]
 		if !record.Moves(claim.Kind) {
@@ -138,11 +139,12 @@ func (f *Fold) part(m *record.Merge) {
 		} else {
 			p.Identities[claim.Kind] = values
 		}
-		changed = true
+		changed = append(changed, sdk.Path{"identities", claim.Kind})
 	}
-	if changed {
+	if len(changed) > 0 {
 		p.Revision++
 		f.changed(0)
+		f.logChange(mergeWith(m.Peer.ID), f.valuesAt(changed))
 	}
 }
 
@@ -278,6 +280,10 @@ func (f *Fold) applyAbsorb() {
 	case f.has(a.From):
 		return
 	}
+	var before profile.Snapshot
+	if a.doc != nil {
+		before = profile.Remember(f.Doc.Profile)
+	}
 	trimmed := f.unite(a.doc)
 	p := f.Doc.Profile
 	for _, id := range ids {
@@ -289,6 +295,9 @@ func (f *Fold) applyAbsorb() {
 	f.Doc.Profile.Revision++
 	f.Doc.Profile.Updated = later(p.Updated, f.Command.Received)
 	f.changed(len(a.Document))
+	if a.doc != nil {
+		f.logChange(mergeWith(a.From), before.Changes(f.Doc.Profile))
+	}
 	to := record.AppendRedirect(nil, &record.Redirect{To: rankOf(p)})
 	for i, id := range ids {
 		if i > 0 && i <= shortened {

@@ -45,7 +45,7 @@ func (f *Fold) changeBy(p *record.Patch) (tooLarge []sdk.FieldError) {
 	c := f.Command
 	growth := 2*len(c.Body) + 512 // an object is longer than its name in a path
 	before, tight := f.guard(growth)
-	changed := false
+	var changed []sdk.Path
 	for i := range p.Patches {
 		if f.Doc == nil {
 			f.problem(fmt.Errorf("%s: patch %d: there is no profile", p.By, i))
@@ -56,34 +56,33 @@ func (f *Fold) changeBy(p *record.Patch) (tooLarge []sdk.FieldError) {
 			f.problem(fmt.Errorf("%s: patch %d: %w", p.By, i, err))
 		}
 		if did {
-			f.stampPatch(&p.Patches[i], p.By)
-			changed = true
+			changed = append(changed, f.stampPatch(&p.Patches[i], p.By))
 		}
 	}
-	if tight && changed {
+	if tight && len(changed) > 0 {
 		// With a revision that may be a digit longer.
 		if size := len(f.Doc.AppendJSON(nil)) + 1; size > MaxDocument {
 			f.restore(before)
 			return overLimit(size)
 		}
 	}
-	if changed {
+	if len(changed) > 0 {
 		f.Doc.Profile.Revision++
 		f.Doc.Profile.Updated = later(f.Doc.Profile.Updated, c.Received)
 		f.changed(growth)
+		f.logChange(p.Author(), f.valuesAt(changed))
 	}
 	return nil
 }
 
-// stampPatch notes when a patch changed a field, and who wanted it. Segments say so
-// themselves.
-func (f *Fold) stampPatch(p *wire.Patch, by string) {
-	if p.Op == wire.OpEnter || p.Op == wire.OpLeave {
-		return
-	}
-	if path, err := sdk.ParsePath(p.Path); err == nil {
+// stampPatch notes when a patch changed a field, and who wanted it, and returns which
+// field it was. Segments say so themselves.
+func (f *Fold) stampPatch(p *wire.Patch, by string) sdk.Path {
+	path, err := sdk.ParsePath(p.Path)
+	if err == nil && p.Op != wire.OpEnter && p.Op != wire.OpLeave {
 		profile.Stamp(f.Doc, path.String(), f.Command.Received, by)
 	}
+	return path
 }
 
 // sendEvents makes a command of each event of a patch. It is about the profile of

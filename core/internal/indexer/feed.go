@@ -42,7 +42,7 @@ const (
 // readEvents indexes EVENTS from the position on.
 func (x *Indexer) readEvents(ctx context.Context) error {
 	at := x.at()
-	reader, err := x.bus.ReadEvents(ctx, at.Events, at.Marks)
+	reader, err := x.bus.ReadEventsAndChanges(ctx, at.Events, at.Marks)
 	if err != nil {
 		return err
 	}
@@ -243,7 +243,7 @@ func latest(docs []store.Document) []store.Document {
 	at := map[string]int{}
 	kept := docs[:0]
 	for _, doc := range docs {
-		if doc.Kind != store.Events {
+		if doc.Kind.Changing() {
 			if i, again := at[doc.ID]; again {
 				if doc.Version > kept[i].Version {
 					kept[i] = doc

@@ -24,10 +24,13 @@ func newSplitter() *splitter {
 }
 
 // event splits a message of EVENTS: into the event and its session, but for what is
-// transient, each by a mark of its own. The documents' bodies are parts of text.
+// transient, each by a mark of its own; of a transient event what it changed is left.
+// One that is no event holds a change. The documents' bodies are parts of text.
 func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, error) {
 	first := len(docs)
-	var hasEvent bool
+	var hasEvent, hasChange bool
+	var revision uint64
+	var changes []byte
 	var config uint64
 	var aside bool              // its profile does not count it
 	var noEvent, noSession bool // what is not for the store
@@ -36,6 +39,8 @@ func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, 
 		switch name {
 		case "event":
 			kind, hasEvent = store.Events, true
+		case "change":
+			kind, hasChange = store.Changes, true
 		case "session":
 		case "config":
 			token, err := s.decoder.ReadToken()
@@ -50,6 +55,18 @@ func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, 
 		case "aside":
 			aside = true
 			return s.decoder.SkipValue()
+		case "revision":
+			token, err := s.decoder.ReadToken()
+			if err == nil && token.Kind() == '0' {
+				revision = token.Uint()
+			}
+			return err
+		case "changes":
+			value, err := s.decoder.ReadValue()
+			if err == nil && value.Kind() == '{' {
+				changes = record.CutChanges(make([]byte, 0, min(len(value), record.MaxChangeValue)+16), value)
+			}
+			return err
 		case "transient":
 			noEvent = true
 			return s.decoder.SkipValue()
@@ -69,17 +86,31 @@ func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, 
 	if err != nil {
 		return docs[:first], fmt.Errorf("split event: %w", err)
 	}
+	if hasChange && !hasEvent && len(docs) == first+1 {
+		return docs, nil
+	}
 	if !hasEvent || docs[first].Kind != store.Events {
 		return docs[:first], fmt.Errorf("split event: %w: it has no event", record.ErrMalformed)
 	}
 	if !aside {
 		docs[first].Config = config
 	}
+	if changes != nil && revision > 0 {
+		docs[first].Log = &store.Log{Revision: revision, Changes: changes}
+		if noEvent {
+			if docs[first], err = store.ChangeOfEvent(&docs[first]); err != nil {
+				return docs[:first], fmt.Errorf("split event: %w", err)
+			}
+		}
+	}
 	kept := docs[:first]
 	for _, doc := range docs[first:] {
-		left := noSession
-		if doc.Kind == store.Events {
+		var left bool
+		switch doc.Kind {
+		case store.Events:
 			left = noEvent
+		case store.Sessions:
+			left = noSession
 		}
 		if !left {
 			kept = append(kept, doc)

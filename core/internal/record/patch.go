@@ -19,6 +19,8 @@ import (
 type Patch struct {
 	// By says who wants it, such as "flow/thank-you".
 	By string
+	// ID tells which one of those it was: the run's. Empty where that is not known.
+	ID string
 	// Patches change the profile, in order. One that does not fit the profile
 	// as it is by then, such as an increment of a text, is left out and counted.
 	Patches []wire.Patch
@@ -43,13 +45,16 @@ func PatchID(run string, step int) ID {
 
 // AppendPatch appends the body:
 //
-//	{"by":"flow/thank-you",
+//	{"by":"flow/thank-you","id":"…",
 //	 "patches":[{"op":"set","path":"traits.vip","value":true},…],
 //	 "events":[{"id":"…","type":"…","source":"…","session":"…","time":"…","properties":{…},"traits":{…},"context":{…}},…]}
 //
 // What is empty is left out. The raw fields have to be valid JSON.
 func AppendPatch(dst []byte, p *Patch) []byte {
 	dst = sdk.AppendString(append(dst, `{"by":`...), p.By)
+	if p.ID != "" {
+		dst = sdk.AppendString(append(dst, `,"id":`...), p.ID)
+	}
 	for i := range p.Patches {
 		dst = append(dst, elementOf(i, "patches")...)
 		dst = p.Patches[i].AppendJSON(dst)
@@ -71,6 +76,8 @@ func ParsePatch(text []byte) (*Patch, error) {
 		switch name {
 		case "by":
 			p.By, err = readText(dec)
+		case "id":
+			p.ID, err = readText(dec)
 		case "patches":
 			err = eachElement(dec, func() error {
 				one, err := readChange(dec)

@@ -6,10 +6,10 @@ import (
 	"github.com/tributary-bus/tributary/sdk"
 )
 
-// A Processed is an event that a commit sends to EVENTS.
+// A Processed is an event, or a change without one, that a commit sends to EVENTS.
 type Processed struct {
-	Type string // the event's type, which names its subject
-	Data []byte // [ProcessedEvent], encoded
+	Type string // the event's type, which names its subject, or [TypeChange]
+	Data []byte // [ProcessedEvent], encoded, or what a change has instead
 	// Hops counts how many commands caused the event, one by another.
 	Hops uint8
 	// Reply is where a caller takes what the event's flows answered; empty

@@ -19,10 +19,12 @@ const (
 	Events   Kind = "events"
 	Profiles Kind = "profiles"
 	Sessions Kind = "sessions"
+	// Changes are entries of profiles' change logs that no event of the store tells.
+	Changes Kind = "changes"
 )
 
 // Kinds are all kinds.
-var Kinds = []Kind{Events, Profiles, Sessions}
+var Kinds = []Kind{Events, Profiles, Sessions, Changes}
 
 // The fields of each kind that a store keeps beside the body, as indices need
 // them. All are texts; id comes first.
@@ -30,6 +32,7 @@ var (
 	eventColumns   = []string{"id", "source", "type", "session", "profile", "time", "received"}
 	profileColumns = []string{"id", "created", "updated"}
 	sessionColumns = []string{"id", "profile", "started", "updated"}
+	changeColumns  = []string{"id", "profile", "time", "received"}
 )
 
 // maxColumns is the number of columns of the kind that has the most.
@@ -45,18 +48,24 @@ func (k Kind) Columns() []string {
 		return profileColumns
 	case Sessions:
 		return sessionColumns
+	case Changes:
+		return changeColumns
 	}
 	return nil
 }
 
+// Changing tells whether a document of the kind may have later versions.
+func (k Kind) Changing() bool { return k == Profiles || k == Sessions }
+
 // Scope names the column that makes a document's id unique together with its
 // field id: events are known by their source and their own id, sessions by
-// their profile and the client's session id. It is empty for profiles.
+// their profile and the client's session id, changes by their profile. It is empty
+// for profiles.
 func (k Kind) Scope() string {
 	switch k {
 	case Events:
 		return "source"
-	case Sessions:
+	case Sessions, Changes:
 		return "profile"
 	}
 	return ""
@@ -72,25 +81,36 @@ func (k Kind) Times() []string {
 		return []string{"created", "updated"}
 	case Sessions:
 		return []string{"started", "updated"}
+	case Changes:
+		return []string{"time", "received"}
 	}
 	return nil
 }
 
-// A Document is what a store keeps: the public form of an event, a profile or
-// a session, as the contract has it.
+// A Document is what a store keeps: the public form of an event, a profile,
+// a session or a change.
 type Document struct {
 	Kind Kind
 	// ID is the field id of a profile; source/id of an event; profile/id of a
-	// session.
+	// session or a change.
 	ID string
-	// Version grows with every change: the revision of a profile or session;
-	// 1 for an event, which never changes.
+	// Version grows with every change: the revision of a profile or session, and
+	// of its profile for a change; 1 for an event, which never changes.
 	Version uint64
 	Body    []byte // compact JSON
 	// Config is the revision of the configuration by which an event was processed, 0
 	// where its profile does not count it. It is kept beside the body.
-	Config  uint64
+	Config uint64
+	// Log is of an event that changed its profile: what an entry of the change log
+	// says of that, as record.CutChanges writes it, and the profile's revision.
+	Log     *Log
 	columns [maxColumns]string
+}
+
+// A Log is what an event has of an entry of the change log.
+type Log struct {
+	Revision uint64
+	Changes  []byte
 }
 
 // Column returns the value of the kind's i-th column, empty where the document

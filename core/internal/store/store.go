@@ -38,7 +38,7 @@ type Writer interface {
 	// where the store is empty.
 	Position(ctx context.Context) ([]byte, error)
 	// Delete removes the documents of a kind that a filter matches and tells
-	// how many they were. A nil filter matches all. It goes in small steps:
+	// how many they were. With an event goes what it tells of changes. A nil filter matches all. It goes in small steps:
 	// after an error or a crash some are gone, and calling it again removes
 	// the others.
 	Delete(ctx context.Context, kind Kind, filter Filter) (uint64, error)
@@ -50,6 +50,9 @@ type Reader interface {
 	Get(ctx context.Context, kind Kind, id string) (Document, error)
 	// Query returns one page of what a filter matches, in order.
 	Query(ctx context.Context, query Query) (Page, error)
+	// ProfileChanges returns one page of profiles' change logs, the last change first:
+	// documents of the kind [Changes], those that events tell among them.
+	ProfileChanges(ctx context.Context, query ChangesQuery) (Page, error)
 	// Count tells exactly how many documents a filter matches.
 	Count(ctx context.Context, kind Kind, filter Filter) (uint64, error)
 	// Histogram counts the matching documents by a time field, in buckets of
@@ -69,8 +72,8 @@ type Reader interface {
 
 // A Keeper looks after the store as a whole.
 type Keeper interface {
-	// Expire removes the events received before the UTC day of a time, and
-	// tells how many they were. A store may keep them longer where it drops
+	// Expire removes the events and changes received before the UTC day of a time,
+	// and tells how many events they were. A store may keep them longer where it drops
 	// whole indices.
 	Expire(ctx context.Context, before time.Time) (uint64, error)
 	// Reset drops all documents and the position, in one step.

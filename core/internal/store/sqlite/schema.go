@@ -11,7 +11,7 @@ import (
 // What the file's header says: whose it is, and which tables it has.
 const (
 	applicationID = 0x54726962 // "Trib"
-	schemaVersion = 3
+	schemaVersion = 4
 )
 
 // Every table has the columns of its kind, exactly as the body has them (null
@@ -24,13 +24,16 @@ const (
 // in as many places as there are people, and soon each event costs a page read
 // and two written; one that starts with the part is written to at its end only,
 // whatever the table's size. A question about one person looks into each part:
-// SQLite skips from one to the next by itself.
+// SQLite skips from one to the next by itself. The same goes for changes.
+//
+// What an event tells of changes stands in its row, so that it costs no index; the
+// table of changes has what no event tells.
 var (
 	createSchema = fmt.Sprintf(`
 CREATE TABLE events (
 	id TEXT NOT NULL, source TEXT NOT NULL, type TEXT, session TEXT, profile TEXT,
 	time TEXT NOT NULL, received TEXT NOT NULL, version INTEGER NOT NULL, body TEXT NOT NULL,
-	config INTEGER NOT NULL, part INTEGER NOT NULL,
+	config INTEGER NOT NULL, part INTEGER NOT NULL, revision INTEGER, changes TEXT,
 	UNIQUE (id, source)
 );
 CREATE INDEX events_profile ON events (part, profile, time) WHERE profile IS NOT NULL;
@@ -51,6 +54,13 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_profile ON sessions (profile, started);
 CREATE INDEX sessions_started ON sessions (started);
 CREATE INDEX sessions_updated ON sessions (updated);
+CREATE TABLE changes (
+	id TEXT NOT NULL, profile TEXT NOT NULL, time TEXT NOT NULL, received TEXT NOT NULL,
+	version INTEGER NOT NULL, body TEXT NOT NULL, part INTEGER NOT NULL,
+	UNIQUE (id, profile)
+);
+CREATE INDEX changes_profile ON changes (part, profile);
+CREATE INDEX changes_received ON changes (received);
 CREATE TABLE position (one INTEGER PRIMARY KEY CHECK (one = 1), value BLOB NOT NULL);
 ANALYZE;
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
@@ -65,7 +75,10 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
 	('sessions', 'sqlite_autoindex_sessions_1', '300000 1 1'),
 	('sessions', 'sessions_profile', '300000 5 1'),
 	('sessions', 'sessions_started', '300000 5'),
-	('sessions', 'sessions_updated', '300000 5');
+	('sessions', 'sessions_updated', '300000 5'),
+	('changes', 'sqlite_autoindex_changes_1', '1000000 1 1'),
+	('changes', 'changes_profile', '1000000 65536 5'),
+	('changes', 'changes_received', '1000000 10');
 PRAGMA application_id = %d;
 PRAGMA user_version = %d;
 `, applicationID, schemaVersion)
@@ -74,6 +87,7 @@ PRAGMA user_version = %d;
 DROP TABLE IF EXISTS events;
 DROP TABLE IF EXISTS profiles;
 DROP TABLE IF EXISTS sessions;
+DROP TABLE IF EXISTS changes;
 DROP TABLE IF EXISTS position;
 `
 )
@@ -107,16 +121,20 @@ func keyArgs(kind store.Kind, id string) []any {
 // the page cache.
 const partSize = 1 << 16
 
-// upsert inserts a document, or replaces an older version of it. The configuration
-// and the part of an event are its last arguments, and stay.
+// upsert inserts a document, or replaces an older version of it. Behind the body
+// comes, of an event or a change, its part, and of an event the configuration and what it
+// tells of changes; they stay.
 func upsert(kind store.Kind) string {
 	columns := append(slices.Clone(kind.Columns()), "version", "body")
 	sets := make([]string, len(columns))
 	for i, name := range columns {
 		sets[i] = name + " = excluded." + name
 	}
+	if !kind.Changing() {
+		columns = append(columns, "part")
+	}
 	if kind == store.Events {
-		columns = append(columns, "config", "part")
+		columns = append(columns, "config", "revision", "changes")
 	}
 	return fmt.Sprintf("%s DO UPDATE SET %s WHERE excluded.version > %s.version", insert(kind, columns), strings.Join(sets, ", "), kind)
 }

@@ -90,7 +90,11 @@ func (s *Store) Delete(ctx context.Context, kind store.Kind, filter store.Filter
 // Expire implements [store.Keeper].
 func (s *Store) Expire(ctx context.Context, before time.Time) (uint64, error) {
 	day := sdk.FormatTime(before.UTC().Truncate(24 * time.Hour))
-	return s.deleteWhere(ctx, store.Events, "received < ?", []any{day})
+	events, err := s.deleteWhere(ctx, store.Events, "received < ?", []any{day})
+	if err == nil {
+		_, err = s.deleteWhere(ctx, store.Changes, "received < ?", []any{day})
+	}
+	return events, err
 }
 
 // deleteWhere looks for documents beside the writer and removes them in steps.
@@ -190,7 +194,7 @@ func (w *writer) prepare(ctx context.Context) (err error) {
 		if w.upserts[kind], err = w.conn.PrepareContext(ctx, upsert(kind)); err != nil { //nolint:sqlclosecheck // writer.close closes it
 			return err
 		}
-		if kind != store.Events {
+		if kind.Changing() {
 			if w.renewals[kind], err = w.conn.PrepareContext(ctx, renewal(kind)); err != nil { //nolint:sqlclosecheck // writer.close closes it
 				return err
 			}
@@ -231,7 +235,7 @@ func (w *writer) put(ctx context.Context, d *store.Document) (reason string, err
 	if names == nil || d.Version == 0 || d.Version > math.MaxInt64 {
 		return fmt.Sprintf("want a kind of %v and a version above 0, got %q and %d", store.Kinds, d.Kind, d.Version), nil
 	}
-	var room [12]any
+	var room [16]any
 	args := room[:0]
 	for i := range names {
 		if text := d.Column(i); text != "" {
@@ -242,8 +246,16 @@ func (w *writer) put(ctx context.Context, d *store.Document) (reason string, err
 	}
 	// The driver copies the text before it returns.
 	args = append(args, int64(d.Version), unsafe.String(unsafe.SliceData(d.Body), len(d.Body)))
+	if !d.Kind.Changing() {
+		args = append(args, w.part)
+	}
 	if d.Kind == store.Events {
-		args = append(args, int64(min(d.Config, math.MaxInt64)), w.part)
+		args = append(args, int64(min(d.Config, math.MaxInt64)))
+		if l := d.Log; l != nil {
+			args = append(args, int64(l.Revision), unsafe.String(unsafe.SliceData(l.Changes), len(l.Changes)))
+		} else {
+			args = append(args, nil, nil)
+		}
 	}
 	err = w.upsert(ctx, d.Kind, args)
 	var answer *driver.Error
