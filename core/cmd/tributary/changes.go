@@ -94,7 +94,7 @@ func printChanges(w io.Writer, f format, items []client.Change) error {
 const shownValue = 60
 
 func shown(item *client.Change, path string) string {
-	text := []rune(item.Changes[path])
+	text := []rune(string(item.Changes[path]))
 	switch {
 	case string(text) == "null":
 		return "-"

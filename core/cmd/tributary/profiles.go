@@ -18,6 +18,7 @@ func newProfiles(g *globals) *cobra.Command {
 		Use:   "profiles",
 		Short: "Read profiles",
 		Example: `  tributary profiles get user:17850
+  tributary profiles changes user:17850 --path traits.name
   tributary profiles query 'profile.counters.orders >= 10' --sort -counters.revenue
   tributary profiles count 'profile.counters.revenue > 10000'`,
 	}

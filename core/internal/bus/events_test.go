@@ -10,6 +10,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/tributary-bus/tributary/core/internal/record"
 )
 
 func event(partition int, c uint64, n int, kind string) EventMessage {
@@ -41,7 +43,7 @@ func republish(t testing.TB, b *Bus, e EventMessage) {
 func TestEventsAreReadOnceAndInOrder(t *testing.T) {
 	b := open(t, Options{Partitions: 3})
 	sent := []EventMessage{
-		event(1, 1, 0, "a"), event(1, 1, 1, "b.c"), event(2, 4, 0, "a"), event(1, 2, 0, "_"), event(0, 1, 0, ""), event(1, 2, 1, "Ünï cödé"),
+		event(1, 1, 0, "a"), event(1, 1, 1, "b.c"), event(2, 4, 0, "a"), event(1, 2, 0, "_"), event(0, 1, 0, "="), event(1, 2, 1, "Ünï cödé"),
 	}
 	if err := b.PublishEvents(t.Context(), sent); err != nil {
 		t.Fatal(err)
@@ -72,6 +74,38 @@ func TestEventsAreReadOnceAndInOrder(t *testing.T) {
 	}
 	if list, err := r.Next(t.Context(), 10, 20*time.Millisecond); len(list) != 0 || err != nil {
 		t.Errorf("at the end: %v, %v", list, err)
+	}
+}
+
+// A change without an event is none that a reader of events meets: it is behind it
+// then, by its sequence and its mark.
+func TestChangesArePassedOverByReadersOfEvents(t *testing.T) {
+	b := open(t, Options{Partitions: 2})
+	sent := []EventMessage{event(0, 1, 1, "a"), event(0, 1, 2, record.TypeChange), event(1, 1, 1, record.TypeChange), event(0, 2, 1, "a"), event(1, 2, 1, record.TypeChange)}
+	if err := b.PublishEvents(t.Context(), sent); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		open func(context.Context, uint64, Marks) (*EventReader, error)
+		want string
+	}{
+		"events": {b.ReadEvents, "0/1/1 a, 0/2/1 a, "}, "events, aside": {b.ReadEventsAside, "0/1/1 a, 0/2/1 a, "},
+		"all": {b.ReadEventsAndChanges, "0/1/1 a, 0/1/2 , 1/1/1 , 0/2/1 a, 1/2/1 , "},
+	} {
+		r := must(c.open(t.Context(), 0, nil))
+		got := ""
+		for r.Position() < uint64(len(sent)) {
+			for _, e := range must(r.Next(t.Context(), 10, 20*time.Second)) {
+				got += fmt.Sprintf("%d/%d/%d %s, ", e.Partition, e.C, e.N, e.Type)
+			}
+		}
+		if got != c.want || fmt.Sprint(r.Marks()) != fmt.Sprint(Marks{{2, 1}, {2, 1}}) {
+			t.Errorf("%s: %s, marks %v, want %s", name, got, r.Marks(), c.want)
+		}
+		r.Close()
+	}
+	if c, n, err := b.LastEvent(t.Context(), 1); c != 2 || n != 1 || err != nil {
+		t.Errorf("the last of a partition is %d/%d, %v", c, n, err)
 	}
 }
 

@@ -15,7 +15,7 @@ func (f *Fold) logChange(by record.Author, changes map[string]any) {
 	}
 	entry := record.Entry(f.Doc.Profile, f.Command.Received, by, changes)
 	data := entry.AppendJSON(append(make([]byte, 0, 256+len(entry.Changes)), `{"change":`...))
-	f.result.Events = append(f.result.Events, record.Processed{Type: record.TypeChange, Data: append(data, '}'), Hops: f.Command.Hops})
+	f.result.Changes = append(f.result.Changes, record.Processed{Type: record.TypeChange, Data: append(data, '}'), Hops: f.Command.Hops})
 }
 
 // valuesAt is what stands at places of the profile, null where nothing does.

@@ -77,6 +77,8 @@ type Result struct {
 	// Events go to EVENTS; Own is the command's own among them, -1 where it has none.
 	Events []record.Processed
 	Own    int
+	// Changes go there after them: what was changed without an event that says so.
+	Changes []record.Processed
 	// Commands are sent to the partitions of their profiles, of Command.Profile
 	// where theirs is empty. Those without an ID get one of their place.
 	Commands []record.Command
@@ -110,7 +112,7 @@ func (f *Fold) Begin(in Input) {
 	f.merge, f.absorb, f.found, f.patch, f.broken, f.full = nil, nil, nil, nil, nil, false
 	f.result = Result{
 		Doc: in.Doc, Size: in.Size, Own: -1,
-		Events: f.result.Events[:0], Commands: f.result.Commands[:0], Moves: f.result.Moves[:0], Problems: f.result.Problems[:0],
+		Events: f.result.Events[:0], Changes: f.result.Changes[:0], Commands: f.result.Commands[:0], Moves: f.result.Moves[:0], Problems: f.result.Problems[:0],
 	}
 	f.application = application{}
 	switch in.Command.Kind {

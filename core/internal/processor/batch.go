@@ -213,10 +213,10 @@ func (b *batch) take(it *item, e *entry, r *fold.Result) error {
 		b.move(it, m)
 	}
 	n := len(b.commit.Events)
-	for i := range r.Events {
-		b.weight += len(r.Events[i].Data)
+	b.commit.Events = append(append(b.commit.Events, r.Events...), r.Changes...)
+	for i := range b.commit.Events[n:] {
+		b.weight += len(b.commit.Events[n+i].Data)
 	}
-	b.commit.Events = append(b.commit.Events, r.Events...)
 	for i := range r.Commands {
 		b.send(&r.Commands[i])
 	}

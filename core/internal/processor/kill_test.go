@@ -16,6 +16,7 @@ import (
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/record"
+	"github.com/tributary-bus/tributary/sdk"
 	"github.com/tributary-bus/tributary/sdk/wire"
 )
 
@@ -121,6 +122,29 @@ func (n *node) outcomeOf() (documents []string, events int) {
 	return documents, len(seen)
 }
 
+// checkChanges checks that each patch has told once what it changed.
+func (n *node) checkChanges() {
+	n.t.Helper()
+	told := map[string]int{}
+	for _, e := range n.eventsAndChanges() {
+		if e.Type != record.TypeChange {
+			continue
+		}
+		change := sdk.RawView(e.Data).At("change")
+		profile, _ := change.String("profile")
+		patched, _ := change.Member("changes").Member("counters.patched").Int("")
+		told[fmt.Sprint(profile, " ", patched)]++
+	}
+	if len(told) != killPeople*killEach {
+		n.t.Errorf("%d changes are told, want %d", len(told), killPeople*killEach)
+	}
+	for what, times := range told {
+		if times != 1 {
+			n.t.Errorf("the change of %s is told %d times", what, times)
+		}
+	}
+}
+
 // TestKill kills the processor at random moments while it folds events and
 // patches: the people end as they do where nothing disturbs it.
 func TestKill(t *testing.T) {
@@ -170,8 +194,9 @@ func TestKill(t *testing.T) {
 				}
 			}
 			last, err := n.bus.EventsLast(t.Context())
-			return err == nil && last >= killEvents
+			return err == nil && last >= killEvents+killPeople*killEach // with what the patches changed
 		})
+		n.checkChanges()
 		return n.outcomeOf()
 	}
 	want, events := run(0)

@@ -241,7 +241,7 @@ func (n *node) document(profile string) *record.Document {
 // beginnings are the types of the events that tell what an event has begun.
 var beginnings = []string{record.TypeProfileCreated, record.TypeSessionOpened, record.TypeVisitStarted}
 
-// events reads all that EVENTS holds, but for what tells of beginnings.
+// events reads all events that EVENTS holds, but for what tells of beginnings.
 func (n *node) events() []bus.StoredEvent {
 	n.t.Helper()
 	return slices.DeleteFunc(n.allEvents(), func(e bus.StoredEvent) bool {
@@ -251,11 +251,17 @@ func (n *node) events() []bus.StoredEvent {
 
 func (n *node) allEvents() []bus.StoredEvent {
 	n.t.Helper()
+	return slices.DeleteFunc(n.eventsAndChanges(), func(e bus.StoredEvent) bool { return e.Type == record.TypeChange })
+}
+
+// eventsAndChanges reads all that EVENTS holds, changes without an event too.
+func (n *node) eventsAndChanges() []bus.StoredEvent {
+	n.t.Helper()
 	last, err := n.bus.EventsLast(n.t.Context())
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	r, err := n.bus.ReadEvents(n.t.Context(), 0, nil)
+	r, err := n.bus.ReadEventsAndChanges(n.t.Context(), 0, nil)
 	if err != nil {
 		n.t.Fatal(err)
 	}

@@ -73,6 +73,15 @@ func TestQueriesUseTheirIndex(t *testing.T) {
 				}
 			}
 		}
+		for _, after := range []*changePlace{nil, {}} {
+			query, args := changesSQL(&store.ChangesQuery{Profiles: []string{"p", "q"}}, after)
+			plan := explain(t, s, query, args)
+			for _, index := range []string{"events_profile (ANY(part) AND profile=?", "changes_profile (ANY(part) AND profile=?"} {
+				if !strings.Contains(plan, index) {
+					t.Errorf("%s: the changes of a profile:\n%s\nwant %s", when, plan, index)
+				}
+			}
+		}
 		if err := s.Reset(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -48,6 +48,8 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Terms", terms},
 		{"BigIntegers", bigIntegers},
 		{"Consents", consents},
+		{"Changes", changes},
+		{"ExpireChanges", expireChanges},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}
