@@ -11,7 +11,7 @@ import (
 
 // A ChangesQuery asks for what changed a person's profile.
 type ChangesQuery struct {
-	// Profiles are all ids of the profile.
+	// Profiles are all ids of the profile, its own first.
 	Profiles []string
 	// Path leaves only what changed this place, places in it and what it is in;
 	// nil: all.

@@ -80,10 +80,11 @@ func readChange(rows *sql.Rows) (at changePlace, doc store.Document, err error) 
 }
 
 // changesSQL gives the query of a page, without its limit: what is about other places
-// is passed over row by row.
+// is passed over row by row. Of changes received at the same time those of the first id
+// are the later ones: what made two profiles one happened at the other first.
 func changesSQL(q *store.ChangesQuery, after *changePlace) (string, []any) {
 	where := "profile IN (?" + strings.Repeat(", ?", len(q.Profiles)-1) + ")"
-	var args []any
+	args := []any{q.Profiles[0]} // which is the own one
 	for _, id := range q.Profiles {
 		args = append(args, id)
 	}
@@ -96,14 +97,14 @@ func changesSQL(q *store.ChangesQuery, after *changePlace) (string, []any) {
 	all := append(args[:len(args):len(args)], args...)
 	beyond := "1"
 	if after != nil {
-		beyond = "(received, revision, profile, id, source) < (?, ?, ?, ?, ?)"
-		all = append(all, after.received, after.revision, after.profile, after.id, after.source)
+		beyond = "(received, own, revision, profile, id, source) < (?, ?, ?, ?, ?, ?)"
+		all = append(all, after.received, after.profile == q.Profiles[0], after.revision, after.profile, after.id, after.source)
 	}
-	return fmt.Sprintf(`SELECT * FROM (
-	SELECT received, revision, profile, id, source, type, time, changes FROM events WHERE %s AND changes IS NOT NULL
+	return fmt.Sprintf(`SELECT received, revision, profile, id, source, type, time, text FROM (
+	SELECT profile = ? AS own, received, revision, profile, id, source, type, time, changes AS text FROM events WHERE %s AND changes IS NOT NULL
 	UNION ALL
-	SELECT received, version, profile, id, '', NULL, time, body FROM changes WHERE %[1]s
-) WHERE %s ORDER BY received DESC, revision DESC, profile DESC, id DESC, source DESC`, where, beyond), all
+	SELECT profile = ?, received, version, profile, id, '', NULL, time, body FROM changes WHERE %[1]s
+) WHERE %s ORDER BY received DESC, own DESC, revision DESC, profile DESC, id DESC, source DESC`, where, beyond), all
 }
 
 // A changePlace is the place of a change among others.

@@ -84,8 +84,8 @@ func changes(t *testing.T, s store.Store) {
 		}
 		return p
 	}
-	all := `old/9 {"traits.a":"z","traits[\"a.b\"]":"x","traits[\"a.b\"].c":"y"}
-ann/5 {"traits.address":{}}
+	all := `ann/5 {"traits.address":{}}
+old/9 {"traits.a":"z","traits[\"a.b\"]":"x","traits[\"a.b\"].c":"y"}
 ann/4 {"traits.address.city":"Rome"}
 ann/3 {"traits.name":null,"traits.vip":true}
 ann/1 {"identities.user":["ann"],"traits.name":"Ann"}`
