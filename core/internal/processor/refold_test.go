@@ -70,7 +70,7 @@ func (r *refold) again(c *record.Commit) {
 		if r.documents[command.Profile] = result.Doc; result.Changed {
 			changed[command.Profile] = true
 		}
-		events = append(events, result.Events...)
+		events = append(append(events, result.Events...), result.Changes...)
 		for _, one := range result.Commands {
 			if one.ID == (record.ID{}) {
 				one.ID = record.DerivedID(c.Partition, c.C, len(sent))
