@@ -91,4 +91,12 @@ func TestAMergeTellsWhatItChanged(t *testing.T) {
 	if got := logged(t, f.Apply(f.Route())); got != "" {
 		t.Errorf("the second time:\n%s", got)
 	}
+
+	// One that adds nothing changes nothing that is told.
+	empty := &record.Document{State: record.StateLive, Profile: sdk.NewProfile("p3", noon)}
+	command.Body = record.AppendAbsorb(nil, &record.Absorb{From: "p3", Document: empty.AppendJSON(nil)})
+	f.Begin(Input{Rules: r, Command: command, Doc: f.Doc})
+	if got := logged(t, f.Apply(f.Route())); got != "" || f.Doc.Profile.Revision == 4 {
+		t.Errorf("of nothing:\n%s", got)
+	}
 }
