@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/record"
 	"github.com/tributary-bus/tributary/core/internal/store"
 	"github.com/tributary-bus/tributary/sdk"
@@ -48,6 +49,19 @@ func TestProfileChanges(t *testing.T) {
 		t.Fatalf("%d %s", status, text)
 	}
 	r.expect("GET", "/api/v1/profiles/p1/changes?cursor="+strings.TrimSuffix(cursor, `"}`), "", 200, `{"items":[`+entry("1", `{"traits.name":"Ann","traits[\"a.b\"]":1}`)+`]}`)
+
+	// Of one that was merged into another the log goes on there.
+	merged := sdk.NewProfile("p2", time.Time{})
+	merged.IDs, merged.Revision = []string{"p2", "p0"}, 1
+	doc := record.Document{State: record.StateLive, C: 1, Profile: merged}
+	if _, err := r.bus.PutDocuments(t.Context(), []bus.DocumentPut{{Profile: "p2", Data: doc.AppendJSON(nil)}}); err != nil {
+		t.Fatal(err)
+	}
+	r.changed("p0", 3, map[string]any{"traits.name": "Bobby"})
+	status, _, text = r.call("GET", "/api/v1/profiles/p2/changes", "")
+	if status != 200 || strings.Count(text, `"id"`) != 4 || strings.Index(text, `"profile":"p2"`) > strings.Index(text, `"profile":"p0"`) {
+		t.Errorf("of one that was merged: %d %s", status, text)
+	}
 
 	r.refuses("GET", "/api/v1/profiles/p1/changes?limit=0", "", 400, "invalid", "want a whole number from 1")
 	r.refuses("GET", "/api/v1/profiles/p1/changes?since=1", "", 400, "invalid", "since: no such parameter; want path or from or before or limit or cursor")

@@ -40,7 +40,7 @@ func changing(t testing.TB, i int, profile string, revision uint64, changes map[
 func changesOf(t testing.TB, s store.Store, q store.ChangesQuery) string {
 	t.Helper()
 	var list []string
-	for {
+	for range 100 {
 		page, err := s.ProfileChanges(t.Context(), q)
 		if err != nil {
 			t.Fatal(err)
@@ -59,6 +59,8 @@ func changesOf(t testing.TB, s store.Store, q store.ChangesQuery) string {
 			t.Fatal("an empty page has a cursor")
 		}
 	}
+	t.Fatal("the pages have no end")
+	return ""
 }
 
 // changes are told of events and of what has no event, in one order, under every id
