@@ -114,7 +114,7 @@ func New(o Options) *API {
 	a.handle("GET /api/v1/profiles/{id}", a.getProfile)
 	a.handle("GET /api/v1/profiles/{id}/events", a.profileEvents)
 	a.handle("GET /api/v1/profiles/{id}/changes", a.profileChanges)
-	for _, kind := range queried {
+	for _, kind := range store.Queried {
 		a.handle("POST /api/v1/"+string(kind)+"/query", a.query(kind))
 		a.handle("POST /api/v1/"+string(kind)+"/count", a.count(kind))
 	}

@@ -21,9 +21,6 @@ var scopes = map[store.Kind]condition.Scope{
 	store.Sessions: condition.SessionScope,
 }
 
-// queried are the kinds of document that have queries.
-var queried = []store.Kind{store.Events, store.Profiles, store.Sessions}
-
 // query returns a page of documents.
 func (a *API) query(kind store.Kind) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {

@@ -26,6 +26,9 @@ const (
 // Kinds are all kinds.
 var Kinds = []Kind{Events, Profiles, Sessions, Changes}
 
+// Queried are the kinds that are asked for by conditions.
+var Queried = []Kind{Events, Profiles, Sessions}
+
 // The fields of each kind that a store keeps beside the body, as indices need
 // them. All are texts; id comes first.
 var (

@@ -25,7 +25,7 @@ func conditions(t *testing.T, s store.Store) {
 	var asked, some, refused, unsupported int
 	searched := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
-		kind := rapid.SampledFrom(store.Kinds).Draw(t, "kind")
+		kind := rapid.SampledFrom(store.Queried).Draw(t, "kind")
 		words := drawVocabulary(t)
 		documents := make([]drawn, rapid.IntRange(4, 14).Draw(t, "documents"))
 		batch := store.Batch{Put: make([]store.Document, len(documents))}
