@@ -43,17 +43,11 @@ type ChangesQuery struct {
 	Cursor       string    // where the page before this one ended
 }
 
-// A ChangesPage is part of a change log. Cursor asks for the next one and is empty
-// after the last.
-type ChangesPage struct {
-	Items  []Change `json:"items"`
-	Cursor string   `json:"cursor"`
-}
-
 // ProfileChanges tells who changed what of a profile, the last change first, from the
-// query store. The profile is named as for [Client.Profile].
-func (c *Client) ProfileChanges(ctx context.Context, id string, q ChangesQuery) (*ChangesPage, error) {
-	page := &ChangesPage{}
+// query store; the items of the page are JSON of [Change]. The profile is named as for
+// [Client.Profile].
+func (c *Client) ProfileChanges(ctx context.Context, id string, q ChangesQuery) (*Page, error) {
+	page := &Page{}
 	r := c.admin(http.MethodGet, "profiles", id, "changes")
 	r.query, r.out = paged(q.Limit, q.Cursor), page
 	if q.Path != "" {

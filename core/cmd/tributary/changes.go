@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 	"github.com/tributary-bus/tributary/sdk"
 	"github.com/tributary-bus/tributary/sdk/client"
@@ -48,7 +50,7 @@ any id it ever had or by an identifier, such as user:17850.`,
 			if err != nil {
 				return err
 			}
-			items := []client.Change{}
+			items := []jsontext.Value{}
 			for more := true; more && len(items) < most; more = q.Cursor != "" {
 				q.Limit = min(most-len(items), pageSize)
 				page, err := server.ProfileChanges(c.Context(), args[0], q)
@@ -72,13 +74,16 @@ any id it ever had or by an identifier, such as user:17850.`,
 }
 
 // printChanges writes a line for each place that was changed.
-func printChanges(w io.Writer, f format, items []client.Change) error {
+func printChanges(w io.Writer, f format, items []jsontext.Value) error {
 	if f != asTable {
 		return writeValue(w, f, items)
 	}
 	var rows [][]string
-	for i := range items {
-		item := &items[i]
+	for _, text := range items {
+		item := &client.Change{}
+		if err := json.Unmarshal(text, item); err != nil {
+			return fmt.Errorf("read a change: %w", err)
+		}
 		head := []string{sdk.FormatTime(item.Time), author(&item.By)}
 		for _, path := range slices.Sorted(maps.Keys(item.Changes)) {
 			rows = append(rows, []string{head[0], path, shown(item, path), head[1]})
