@@ -89,6 +89,8 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		// identification
 		{"system", "kind: source\nid: system\nspec: {}\n", `f.yaml:1: id: "system" is reserved: it is the source of the product's own events`},
 		{"session", "kind: identification\nid: session\nspec: {}\n", `f.yaml:1: id: "session" is reserved: a session already identifies its profile`},
+		{"fingerprint", "kind: identification\nid: fingerprint\nspec: {}\n", `f.yaml:1: id: "fingerprint" is reserved: a source says by its field fingerprint how long one identifies`},
+		{"profile", "kind: identification\nid: profile\nspec: {}\n", `f.yaml:1: id: "profile" is reserved: an event names its profile by its field profile`},
 		{"rule", spec("identification", "normalise: upper"), `f.yaml:4: identification/x: spec.normalise: unknown rule "upper"; want one of trim, lower, digits, phone`},
 		{"place", spec("identification", "profile: counters.x"), `f.yaml:4: identification/x: spec.profile: "counters.x" cannot hold an identifier; want a path such as traits.email or data.contact.email`},
 		{"limit", spec("identification", "limit: 0"), "f.yaml:4: identification/x: spec.limit: 0 is out of range; want 1 to 10000"},
