@@ -74,9 +74,9 @@ type batch struct {
 	// context is what the body says of all of them, where their visitor may be known by
 	// it.
 	context []byte
-	sender   sender
-	shared   int // bytes that were added to events because they share them
-	commit   commit
+	sender  sender
+	shared  int // bytes that were added to events because they share them
+	commit  commit
 	// known is true once the bus has answered: the status of each event says what
 	// became of it.
 	known bool

@@ -125,11 +125,11 @@ type Event struct {
 	// that.
 	Fingerprint string
 	Time        time.Time
-	IDs        []Identifier
-	Properties []byte // JSON object, or empty
-	Traits     []byte // JSON object, or empty
-	Context    []byte // JSON object, or empty
-	Tags       []string
+	IDs         []Identifier
+	Properties  []byte // JSON object, or empty
+	Traits      []byte // JSON object, or empty
+	Context     []byte // JSON object, or empty
+	Tags        []string
 }
 
 // An Identifier is one value that identifies a person, such as an e-mail
