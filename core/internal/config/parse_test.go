@@ -56,6 +56,8 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		{"a long type", spec("source", "types: ["+strings.Repeat("ä", 129)+"]"), "f.yaml:4: source/x: spec.types[0]: has 129 characters; a type has at most 128"},
 		{"bots", spec("source", "bots: ban"), `f.yaml:4: source/x: spec.bots: unknown choice "ban"; want one of allow, mark, refuse`},
 		{"ip", spec("source", "ip: hash"), `f.yaml:4: source/x: spec.ip: unknown choice "hash"; want one of keep, truncate, drop`},
+		{"fingerprint for nothing", spec("source", "fingerprint: 0s"), `f.yaml:4: source/x: spec.fingerprint: 0s is out of range; want 1s to 30d, or leave it out to know nobody by a fingerprint`},
+		{"fingerprint for ever", spec("source", "fingerprint: 31d"), `f.yaml:4: source/x: spec.fingerprint: 31d is out of range; want 1s to 30d, or leave it out to know nobody by a fingerprint`},
 		{"rate", spec("source", "rate: fast"), `f.yaml:4: source/x: spec.rate: "fast" is not a rate; want events per second, minute or hour, such as 500/s, 1000/m or 10000/h`},
 		{"trusted", spec("source", "trusted: 'yes'"), "f.yaml:4: source/x: spec.trusted: want true or false, got a string"},
 

@@ -199,7 +199,7 @@ func (r *router) send(e *event, profile string) bool {
 // settle routes by what was looked up. An event that nobody holds an
 // identifier of makes a new profile, whose id follows from the strongest one.
 func (r *router) settle(e *event, found map[digest]*looked, source string, now time.Time) {
-	if false && r.holds(r.digest(kindProfile, e.Passed), found, now) == "" {
+	if e.Passed != "" && r.holds(r.digest(kindProfile, e.Passed), found, now) == "" {
 		e.Passed = ""
 	}
 	if e.bySession && e.Session != "" {

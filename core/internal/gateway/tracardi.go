@@ -129,9 +129,10 @@ func (b *batch) recognise(source *config.Source) {
 	if !ok {
 		look, _ = context.Member("device").String("fingerprint")
 	}
-	if look = strings.TrimSpace(look); len(look) > maxFingerprint {
+	if len(look) > maxFingerprint {
 		return
 	}
+	look = config.IdentifierKind{}.Value(look) // as little as any identifier what a program writes where it has none
 	for i := range b.events {
 		if e := &b.events[i]; !e.ProfileLess {
 			e.Fingerprint = look

@@ -399,6 +399,7 @@ func TestTrackByFingerprint(t *testing.T) {
 		"of another source":     {"other-key", `"session":{"id":"s7"}`, `{"fingerprint":"f-known"}`, "", derived("session", "s7"), "f-known"},
 		"of one that has none":  {"shop-key", `"session":{"id":"s8"}`, `{"fingerprint":"f-known"}`, "", derived("session", "s8"), ""},
 		"one that is too long":  {"site-key", `"session":{"id":"s9"}`, `{"fingerprint":"` + strings.Repeat("f", maxFingerprint+1) + `"}`, "", derived("session", "s9"), ""},
+		"one that is none":      {"site-key", `"session":{"id":"s11"}`, `{"fingerprint":"undefined"}`, "", derived("session", "s11"), ""},
 		"one that is an object": {"site-key", `"session":{"id":"s10"}`, `{"fingerprint":{"x":"f-known"}}`, "", derived("session", "s10"), ""},
 		"of nobody on purpose":  {"site-key", `"profile_less":true`, `{"fingerprint":"f-known"}`, "", "", ""},
 	} {
