@@ -3,6 +3,7 @@ package fold
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"runtime"
 	"slices"
@@ -119,7 +120,18 @@ type life struct {
 	pending []int // events to send, by index, each as often as it is sent
 	shared  bool  // one device is used by several users
 	last    map[string]int64
-	linked  map[string]bool // events that were sent once
+	// web decides about links and fingerprints, nil in runs that have none. Linked are
+	// the events that were sent once.
+	web    *rand.Rand
+	linked map[string]bool
+}
+
+func newLife(seed uint64, rules *Rules, without mutation) *life {
+	l := &life{world: newWorld(seed, rules, without), linked: map[string]bool{}}
+	if seed%3 == 0 {
+		l.web = rand.New(rand.NewPCG(seed, 8))
+	}
+	return l
 }
 
 func (l *life) prepare() {
@@ -147,7 +159,7 @@ func (l *life) prepare() {
 			if l.IntN(4) == 0 {
 				c.Event.Session = fmt.Sprint("s", p)
 			}
-			if l.IntN(6) == 0 {
+			if l.web != nil && l.web.IntN(4) == 0 {
 				c.Event.Fingerprint = fmt.Sprint("f", p)
 				if l.shared {
 					c.Event.Fingerprint = "shared"
@@ -193,11 +205,11 @@ func (l *life) gateway(c *record.Command) {
 // link has an event, when it is sent first, come by a link from another site: of a
 // profile that the same person has by then.
 func (l *life) link(c *record.Command) {
-	if l.linked[c.Event.ID] {
+	if l.web == nil || l.linked[c.Event.ID] {
 		return
 	}
 	l.linked[c.Event.ID] = true
-	if l.shared || l.IntN(4) > 0 {
+	if l.shared || l.web.IntN(3) > 0 {
 		return
 	}
 	var has []string
@@ -208,7 +220,7 @@ func (l *life) link(c *record.Command) {
 		}
 	}
 	if len(has) > 0 {
-		c.Event.Passed = has[l.IntN(len(has))]
+		c.Event.Passed = has[l.web.IntN(len(has))]
 	}
 }
 
@@ -232,7 +244,7 @@ func (l *life) live() error {
 			erasures--
 			l.erase()
 		}
-		if l.IntN(20) == 0 {
+		if l.web != nil && l.web.IntN(20) == 0 {
 			l.expire()
 		}
 		if l.IntN(30) == 0 {
@@ -264,7 +276,7 @@ func (w *world) busy(p int) bool { return w.owners[p] == nil || w.owners[p].at <
 
 // expire has the time of a fingerprint be up.
 func (l *life) expire() {
-	if e := l.events[l.IntN(len(l.events))].Event; e.Fingerprint != "" {
+	if e := l.events[l.web.IntN(len(l.events))].Event; e.Fingerprint != "" {
 		id := e.FingerprintIdentifier()
 		l.identities[id] = identity{revision: l.identities[id].revision + 1}
 	}
@@ -423,7 +435,7 @@ func (l *life) resolve(id string) (string, error) {
 }
 
 func simulate(seed uint64, rules *Rules, without mutation) (err error) {
-	l := &life{world: newWorld(seed, rules, without), linked: map[string]bool{}}
+	l := newLife(seed, rules, without)
 	defer func() {
 		if fault := recover(); fault != nil {
 			err = fmt.Errorf("panic: %v", fault)
@@ -447,7 +459,7 @@ func TestSimulation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := &life{world: newWorld(seed, compile(t, simulated), none), linked: map[string]bool{}}
+		l := newLife(seed, compile(t, simulated), none)
 		l.trace = func(c *commitment, command *record.Command, claims []Claim, r *Result, known bool) {
 			what := fmt.Sprintf("p%d c%d: kind %d at %s", c.id.Partition, c.id.C, command.Kind, command.Profile)
 			if command.Event != nil {

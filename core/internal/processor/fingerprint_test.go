@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -29,6 +30,27 @@ func (n *node) print(value string) bus.StoredIdentity {
 	return found[0]
 }
 
+// kept is for how long the last commit of a profile's partition has a fingerprint's key
+// kept: a repeated effect, or a key of a commit that never was, must not stay for good.
+func (n *node) kept(profile string) time.Duration {
+	n.t.Helper()
+	data, _, err := n.bus.LastCommit(n.t.Context(), n.bus.Partition(profile))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	c, err := record.ParseCommit(data)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	for _, h := range c.Holders {
+		if strings.HasPrefix(h.Key, record.KindFingerprint+".") {
+			return h.Identity.TTL
+		}
+	}
+	n.t.Fatalf("commit %d moves no fingerprint: %+v", c.C, c.Holders)
+	return 0
+}
+
 // A visitor without anything else is known by a fingerprint for the time that its
 // source says, and no longer; it is written again as long as it is in use.
 func TestAFingerprintIsKnownForItsTime(t *testing.T) {
@@ -39,8 +61,8 @@ func TestAFingerprintIsKnownForItsTime(t *testing.T) {
 	}
 	first := visit("1", "s1")
 	written := n.print("f")
-	if written.Identity.Profile != first || written.Identity.TTL != 15*time.Minute {
-		t.Fatalf("the key is %+v, the profile %s", written, first)
+	if written.Identity.Profile != first || written.Identity.TTL != 15*time.Minute || n.kept(first) != 15*time.Minute {
+		t.Fatalf("the key is %+v, the profile %s; the commit keeps it for %s", written, first, n.kept(first))
 	}
 	if again := visit("2", "s2"); again != first || n.print("f").Revision != written.Revision {
 		t.Errorf("at once: profile %s, want %s; the key %+v", again, first, n.print("f"))
@@ -77,8 +99,8 @@ func TestUsersOfOneFingerprintStayApart(t *testing.T) {
 	}
 	ann := send("1", "s1", "ann")
 	bob := send("2", "s2", "bob")
-	if ann == bob {
-		t.Fatalf("both are %s", ann)
+	if ann == bob || n.kept(bob) != 15*time.Minute {
+		t.Fatalf("ann is %s, bob %s; the commit keeps the key for %s", ann, bob, n.kept(bob))
 	}
 	for i, c := range []struct{ session, user, want string }{
 		{"s3", "", bob},    // nobody else yet
@@ -103,6 +125,21 @@ func TestUsersOfOneFingerprintStayApart(t *testing.T) {
 		if doc.State != record.StateLive || len(doc.Profile.IDs) != 1 || len(doc.Profile.Identities) != 1 || doc.Profile.Identities["user"][0] != user {
 			t.Errorf("%s: %s", user, doc.AppendJSON(nil))
 		}
+	}
+}
+
+// A source that says another time has its keys kept for that from their next use on.
+func TestAFingerprintIsKeptForTheTimeThatItsSourceSaysNow(t *testing.T) {
+	n, _ := startEnriching(t)
+	n.send(n.seen("1", "s1", "", ""))
+	first := n.outcome("1").Profile
+	key := n.bus.IdentityKey(record.KindFingerprint, "seeing/f")
+	if _, err := n.bus.CreateIdentity(t.Context(), key, record.Identity{Profile: first, TTL: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	n.send(n.seen("2", "s1", "f", ""))
+	if o := n.outcome("2"); o.Profile != first || n.print("f").Identity.TTL != 15*time.Minute {
+		t.Errorf("profile %s, want %s; the key %+v", o.Profile, first, n.print("f"))
 	}
 }
 
