@@ -167,6 +167,12 @@ func TestIdentities(t *testing.T) {
 		if ttl := m.header.Get(headerTTL); ttl != sessionTTL {
 			t.Errorf("a session's key is kept for %q", ttl)
 		}
+		look := b.IdentityKey(record.KindFingerprint, "shop/f")
+		must(b.CreateIdentity(ctx, look, record.Identity{Profile: "p", TTL: 15 * time.Minute}))
+		m = must(b.last(ctx, streamIdentities, prefixIdentities+string(look)))
+		if ttl := m.header.Get(headerTTL); ttl != "15m0s" {
+			t.Errorf("a fingerprint's key is kept for %q", ttl)
+		}
 		m = must(b.last(ctx, streamIdentities, prefixIdentities+string(key)))
 		if ttl := m.header.Get(headerTTL); ttl != "" {
 			t.Errorf("a user's key is kept for %q", ttl)

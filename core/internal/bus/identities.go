@@ -78,6 +78,12 @@ type StoredIdentity struct {
 	Written  time.Time // a session's key is kept for 48 h from then on
 }
 
+// Over tells whether the time of an identity that was written then is up: it counts
+// for nothing, also where the bucket still has it.
+func Over(id record.Identity, written, now time.Time) bool {
+	return id.TTL > 0 && !now.Before(written.Add(id.TTL))
+}
+
 // GetIdentity returns an identity and its revision, or ErrNotFound.
 func (b *Bus) GetIdentity(ctx context.Context, key IdentityKey) (record.Identity, uint64, error) {
 	list, err := b.GetIdentities(ctx, []IdentityKey{key})
@@ -125,7 +131,7 @@ func (b *Bus) CreateIdentity(ctx context.Context, key IdentityKey, id record.Ide
 }
 
 // UpdateIdentity replaces an identity that is at the expected revision, else
-// returns ErrConflict. A session's key is kept for 48 h from then on.
+// returns ErrConflict. A session's key is kept for 48 h from then on, any for its TTL.
 func (b *Bus) UpdateIdentity(ctx context.Context, key IdentityKey, id record.Identity, expect uint64) (revision uint64, err error) {
 	results, err := b.PutIdentities(ctx, []IdentityPut{{Key: key, Identity: id, Expect: expect}})
 	if err != nil {
@@ -153,7 +159,10 @@ func (b *Bus) PutIdentities(ctx context.Context, puts []IdentityPut) ([]PutResul
 		items[i] = conditionalPut{
 			subject: prefixIdentities + string(p.Key), data: record.AppendIdentity(nil, p.Identity), expect: p.Expect,
 		}
-		if strings.HasPrefix(string(p.Key), session) {
+		switch {
+		case p.Identity.TTL > 0:
+			items[i].header = []field{{headerTTL, p.Identity.TTL.String()}}
+		case strings.HasPrefix(string(p.Key), session):
 			items[i].header = []field{{headerTTL, sessionTTL}}
 		}
 	}

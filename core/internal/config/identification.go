@@ -37,10 +37,15 @@ const (
 	maxBlocked      = 1000
 )
 
-// identifierID keeps the session, which is an identifier of its own, apart.
+// identifierID keeps what identifies in its own way apart.
 func identifierID(id string) string {
-	if id == record.KindSessionID {
+	switch id {
+	case record.KindSessionID:
 		return fmt.Sprintf("%q is reserved: a session already identifies its profile", id)
+	case record.KindFingerprint:
+		return fmt.Sprintf("%q is reserved: a source says by its field fingerprint how long one identifies", id)
+	case "profile":
+		return fmt.Sprintf("%q is reserved: an event names its profile by its field profile", id)
 	}
 	return plainID(id)
 }

@@ -56,6 +56,8 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		{"a long type", spec("source", "types: ["+strings.Repeat("ä", 129)+"]"), "f.yaml:4: source/x: spec.types[0]: has 129 characters; a type has at most 128"},
 		{"bots", spec("source", "bots: ban"), `f.yaml:4: source/x: spec.bots: unknown choice "ban"; want one of allow, mark, refuse`},
 		{"ip", spec("source", "ip: hash"), `f.yaml:4: source/x: spec.ip: unknown choice "hash"; want one of keep, truncate, drop`},
+		{"fingerprint for nothing", spec("source", "fingerprint: 0s"), `f.yaml:4: source/x: spec.fingerprint: 0s is out of range; want 1s to 30d, or leave it out to know nobody by a fingerprint`},
+		{"fingerprint for ever", spec("source", "fingerprint: 31d"), `f.yaml:4: source/x: spec.fingerprint: 31d is out of range; want 1s to 30d, or leave it out to know nobody by a fingerprint`},
 		{"rate", spec("source", "rate: fast"), `f.yaml:4: source/x: spec.rate: "fast" is not a rate; want events per second, minute or hour, such as 500/s, 1000/m or 10000/h`},
 		{"trusted", spec("source", "trusted: 'yes'"), "f.yaml:4: source/x: spec.trusted: want true or false, got a string"},
 
@@ -89,6 +91,8 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		// identification
 		{"system", "kind: source\nid: system\nspec: {}\n", `f.yaml:1: id: "system" is reserved: it is the source of the product's own events`},
 		{"session", "kind: identification\nid: session\nspec: {}\n", `f.yaml:1: id: "session" is reserved: a session already identifies its profile`},
+		{"fingerprint", "kind: identification\nid: fingerprint\nspec: {}\n", `f.yaml:1: id: "fingerprint" is reserved: a source says by its field fingerprint how long one identifies`},
+		{"profile", "kind: identification\nid: profile\nspec: {}\n", `f.yaml:1: id: "profile" is reserved: an event names its profile by its field profile`},
 		{"rule", spec("identification", "normalise: upper"), `f.yaml:4: identification/x: spec.normalise: unknown rule "upper"; want one of trim, lower, digits, phone`},
 		{"place", spec("identification", "profile: counters.x"), `f.yaml:4: identification/x: spec.profile: "counters.x" cannot hold an identifier; want a path such as traits.email or data.contact.email`},
 		{"limit", spec("identification", "limit: 0"), "f.yaml:4: identification/x: spec.limit: 0 is out of range; want 1 to 10000"},

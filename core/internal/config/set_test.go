@@ -81,7 +81,7 @@ func TestMessagesKeepKeysSecret(t *testing.T) {
 }
 
 func TestSetFindsSources(t *testing.T) {
-	s := newSet(t, shop+"---\nkind: source\nid: till\nspec: {name: Till, keys: [a, b], origins: ['https://Shop.example/'], rate: 1200/m, trusted: true, disabled: true, keyless: true}\n")
+	s := newSet(t, shop+"---\nkind: source\nid: till\nspec: {name: Till, keys: [a, b], origins: ['https://Shop.example/'], rate: 1200/m, trusted: true, disabled: true, keyless: true, fingerprint: 15m}\n")
 	for key, want := range map[string]string{
 		"shop-key": "shop", "shop-key:": "shop", "shop-key:anything:else": "shop", "a": "till", "b:x": "till",
 		"": "", ":": "", "shop": "", "shop-ke": "", "c": "", ":shop-key": "",
@@ -94,7 +94,7 @@ func TestSetFindsSources(t *testing.T) {
 	till, ok := s.Source("till")
 	want := &Source{
 		ID: "till", Name: "Till", Keys: []string{"a", "b"}, Origins: []string{"https://shop.example"}, Rate: Rate{1200, time.Minute},
-		Trusted: true, Disabled: true, Keyless: true, Bots: BotsAllow, IP: IPKeep,
+		Trusted: true, Disabled: true, Keyless: true, Bots: BotsAllow, IP: IPKeep, Fingerprint: 15 * time.Minute,
 	}
 	if !ok || !reflect.DeepEqual(till, want) || till.Rate.PerSecond() != 20 {
 		t.Errorf("got  %+v\nwant %+v", till, want)

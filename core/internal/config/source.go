@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tributary-bus/tributary/core/internal/record"
+	"github.com/tributary-bus/tributary/sdk/condition"
 )
 
 // A Source is who sends events: a web shop, an app, a queue.
@@ -44,6 +45,9 @@ type Source struct {
 	// Plain sources have their events stored as they were sent: nothing is
 	// added about who sends them.
 	Plain bool
+	// Fingerprint is how long /track knows a visitor by what the browser looks like,
+	// in whole seconds; 0: not at all.
+	Fingerprint time.Duration
 }
 
 // What becomes of events that a robot sends, by its user agent.
@@ -160,6 +164,7 @@ func compileSource(f *form, id string) any {
 		}
 		s.Origins = append(s.Origins, origin)
 	}
+	s.Fingerprint = compileFingerprint(f)
 	if text := f.text("rate"); text != "" {
 		var err error
 		if s.Rate, err = ParseRate(text); err != nil {
@@ -167,6 +172,26 @@ func compileSource(f *form, id string) any {
 		}
 	}
 	return s
+}
+
+const (
+	minFingerprint = time.Second
+	maxFingerprint = 30 * 24 * time.Hour
+)
+
+func compileFingerprint(f *form) time.Duration {
+	text := f.text("fingerprint")
+	if text == "" {
+		return 0
+	}
+	d, err := condition.ParseDuration(text)
+	switch {
+	case err != nil:
+		f.fail(f.get("fingerprint"), f.at("fingerprint"), "%v", err)
+	case d < minFingerprint || d > maxFingerprint:
+		f.fail(f.get("fingerprint"), f.at("fingerprint"), "%s is out of range; want 1s to 30d, or leave it out to know nobody by a fingerprint", text)
+	}
+	return d.Truncate(time.Second)
 }
 
 func checkSource(c *checker, compiled any, s *Set) {

@@ -75,14 +75,17 @@ func (f *Fold) leave() Decision {
 		switch {
 		case slices.Contains(f.Doc.IDs, claim.Holder), claim.Holder == "" && slices.Contains(f.Doc.IDs, f.Derive(*claim)):
 			d.Free = append(d.Free, i)
-		case claim.Holder != "" && d.Forward == "":
+		case claim.Holder != "" && d.Forward == "" && f.tells(claim):
 			d.Forward = claim.Holder
 		}
+	}
+	if to := c.Event.Passed; d.Forward == "" && to != "" && !slices.Contains(f.Doc.IDs, to) {
+		d.Forward = to
 	}
 	if d.Forward != "" {
 		return d
 	}
-	if len(f.Claims) > 0 {
+	if len(f.Claims) > 0 && f.Claims[0].Kind != record.KindFingerprint {
 		strongest := f.Claims[0]
 		if len(d.Free) > 0 && d.Free[0] == 0 {
 			strongest.Gen++
@@ -90,7 +93,7 @@ func (f *Fold) leave() Decision {
 		d.Forward = f.Derive(strongest)
 		return d
 	}
-	// It named the profile and nothing else.
+	// It named the profile, or its browser looks like its, and nothing else.
 	d.Forward = f.Derive(Claim{Identifier: record.Identifier{Kind: kindEvent, Value: c.Event.Source + "/" + c.Event.ID}, Gen: 1})
 	return d
 }

@@ -176,7 +176,7 @@ func (f *Fold) identify() {
 	p := f.Doc.Profile
 	for i := range f.Claims {
 		c := &f.Claims[i]
-		if c.Kind == record.KindSessionID || slices.Contains(p.Identities[c.Kind], c.Value) || c.Holder != "" && c.Holder != p.ID {
+		if c.Kind == record.KindSessionID || c.Kind == record.KindFingerprint || slices.Contains(p.Identities[c.Kind], c.Value) || c.Holder != "" && c.Holder != p.ID {
 			continue
 		}
 		p.Identities[c.Kind] = append(p.Identities[c.Kind], c.Value)

@@ -146,14 +146,18 @@ func (f *Fold) Wants() []record.Identifier {
 // Resolve says who holds what Wants lists.
 func (f *Fold) Resolve(claims []Claim) { f.Claims = claims }
 
-// EventIdentifiers are those of an event, the strongest first; the session comes last.
+// EventIdentifiers are those of an event, the strongest first: the session and the
+// fingerprint come last.
 func EventIdentifiers(e *record.Event) []record.Identifier {
-	if e.ProfileLess || len(e.IDs) == 0 && e.Session == "" {
+	if e.ProfileLess || len(e.IDs) == 0 && e.Session == "" && e.Fingerprint == "" {
 		return nil
 	}
 	list := e.IDs[:len(e.IDs):len(e.IDs)]
 	if e.Session != "" {
 		list = append(list, record.Identifier{Kind: record.KindSessionID, Value: e.Session})
+	}
+	if e.Fingerprint != "" {
+		list = append(list, e.FingerprintIdentifier())
 	}
 	return list
 }

@@ -24,7 +24,7 @@ import (
 func rankOf(p *sdk.Profile) record.Rank { return record.Rank{Created: p.Created, ID: p.ID} }
 
 // propose tells who holds, or held until now, an identifier of the event that they
-// are the same person.
+// are the same person, and so whom a link from another site names.
 func (f *Fold) propose() {
 	if f.Command.Event.Static {
 		return
@@ -39,6 +39,9 @@ func (f *Fold) propose() {
 		if f.ephemeral && claim.Kind == record.KindSessionID {
 			continue // it stays whose it is
 		}
+		if claim.Kind == record.KindFingerprint {
+			continue // browsers that look alike are not one person's
+		}
 		other := claim.Holder
 		if f.has(other) {
 			other = claim.From
@@ -51,6 +54,10 @@ func (f *Fold) propose() {
 			at, peers = len(peers), append(peers, peer{id: other})
 		}
 		peers[at].shared = append(peers[at].shared, claim.Identifier)
+	}
+	if to := f.Command.Event.Passed; to != "" && !f.has(to) && (user == nil || f.has(user.Holder)) &&
+		!slices.ContainsFunc(peers, func(p peer) bool { return p.id == to }) {
+		peers = append(peers, peer{id: to}) // they share no identifier but the link
 	}
 	for _, p := range peers {
 		f.proposeTo(p.id, p.shared)
@@ -82,6 +89,8 @@ func (f *Fold) applyMerge() {
 	m := f.merge
 	peer := m.Peer.ID
 	switch {
+	case f.Doc == nil && len(m.Shared) == 0:
+		return // a link named somebody who is not there
 	case f.Doc == nil:
 		// Nobody: a key was taken for a profile that never came to be, or not yet.
 		f.redirect(m)

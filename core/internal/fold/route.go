@@ -13,7 +13,8 @@ import (
 // somebody else holds, unless the event names the profile; whoever holds the
 // strongest identifier is meant; identifiers that nobody holds become the
 // profile's, as far as its kind's limit allows. An anonymous id of another user,
-// and a session, follow their event.
+// a session, and a fingerprint, follow their event. A fingerprint tells whom the event
+// is about where it would otherwise be somebody new, and nothing in it is a person's.
 //
 // Of a static event the first claim alone decides, and an anonymous id or a session
 // follows it.
@@ -39,11 +40,12 @@ func (f *Fold) route() Decision {
 		}
 	}
 	if f.Doc == nil && !settled {
-		for _, claim := range f.Claims {
+		for i := range f.Claims {
+			claim := &f.Claims[i]
 			if claim.Holder == c.Profile {
 				break
 			}
-			if claim.Holder != "" {
+			if claim.Holder != "" && f.tells(claim) {
 				return Decision{Forward: claim.Holder}
 			}
 		}
@@ -79,6 +81,10 @@ func (f *Fold) takes(static bool) (take []int) {
 		claim := &f.Claims[i]
 		switch {
 		case claim.Holder == f.Command.Profile:
+		case claim.Kind == record.KindFingerprint:
+			if f.Rules.Fingerprint(f.Command.Event) > 0 {
+				take = append(take, i)
+			}
 		case claim.Kind == record.KindSessionID:
 			if !f.ephemeral {
 				take = append(take, i)
@@ -92,6 +98,13 @@ func (f *Fold) takes(static bool) (take []int) {
 		}
 	}
 	return take
+}
+
+// tells tells whether whoever holds the claim is whom the event is about, if none of
+// those before it is held.
+func (f *Fold) tells(claim *Claim) bool {
+	e := f.Command.Event
+	return claim.Kind != record.KindFingerprint || e.ByFingerprint() && f.Rules.Fingerprint(e) > 0
 }
 
 // has tells whether an id is one of the profile's: its own, or that of one which

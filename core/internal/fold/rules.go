@@ -3,6 +3,7 @@ package fold
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/config"
 	"github.com/tributary-bus/tributary/core/internal/record"
@@ -75,6 +76,19 @@ func (r *Rules) of(e *sdk.Event, vars *condition.Vars) (*config.EventType, error
 		return nil, err
 	}
 	return t, err
+}
+
+// Fingerprint is how long the event's source knows people by what their browser looks
+// like, 0 where it does not.
+func (r *Rules) Fingerprint(e *record.Event) time.Duration {
+	if e.Fingerprint == "" {
+		return 0
+	}
+	source, ok := r.set.Source(e.Source)
+	if !ok {
+		return 0
+	}
+	return source.Fingerprint
 }
 
 // Ephemeral tells whether an event is of a source whose events are folded into their

@@ -3,6 +3,7 @@ package fold
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"runtime"
 	"slices"
@@ -37,6 +38,7 @@ const (
 	noRank
 	noForward
 	noForeign
+	noLinks
 	noOrder // no rule: effects may be done in any order
 )
 
@@ -71,6 +73,13 @@ func (w *world) mutate(c *record.Command, r *Result) {
 		if c.Kind == record.KindErase && r.Changed {
 			r.Changed = false
 		}
+	case noLinks:
+		if c.Kind == record.KindEvent {
+			r.Commands = slices.DeleteFunc(r.Commands, func(m record.Command) bool {
+				body, err := record.ParseMerge(m.Body)
+				return m.Kind == record.KindMerge && err == nil && len(body.Shared) == 0
+			})
+		}
 	case noForward:
 		if r.Forwarded {
 			r.Commands = nil
@@ -90,6 +99,10 @@ func (w *world) mutate(c *record.Command, r *Result) {
 }
 
 const simulated = `
+kind: source
+id: s
+spec: {fingerprint: 15m}
+---
 kind: event-type
 id: e
 spec:
@@ -107,6 +120,18 @@ type life struct {
 	pending []int // events to send, by index, each as often as it is sent
 	shared  bool  // one device is used by several users
 	last    map[string]int64
+	// web decides about links and fingerprints, nil in runs that have none. Linked are
+	// the events that were sent once.
+	web    *rand.Rand
+	linked map[string]bool
+}
+
+func newLife(seed uint64, rules *Rules, without mutation) *life {
+	l := &life{world: newWorld(seed, rules, without), linked: map[string]bool{}}
+	if seed%3 == 0 {
+		l.web = rand.New(rand.NewPCG(seed, 8))
+	}
+	return l
 }
 
 func (l *life) prepare() {
@@ -134,6 +159,12 @@ func (l *life) prepare() {
 			if l.IntN(4) == 0 {
 				c.Event.Session = fmt.Sprint("s", p)
 			}
+			if l.web != nil && l.web.IntN(4) == 0 {
+				c.Event.Fingerprint = fmt.Sprint("f", p)
+				if l.shared {
+					c.Event.Fingerprint = "shared"
+				}
+			}
 			l.events = append(l.events, c)
 			for range 1 + l.IntN(3) {
 				l.pending = append(l.pending, len(l.events)-1)
@@ -149,7 +180,12 @@ func (l *life) gateway(c *record.Command) {
 	next.Received = l.tick()
 	event := *c.Event
 	next.Event = &event
+	l.link(c)
+	event.Passed = c.Event.Passed
 	for _, id := range EventIdentifiers(&event) {
+		if id.Kind == record.KindFingerprint && !event.ByFingerprint() {
+			continue
+		}
 		holder := l.identities[id].holder
 		if old := l.former[id]; len(old) > 0 && l.IntN(3) == 0 {
 			holder = old[l.IntN(len(old))] // it is behind
@@ -164,6 +200,28 @@ func (l *life) gateway(c *record.Command) {
 		next.Profile = l.derive(Claim{Identifier: first, Gen: l.identities[first].gen})
 	}
 	l.send(next)
+}
+
+// link has an event, when it is sent first, come by a link from another site: of a
+// profile that the same person has by then.
+func (l *life) link(c *record.Command) {
+	if l.web == nil || l.linked[c.Event.ID] {
+		return
+	}
+	l.linked[c.Event.ID] = true
+	if l.shared || l.web.IntN(3) > 0 {
+		return
+	}
+	var has []string
+	for _, other := range l.events {
+		id := other.Event.IDs[0]
+		if holder := l.identities[id].holder; id.Value[1:] == c.Event.IDs[0].Value[1:] && l.profiles[holder].text != "" {
+			has = append(has, holder)
+		}
+	}
+	if len(has) > 0 {
+		c.Event.Passed = has[l.web.IntN(len(has))]
+	}
 }
 
 // live runs it all, and then on without faults until nothing is left to do.
@@ -185,6 +243,9 @@ func (l *life) live() error {
 		if erasures > 0 && l.IntN(20) == 0 {
 			erasures--
 			l.erase()
+		}
+		if l.web != nil && l.web.IntN(20) == 0 {
+			l.expire()
 		}
 		if l.IntN(30) == 0 {
 			l.die(l.IntN(worldParts))
@@ -212,6 +273,14 @@ func (l *life) live() error {
 }
 
 func (w *world) busy(p int) bool { return w.owners[p] == nil || w.owners[p].at < len(w.log[p]) }
+
+// expire has the time of a fingerprint be up.
+func (l *life) expire() {
+	if e := l.events[l.web.IntN(len(l.events))].Event; e.Fingerprint != "" {
+		id := e.FingerprintIdentifier()
+		l.identities[id] = identity{revision: l.identities[id].revision + 1}
+	}
+}
 
 // erase asks that somebody be forgotten.
 func (l *life) erase() {
@@ -311,6 +380,15 @@ func (l *life) holds(p *sdk.Profile) error {
 // together holds that who is one person is one profile.
 func (l *life) together(where, users map[string]string) error {
 	for i, a := range l.events {
+		if to := a.Event.Passed; to != "" {
+			x, err := l.resolve(to)
+			if err != nil {
+				return err
+			}
+			if x != where[a.Event.ID] {
+				return fmt.Errorf("event %s is in %s, its link names %s, which is %s now", a.Event.ID, where[a.Event.ID], to, x)
+			}
+		}
 		for _, b := range l.events[:i] {
 			for _, id := range a.Event.IDs {
 				if l.shared && id.Kind != record.KindUser || !slices.Contains(b.Event.IDs, id) {
@@ -357,7 +435,7 @@ func (l *life) resolve(id string) (string, error) {
 }
 
 func simulate(seed uint64, rules *Rules, without mutation) (err error) {
-	l := &life{world: newWorld(seed, rules, without)}
+	l := newLife(seed, rules, without)
 	defer func() {
 		if fault := recover(); fault != nil {
 			err = fmt.Errorf("panic: %v", fault)
@@ -368,8 +446,8 @@ func simulate(seed uint64, rules *Rules, without mutation) (err error) {
 }
 
 // TestSimulation runs the protocol of identities and merges through partitions whose
-// owners die or stall between any two steps, gateways that are behind, retries and
-// erasures: nothing is lost, nothing counts twice, who is one person ends as one
+// owners die or stall between any two steps, gateways that are behind, retries,
+// erasures, links from other sites and fingerprints: nothing is lost, nothing counts twice, who is one person ends as one
 // profile, and no profile is of two users.
 func TestSimulation(t *testing.T) {
 	runs := uint64(2000)
@@ -381,7 +459,7 @@ func TestSimulation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := &life{world: newWorld(seed, compile(t, simulated), none)}
+		l := newLife(seed, compile(t, simulated), none)
 		l.trace = func(c *commitment, command *record.Command, claims []Claim, r *Result, known bool) {
 			what := fmt.Sprintf("p%d c%d: kind %d at %s", c.id.Partition, c.id.C, command.Kind, command.Profile)
 			if command.Event != nil {
@@ -423,7 +501,7 @@ func TestSimulationFindsWhatIsLeftOut(t *testing.T) {
 		"seen only where applied": seenWhereForwarded, "conditional commits": noFencing, "repeated effects": noRepeat,
 		"a newer document stays": noCompare, "keys that moved on": noCompareKeys, "keys by create": noCreate,
 		"one user a person": noUsers, "the user is agreed on first": noAgreement, "erased keys": noGeneration,
-		"a tombstone": noTombstone, "rank": noRank, "forwarding": noForward,
+		"a tombstone": noTombstone, "rank": noRank, "forwarding": noForward, "links": noLinks,
 	} {
 		if seed, err := firstFailure(4000, rules, without); err == nil {
 			t.Errorf("without %s 4000 runs find nothing", name)

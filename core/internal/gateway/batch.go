@@ -20,9 +20,6 @@ type event struct {
 	// bySession is true where a known session decides whose the event is,
 	// before anything else does.
 	bySession bool
-	// passed is true where the profile that the event names came with a link: its id
-	// is one of this server, whatever ids the source gives.
-	passed bool
 	// stranger is true where nothing identifies whom the event is about.
 	stranger bool
 	// orNobody is true where the event is about nobody, unless it names somebody
@@ -74,9 +71,12 @@ type batch struct {
 	whole bool // the body asks for the profile's document, as far as the source may have it
 	// together is true where all events are about the same profile.
 	together bool
-	sender   sender
-	shared   int // bytes that were added to events because they share them
-	commit   commit
+	// context is what the body says of all of them, where their visitor may be known by
+	// it.
+	context []byte
+	sender  sender
+	shared  int // bytes that were added to events because they share them
+	commit  commit
 	// known is true once the bus has answered: the status of each event says what
 	// became of it.
 	known bool
@@ -111,7 +111,7 @@ func (b *batch) release() {
 	}
 	clear(b.events[:cap(b.events)])
 	b.events, b.arena, b.body, b.out = b.events[:0], b.arena[:0], b.body[:0], b.out[:0]
-	b.key, b.shared, b.request, b.sender = "", 0, request{}, sender{}
+	b.key, b.shared, b.context, b.request, b.sender = "", 0, nil, request{}, sender{}
 	b.async, b.whole, b.together, b.known = false, false, false, false
 	clear(b.renewals)
 	b.renewals = b.renewals[:0]

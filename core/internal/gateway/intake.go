@@ -54,6 +54,7 @@ func (g *Gateway) take(ctx context.Context, source *config.Source, rules *rules,
 	}
 	b.gather()
 	b.identifyProfiles(source, rules)
+	b.recognise(source)
 	b.findRepeated()
 	for i := range b.events {
 		e := &b.events[i]

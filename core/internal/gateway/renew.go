@@ -24,7 +24,7 @@ const (
 // recall returns who holds an identifier as far as the cache knows. What it
 // knows for long is noted in the batch, to be looked up again.
 func (r *router) recall(b *batch, kind, value string) (profile string, ok bool) {
-	mark := r.fingerprint(kind, value)
+	mark := r.digest(kind, value)
 	h, ok := r.known.get(mark)
 	if !ok {
 		return "", false

@@ -33,7 +33,7 @@ type Directory interface {
 type router struct {
 	directory Directory
 	seeds     [2]maphash.Seed
-	known     *recent[fingerprint, *holder]
+	known     *recent[digest, *holder]
 	byKey     *recent[bus.IdentityKey, *holder]
 }
 
@@ -47,8 +47,8 @@ type holderState struct {
 	until   time.Time // when it is to be looked up again, see staleFor
 }
 
-// A fingerprint stands for a kind of identifier and a value.
-type fingerprint [2]uint64
+// A digest stands for a kind of identifier and a value.
+type digest [2]uint64
 
 const (
 	routeEntries = 16 << 10 // of one generation, of two
@@ -69,7 +69,7 @@ func newRouter(d Directory) *router {
 	return &router{
 		directory: d,
 		seeds:     [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
-		known:     newRecent[fingerprint, *holder](routeEntries),
+		known:     newRecent[digest, *holder](routeEntries),
 		byKey:     newRecent[bus.IdentityKey, *holder](routeEntries),
 	}
 }
@@ -144,6 +144,13 @@ func (r *router) unite(b *batch, source string) {
 
 // fromCache routes by the cache alone, where it knows enough.
 func (r *router) fromCache(b *batch, e *event) bool {
+	if e.Passed != "" {
+		if h, ok := r.cached(r.digest(kindProfile, e.Passed), b.received); !ok {
+			return false
+		} else if h == "" {
+			e.Passed = ""
+		}
+	}
 	if e.Static {
 		h, _ := r.recall(b, e.IDs[0].Kind, e.IDs[0].Value)
 		return h != "" && r.send(e, h)
@@ -158,7 +165,7 @@ func (r *router) fromCache(b *batch, e *event) bool {
 		}
 	}
 	if e.Profile != "" {
-		h, ok := r.cached(r.fingerprint(kindProfile, e.Profile), b.received)
+		h, ok := r.cached(r.digest(kindProfile, e.Profile), b.received)
 		if !ok {
 			return false
 		}
@@ -191,14 +198,17 @@ func (r *router) send(e *event, profile string) bool {
 
 // settle routes by what was looked up. An event that nobody holds an
 // identifier of makes a new profile, whose id follows from the strongest one.
-func (r *router) settle(e *event, found map[fingerprint]*looked, source string, now time.Time) {
+func (r *router) settle(e *event, found map[digest]*looked, source string, now time.Time) {
+	if e.Passed != "" && r.holds(r.digest(kindProfile, e.Passed), found, now) == "" {
+		e.Passed = ""
+	}
 	if e.bySession && e.Session != "" {
-		if h := r.holds(r.fingerprint(record.KindSessionID, e.Session), found, now); h != "" {
+		if h := r.holds(r.digest(record.KindSessionID, e.Session), found, now); h != "" {
 			r.send(e, h)
 		}
 	}
 	if e.Profile != "" && e.profile == "" {
-		if h := r.holds(r.fingerprint(kindProfile, e.Profile), found, now); h != "" {
+		if h := r.holds(r.digest(kindProfile, e.Profile), found, now); h != "" {
 			r.send(e, h)
 		}
 	}
@@ -212,8 +222,17 @@ func (r *router) settle(e *event, found map[fingerprint]*looked, source string, 
 		telling = ids[:1]
 	}
 	for i := 0; i < len(telling) && e.profile == ""; i++ {
-		if h := r.holds(r.fingerprint(ids[i].Kind, ids[i].Value), found, now); h != "" {
+		if h := r.holds(r.digest(ids[i].Kind, ids[i].Value), found, now); h != "" {
 			r.send(e, h)
+		}
+	}
+	if e.profile == "" && e.Passed != "" {
+		r.send(e, e.Passed)
+	}
+	if e.profile == "" && e.ByFingerprint() {
+		mark := e.FingerprintIdentifier()
+		if l := found[r.digest(mark.Kind, mark.Value)]; l.Profile != "" {
+			r.send(e, l.Profile)
 		}
 	}
 	if e.profile == "" {
@@ -222,7 +241,7 @@ func (r *router) settle(e *event, found map[fingerprint]*looked, source string, 
 			strongest = ids[0]
 		}
 		var gen uint64
-		if l := found[r.fingerprint(strongest.Kind, strongest.Value)]; l != nil {
+		if l := found[r.digest(strongest.Kind, strongest.Value)]; l != nil {
 			gen = l.Gen
 		}
 		r.send(e, r.directory.DerivedProfile(strongest.Kind, strongest.Value, gen))
@@ -231,14 +250,14 @@ func (r *router) settle(e *event, found map[fingerprint]*looked, source string, 
 		return // nobody comes to hold an identifier by it
 	}
 	for _, id := range ids {
-		mark := r.fingerprint(id.Kind, id.Value)
+		mark := r.digest(id.Kind, id.Value)
 		if l := found[mark]; l != nil && r.holds(mark, found, now) == "" {
 			r.put(mark, l.key, e.profile, now.Add(routeTTL))
 		}
 	}
 }
 
-func (r *router) holds(mark fingerprint, found map[fingerprint]*looked, now time.Time) string {
+func (r *router) holds(mark digest, found map[digest]*looked, now time.Time) string {
 	if h, _ := r.cached(mark, now); h != "" {
 		return h
 	}
@@ -256,14 +275,14 @@ type looked struct {
 
 // lookUp asks the bus for all identifiers of the open events that the cache
 // does not know, and puts what it finds into the cache.
-func (r *router) lookUp(ctx context.Context, b *batch, open []int) (map[fingerprint]*looked, error) {
-	found := map[fingerprint]*looked{}
+func (r *router) lookUp(ctx context.Context, b *batch, open []int) (map[digest]*looked, error) {
+	found := map[digest]*looked{}
 	var asked []*looked
-	var prints []fingerprint
+	var digests []digest
 	var keys []bus.IdentityKey
 	var profiles []string
 	want := func(kind, value string) bool {
-		mark := r.fingerprint(kind, value)
+		mark := r.digest(kind, value)
 		if _, ok := r.cached(mark, b.received); ok {
 			return false
 		}
@@ -274,7 +293,7 @@ func (r *router) lookUp(ctx context.Context, b *batch, open []int) (map[fingerpr
 		found[mark] = l
 		if kind != kindProfile {
 			l.key = r.directory.IdentityKey(kind, value)
-			asked, prints, keys = append(asked, l), append(prints, mark), append(keys, l.key)
+			asked, digests, keys = append(asked, l), append(digests, mark), append(keys, l.key)
 		}
 		return true
 	}
@@ -288,6 +307,13 @@ func (r *router) lookUp(ctx context.Context, b *batch, open []int) (map[fingerpr
 		}
 		if e.Session != "" {
 			want(record.KindSessionID, e.Session)
+		}
+		if e.Passed != "" && want(kindProfile, e.Passed) {
+			profiles = append(profiles, e.Passed)
+		}
+		if e.Fingerprint != "" {
+			mark := e.FingerprintIdentifier()
+			want(mark.Kind, mark.Value)
 		}
 	}
 	if err := r.lookUpProfiles(ctx, profiles, found, b.received); err != nil {
@@ -306,15 +332,21 @@ func (r *router) lookUp(ctx context.Context, b *batch, open []int) (map[fingerpr
 	r.renewed(b, identities[len(asked):])
 	for i := range asked {
 		asked[i].Identity = identities[i].Identity
+		if asked[i].TTL > 0 { // too short to be remembered
+			if bus.Over(asked[i].Identity, identities[i].Written, b.received) {
+				asked[i].Profile = ""
+			}
+			continue
+		}
 		if profile := asked[i].Profile; profile != "" {
-			r.put(prints[i], keys[i], profile, b.received.Add(routeTTL))
+			r.put(digests[i], keys[i], profile, b.received.Add(routeTTL))
 		}
 	}
 	return found, nil
 }
 
 // lookUpProfiles finds out which profile ids exist.
-func (r *router) lookUpProfiles(ctx context.Context, profiles []string, found map[fingerprint]*looked, now time.Time) error {
+func (r *router) lookUpProfiles(ctx context.Context, profiles []string, found map[digest]*looked, now time.Time) error {
 	if len(profiles) == 0 {
 		return nil
 	}
@@ -335,7 +367,7 @@ func (r *router) lookUpProfiles(ctx context.Context, profiles []string, found ma
 		return err
 	}
 	for i, profile := range profiles {
-		mark := r.fingerprint(kindProfile, profile)
+		mark := r.digest(kindProfile, profile)
 		h := &holder{}
 		h.state.Store(&holderState{until: now.Add(strangerTTL)})
 		if exist[i] {
@@ -349,7 +381,7 @@ func (r *router) lookUpProfiles(ctx context.Context, profiles []string, found ma
 
 // cached returns the holder that the cache knows; false where it knows
 // nothing, or nothing recent.
-func (r *router) cached(mark fingerprint, now time.Time) (profile string, ok bool) {
+func (r *router) cached(mark digest, now time.Time) (profile string, ok bool) {
 	h, ok := r.known.get(mark)
 	if !ok {
 		return "", false
@@ -361,21 +393,21 @@ func (r *router) cached(mark fingerprint, now time.Time) (profile string, ok boo
 	return s.profile, true
 }
 
-func (r *router) put(mark fingerprint, key bus.IdentityKey, profile string, until time.Time) {
+func (r *router) put(mark digest, key bus.IdentityKey, profile string, until time.Time) {
 	h := &holder{}
 	h.state.Store(&holderState{profile: profile, until: until})
 	r.known.put(mark, h)
 	r.byKey.put(key, h)
 }
 
-func (r *router) fingerprint(kind, value string) (f fingerprint) {
+func (r *router) digest(kind, value string) (d digest) {
 	for i, seed := range r.seeds {
 		var h maphash.Hash
 		h.SetSeed(seed)
 		_, _ = h.WriteString(kind)
 		_ = h.WriteByte(0)
 		_, _ = h.WriteString(value)
-		f[i] = h.Sum64()
+		d[i] = h.Sum64()
 	}
-	return f
+	return d
 }

@@ -24,10 +24,7 @@ func (b *batch) identifyProfiles(source *config.Source, rules *rules) {
 			continue
 		}
 		named := kind.Value(e.Profile)
-		if e.passed {
-			named = ""
-		}
-		e.Profile, e.bySession = "", false
+		e.Profile, e.Passed, e.bySession = "", "", false
 		switch {
 		case named != "":
 			e.lead(record.Identifier{Kind: kind.Name, Value: named})

@@ -59,10 +59,10 @@ func (tracardiDialect) parse(b *batch, r *request, rules *rules, limits *Limits)
 		return refuse(http.StatusUnauthorized, codeUnauthorized, "a source id that begins with @ is reserved")
 	}
 	b.async, b.whole = options.async, options.profile
-	b.together = true
-	byLink := profile == ""
-	if byLink {
-		profile = passed(shared, rules)
+	b.together, b.context = true, shared
+	linked := ""
+	if !profileLess {
+		linked = passed(shared, rules)
 	}
 	if len(request) > len("{}") {
 		shared = withField(shared, "request", request)
@@ -88,8 +88,8 @@ func (tracardiDialect) parse(b *batch, r *request, rules *rules, limits *Limits)
 	}
 	for i := range b.events {
 		e := &b.events[i]
-		e.Session, e.Profile, e.ProfileLess = session, profile, profileLess
-		e.bySession, e.passed = true, byLink
+		e.Session, e.Profile, e.Passed, e.ProfileLess = session, profile, linked, profileLess
+		e.bySession = true
 		e.Transient = e.Transient || !options.saveEvents
 		e.TransientSession, e.TransientProfile = !options.saveSession, !options.saveProfile
 	}
@@ -98,8 +98,7 @@ func (tracardiDialect) parse(b *batch, r *request, rules *rules, limits *Limits)
 
 // passed is the profile that a visitor had on another site of the same owner, as
 // that site's link told it: {"tracardi":{"pass":{"profile":"…","source":"…"}}} in the
-// context, where the source is one that is known here. It counts like one that the
-// client names.
+// context, where the source is one that is known here.
 func passed(context []byte, rules *rules) string {
 	if len(context) == 0 {
 		return ""
@@ -114,6 +113,31 @@ func passed(context []byte, rules *rules) string {
 		return ""
 	}
 	return profile
+}
+
+// maxFingerprint is how long a fingerprint may be, in bytes; a longer one is none.
+const maxFingerprint = 256
+
+// recognise gives the events what the visitor's browser looks like, where their source
+// goes by that: context.fingerprint, or context.device.fingerprint.
+func (b *batch) recognise(source *config.Source) {
+	if source.Fingerprint == 0 || len(b.context) == 0 {
+		return
+	}
+	context := sdk.RawView(b.context)
+	look, ok := context.String("fingerprint")
+	if !ok {
+		look, _ = context.Member("device").String("fingerprint")
+	}
+	if len(look) > maxFingerprint {
+		return
+	}
+	look = config.IdentifierKind{}.Value(look) // as little as any identifier what a program writes where it has none
+	for i := range b.events {
+		if e := &b.events[i]; !e.ProfileLess {
+			e.Fingerprint = look
+		}
+	}
 }
 
 // tracardiOptions are what a payload asks for beside its events.

@@ -292,8 +292,8 @@ func TestTrackStaticIDsGoBeforeOthers(t *testing.T) {
 	}
 }
 
-// A link from another site of the same owner tells whom its visitor is there. It
-// counts where the visitor is nobody yet here, and where we know the other site.
+// A link from another site of the same owner, which we know, tells whom its visitor is
+// there. Who is nobody yet here becomes that one; the event of another tells the fold.
 func TestTrackAdoptsAPassedProfile(t *testing.T) {
 	f := newFixture(t, nil)
 	f.fold(t, applied)
@@ -301,6 +301,7 @@ func TestTrackAdoptsAPassedProfile(t *testing.T) {
 	f.exist(t, "p-here")
 	f.hold(t, "session", "s-known", record.Identity{Profile: "p-of-session"})
 	for name, c := range map[string]struct{ session, profile, pass, want string }{
+		"an unknown profile here":  {"s0", "p-forged", `{"profile":"p-there","source":"web-key"}`, "p-there"},
 		"nobody yet":               {"s1", "", `{"profile":" p-there ","source":"web-key"}`, "p-there"},
 		"by a source's id":         {"s2", "", `{"profile":"p-there","source":"hook"}`, "p-there"},
 		"without a session":        {"", "", `{"profile":"p-there","source":"web-key"}`, "p-there"},
@@ -322,6 +323,116 @@ func TestTrackAdoptsAPassedProfile(t *testing.T) {
 				t.Errorf("%d %s, want profile %s", a.status, a.text, c.want)
 			}
 		})
+	}
+}
+
+// What a link says goes on with the events of whoever has a profile here, so that the
+// two are united; not what it says of nobody, nor by an unknown site.
+func TestTrackPassesAProfileOn(t *testing.T) {
+	f := newFixture(t, func(o *Options) {
+		o.Resources = fixedResources{setOf(t, testResources+"---\nkind: source\nid: crm\nspec: {keys: [crm-key], static_ids: user}\n")}
+	})
+	f.fold(t, applied)
+	f.exist(t, "p-there")
+	f.exist(t, "p-here")
+	f.hold(t, "session", "s-known", record.Identity{Profile: "p-of-session"})
+	f.hold(t, "email", "ann@mail.example", record.Identity{Profile: "p-of-mail"})
+	want := map[string]string{}
+	for name, c := range map[string]struct{ key, session, profile, mail, pass, goes, passed string }{
+		"by a session":              {"shop-key", "s-known", "", "", `{"profile":"p-there","source":"web-key"}`, "p-of-session", "p-there"},
+		"by the same session":       {"shop-key", "s-known", "", "", `{"profile":"p-there","source":"web-key"}`, "p-of-session", "p-there"},
+		"by a profile":              {"shop-key", "", "p-here", "", `{"profile":"p-there","source":"web-key"}`, "p-here", "p-there"},
+		"by an identifier":          {"shop-key", "", "", "ann@mail.example", `{"profile":"p-there","source":"web-key"}`, "p-of-mail", "p-there"},
+		"a profile that is not":     {"shop-key", "s-known", "", "", `{"profile":"p-forged","source":"web-key"}`, "p-of-session", ""},
+		"the same again":            {"shop-key", "s-known", "", "", `{"profile":"p-forged","source":"web-key"}`, "p-of-session", ""},
+		"from an unknown site":      {"shop-key", "s-known", "", "", `{"profile":"p-there","source":"elsewhere"}`, "p-of-session", ""},
+		"from a disabled one":       {"shop-key", "s-known", "", "", `{"profile":"p-there","source":"old-key"}`, "p-of-session", ""},
+		"to a source of static ids": {"crm-key", "", "17850", "", `{"profile":"p-there","source":"web-key"}`, f.bus.DerivedProfile("user", "17850", 0), ""},
+	} {
+		id := strings.ReplaceAll(name, " ", "-")
+		want[id] = c.goes + " " + c.passed
+		a := f.send(t, "POST", "/track", `{"source":{"id":"`+c.key+`"},"session":{"id":"`+c.session+`"},"profile":{"id":"`+c.profile+`"},"context":{"tracardi":{"pass":`+c.pass+`}},"events":[{"id":"`+id+`","type":"x","traits":{"email":"`+c.mail+`"}}]}`)
+		if a.status != 200 {
+			t.Errorf("%s: %d %s", name, a.status, a.text)
+		}
+	}
+	for _, c := range f.commands(t) {
+		if got := c.Profile + " " + c.Event.Passed; got != want[c.Event.ID] {
+			t.Errorf("%s: %s, want %s", c.Event.ID, got, want[c.Event.ID])
+		}
+	}
+}
+
+const recognising = testResources + `
+---
+kind: source
+id: site
+spec: {keys: [site-key], fingerprint: 15m}
+---
+kind: source
+id: other
+spec: {keys: [other-key], fingerprint: 15m}
+`
+
+// A fingerprint tells whom a payload is about where it would be somebody new, of sources
+// that go by it.
+func TestTrackByFingerprint(t *testing.T) {
+	f := newFixture(t, func(o *Options) { o.Resources = fixedResources{setOf(t, recognising)} })
+	f.fold(t, applied)
+	f.exist(t, "p-there")
+	f.exist(t, "p-here")
+	f.hold(t, "fingerprint", "site/f-known", record.Identity{Profile: "p-of-browser", TTL: time.Hour})
+	f.hold(t, "session", "s-known", record.Identity{Profile: "p-of-session"})
+	derived := func(kind, value string) string { return f.bus.DerivedProfile(kind, value, 0) }
+	want := map[string]string{}
+	for name, c := range map[string]struct{ key, rest, context, mail, goes, print string }{
+		"somebody new":          {"site-key", `"session":{"id":"s1"}`, `{"fingerprint":"f-known"}`, "", "p-of-browser", "f-known"},
+		"of a device":           {"site-key", `"session":{"id":"s2"}`, `{"device":{"fingerprint":" f-known "}}`, "", "p-of-browser", "f-known"},
+		"without a session":     {"site-key", `"session":{}`, `{"fingerprint":"f-known"}`, "", "p-of-browser", "f-known"},
+		"a forged profile":      {"site-key", `"profile":{"id":"p-forged"}`, `{"fingerprint":"f-known"}`, "", "p-of-browser", "f-known"},
+		"a known session":       {"site-key", `"session":{"id":"s-known"}`, `{"fingerprint":"f-known"}`, "", "p-of-session", "f-known"},
+		"a known profile":       {"site-key", `"profile":{"id":"p-here"}`, `{"fingerprint":"f-known"}`, "", "p-here", "f-known"},
+		"a new address":         {"site-key", `"session":{"id":"s3"}`, `{"fingerprint":"f-known"}`, "new@mail.example", derived("email", "new@mail.example"), "f-known"},
+		"by a link":             {"site-key", `"session":{"id":"s4"}`, `{"fingerprint":"f-known","tracardi":{"pass":{"profile":"p-there","source":"web-key"}}}`, "", "p-there", "f-known"},
+		"by a link to nobody":   {"site-key", `"session":{"id":"s5"}`, `{"fingerprint":"f-known","tracardi":{"pass":{"profile":"p-forged","source":"web-key"}}}`, "", "p-of-browser", "f-known"},
+		"one that is new":       {"site-key", `"session":{"id":"s6"}`, `{"fingerprint":"f-new"}`, "", derived("session", "s6"), "f-new"},
+		"of another source":     {"other-key", `"session":{"id":"s7"}`, `{"fingerprint":"f-known"}`, "", derived("session", "s7"), "f-known"},
+		"of one that has none":  {"shop-key", `"session":{"id":"s8"}`, `{"fingerprint":"f-known"}`, "", derived("session", "s8"), ""},
+		"one that is too long":  {"site-key", `"session":{"id":"s9"}`, `{"fingerprint":"` + strings.Repeat("f", maxFingerprint+1) + `"}`, "", derived("session", "s9"), ""},
+		"one that is none":      {"site-key", `"session":{"id":"s11"}`, `{"fingerprint":"undefined"}`, "", derived("session", "s11"), ""},
+		"one that is an object": {"site-key", `"session":{"id":"s10"}`, `{"fingerprint":{"x":"f-known"}}`, "", derived("session", "s10"), ""},
+		"of nobody on purpose":  {"site-key", `"profile_less":true`, `{"fingerprint":"f-known"}`, "", "", ""},
+	} {
+		id := strings.ReplaceAll(name, " ", "-")
+		want[id] = c.goes + " " + c.print
+		a := f.send(t, "POST", "/track", `{"source":{"id":"`+c.key+`"},`+c.rest+`,"context":`+c.context+`,"events":[{"id":"`+id+`","type":"x","traits":{"email":"`+c.mail+`"}}]}`)
+		if a.status != 200 {
+			t.Errorf("%s: %d %s", name, a.status, a.text)
+		}
+	}
+	for _, c := range f.commands(t) {
+		if got := c.Profile + " " + c.Event.Fingerprint; got != want[c.Event.ID] {
+			t.Errorf("%s: %s, want %s", c.Event.ID, got, want[c.Event.ID])
+		}
+	}
+}
+
+// A fingerprint whose time is up tells nothing, whatever the bus still has.
+func TestTrackByAFingerprintForItsTime(t *testing.T) {
+	for ahead, want := range map[time.Duration]string{59 * time.Minute: "p-of-browser", time.Hour + time.Second: ""} {
+		f := newFixture(t, func(o *Options) {
+			o.Resources = fixedResources{setOf(t, recognising)}
+			o.Now = func() time.Time { return time.Now().Add(ahead) }
+		})
+		f.fold(t, applied)
+		f.hold(t, "fingerprint", "site/f", record.Identity{Profile: "p-of-browser", TTL: time.Hour})
+		if want == "" {
+			want = f.bus.DerivedProfile("session", "s", 0)
+		}
+		a := f.send(t, "POST", "/track", `{"source":{"id":"site-key"},"session":{"id":"s"},"context":{"fingerprint":"f"},"events":[{"type":"x"}]}`)
+		if profile, _ := a.body["profile"].(map[string]any); profile["id"] != want {
+			t.Errorf("after %s: %d %s, want profile %s", ahead, a.status, a.text, want)
+		}
 	}
 }
 

@@ -44,7 +44,7 @@ type batch struct {
 	held     map[bus.IdentityKey]holding // as the batch has read them and will leave them
 	created  []record.Holder
 	moves    []record.Holder
-	renew    []bus.IdentityKey // of sessions
+	renew    []bus.IdentityKey // of sessions and fingerprints
 	weight   int
 	commands int
 	made     bool // the commit is in the log
@@ -180,7 +180,7 @@ func (b *batch) route(it *item, f *fold.Fold) (fold.Decision, error) {
 		d := f.Route()
 		if d.Forward != "" || len(d.Take) == 0 {
 			if d.Forward == "" {
-				b.renewSession(it)
+				b.renewKeys(it)
 			}
 			return d, nil
 		}
@@ -189,7 +189,7 @@ func (b *batch) route(it *item, f *fold.Fold) (fold.Decision, error) {
 			return d, err
 		}
 		if !again {
-			b.renewSession(it)
+			b.renewKeys(it)
 			return d, nil
 		}
 	}

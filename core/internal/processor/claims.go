@@ -70,7 +70,7 @@ func (b *batch) claim(it *item, d fold.Decision) (again bool, err error) {
 		if h.Profile != "" {
 			continue // it moves, once all others are taken
 		}
-		next := holding{Identity: record.Identity{Profile: it.Profile, Gen: h.Gen, By: b.id()}, renewed: b.node.now()}
+		next := holding{Identity: record.Identity{Profile: it.Profile, Gen: h.Gen, TTL: b.lasts(it, i), By: b.id()}, renewed: b.node.now()}
 		if next.revision, err = b.create(key, next.Identity, h.revision); err != nil {
 			if !errors.Is(err, bus.ErrExists) && !errors.Is(err, bus.ErrConflict) {
 				return false, fmt.Errorf("create identity: %w", err)
@@ -102,7 +102,7 @@ func (b *batch) claim(it *item, d fold.Decision) (again bool, err error) {
 func (b *batch) move(it *item, m fold.Move) {
 	key := it.keys[m.Claim]
 	h := b.held[key]
-	next := holding{Identity: record.Identity{Profile: m.To, Gen: h.Gen, By: b.id()}, revision: h.revision, renewed: b.node.now()}
+	next := holding{Identity: record.Identity{Profile: m.To, Gen: h.Gen, TTL: b.lasts(it, m.Claim), By: b.id()}, revision: h.revision, renewed: b.node.now()}
 	if m.To == "" {
 		next.Gen++
 		next.ErasedAt = it.Received
@@ -126,21 +126,50 @@ func (b *batch) create(key bus.IdentityKey, id record.Identity, revision uint64)
 	return b.node.bus.CreateIdentity(b.ctx, key, id)
 }
 
-// renewSession writes the key of a session in use again, once an hour, so that
-// it outlives its time to live.
-func (b *batch) renewSession(it *item) {
+// lasts is for how long the key of a claim is kept; 0: as those of its kind are.
+func (b *batch) lasts(it *item, claim int) time.Duration {
+	if it.Event == nil || it.claims[claim].Kind != record.KindFingerprint {
+		return 0
+	}
+	if ttl := b.rules.Fingerprint(it.Event); ttl > 0 {
+		return ttl
+	}
+	return b.held[it.keys[claim]].TTL // its source has no such setting any more
+}
+
+// renewKeys writes the keys of an event's session and of its fingerprint again once in
+// a while, so that those in use outlive their time to live.
+func (b *batch) renewKeys(it *item) {
 	e := it.Event
-	if len(it.claims) == 0 || e == nil || e.TransientProfile || b.rules.Ephemeral(e) {
+	if e == nil || e.TransientProfile {
 		return
 	}
-	last := len(it.claims) - 1
-	if it.claims[last].Kind != record.KindSessionID || it.claims[last].Holder != it.Profile {
+	for i := len(it.claims) - 1; i >= 0; i-- { // they come last
+		switch it.claims[i].Kind {
+		case record.KindFingerprint:
+			if ttl := b.rules.Fingerprint(e); ttl > 0 {
+				b.renewKey(it, i, ttl/3, ttl)
+			}
+		case record.KindSessionID:
+			if !b.rules.Ephemeral(e) {
+				b.renewKey(it, i, sessionTTL, 0)
+			}
+		default:
+			return
+		}
+	}
+}
+
+// renewKey writes the key of a claim again that is older than that, if the profile
+// holds it.
+func (b *batch) renewKey(it *item, claim int, age, ttl time.Duration) {
+	if it.claims[claim].Holder != it.Profile {
 		return
 	}
-	key := it.keys[last]
+	key := it.keys[claim]
 	h, err := b.holding(key)
-	if now := b.node.now(); err == nil && now.Sub(h.renewed) > sessionTTL {
-		h.renewed = now
+	if now := b.node.now(); err == nil && (now.Sub(h.renewed) > age || h.TTL != ttl) {
+		h.renewed, h.TTL = now, ttl
 		b.held[key] = h
 		b.renew = append(b.renew, key)
 	}

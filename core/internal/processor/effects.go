@@ -39,7 +39,7 @@ func (p *partition) effects(ctx context.Context, b *batch) error {
 		p.node.step(StepMove)
 	}
 	for _, key := range b.renew {
-		if err := p.node.renewIdentity(ctx, key, b.held[key].Profile); err != nil {
+		if err := p.node.renewIdentity(ctx, key, b.held[key].Identity); err != nil {
 			return errors.Join(err, group.Wait())
 		}
 	}
@@ -139,10 +139,12 @@ func (n *Processor) moveIdentity(ctx context.Context, h record.Holder) error {
 	})
 }
 
-// renewIdentity writes a key again that a profile holds.
-func (n *Processor) renewIdentity(ctx context.Context, key bus.IdentityKey, profile string) error {
+// renewIdentity writes a key again that its profile holds, to be kept as long as held
+// says.
+func (n *Processor) renewIdentity(ctx context.Context, key bus.IdentityKey, held record.Identity) error {
 	return n.writeIdentity(ctx, key, func(current record.Identity, revision uint64) (record.Identity, bool) {
-		return current, revision > 0 && current.Profile == profile
+		current.TTL = held.TTL
+		return current, revision > 0 && current.Profile == held.Profile
 	})
 }
 

@@ -28,6 +28,10 @@ spec: {ip: truncate}
 kind: source
 id: bare
 spec: {enrich: false}
+---
+kind: source
+id: seeing
+spec: {fingerprint: 15m}
 `
 
 // startEnriching runs a processor that enriches, with the sources above. What

@@ -93,13 +93,22 @@ func (h *holdings) clear() {
 	h.forgot++
 }
 
+// known is what the node knows of a key, unless its time is up.
+func (n *Processor) known(key bus.IdentityKey) (holding, bool) {
+	h, ok := n.holdings.get(key)
+	if ok && h.TTL > 0 && bus.Over(h.Identity, h.renewed, n.now()) {
+		return holding{}, false
+	}
+	return h, ok
+}
+
 // holding is who holds a key, as the batch will leave it. Throughout a batch it
 // is the same: an event is routed by what its keys are then taken by.
 func (b *batch) holding(key bus.IdentityKey) (holding, error) {
 	if h, ok := b.held[key]; ok {
 		return h, nil
 	}
-	if h, ok := b.node.holdings.get(key); ok {
+	if h, ok := b.node.known(key); ok {
 		b.held[key] = h
 		return h, nil
 	}
@@ -123,6 +132,9 @@ func (b *batch) readIdentities(keys []bus.IdentityKey) error {
 	values := make([]holding, len(keys))
 	for i, id := range found {
 		values[i] = holding{Identity: id.Identity, revision: id.Revision, renewed: id.Written}
+		if bus.Over(id.Identity, id.Written, b.node.now()) {
+			values[i].Profile = "" // the bucket is about to let go of it
+		}
 		b.held[keys[i]] = values[i]
 	}
 	b.node.holdings.learned(before, keys, values)

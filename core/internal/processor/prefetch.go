@@ -25,7 +25,7 @@ func (b *batch) prefetch(items []item) error {
 				keys[key] = struct{}{}
 				continue
 			}
-			if _, ok := b.node.holdings.get(key); !ok {
+			if _, ok := b.node.known(key); !ok {
 				keys[key] = struct{}{}
 			}
 		}

@@ -117,13 +117,19 @@ type Event struct {
 	TransientProfile bool
 	// Static is true where the first of IDs says whom the event is about, whatever
 	// the others and the session say.
-	Static     bool
-	Time       time.Time
-	IDs        []Identifier
-	Properties []byte // JSON object, or empty
-	Traits     []byte // JSON object, or empty
-	Context    []byte // JSON object, or empty
-	Tags       []string
+	Static bool
+	// Passed is the profile that a link from another site says its visitor has there;
+	// it exists. It is united with the one that the event is about.
+	Passed string
+	// Fingerprint is what a browser looks like, empty where its source does not go by
+	// that.
+	Fingerprint string
+	Time        time.Time
+	IDs         []Identifier
+	Properties  []byte // JSON object, or empty
+	Traits      []byte // JSON object, or empty
+	Context     []byte // JSON object, or empty
+	Tags        []string
 }
 
 // An Identifier is one value that identifies a person, such as an e-mail
@@ -139,14 +145,40 @@ const (
 	KindEmail     = "email"
 	KindPhone     = "phone"
 	KindSessionID = "session"
+	// KindFingerprint is what a browser of a source looks like: the weakest of all,
+	// for a short while, and on nobody's profile.
+	KindFingerprint = "fingerprint"
 )
 
 // Moves tells whether identifiers of the kind go from one person to another, as
 // those of a browser do when somebody else logs in.
-func Moves(kind string) bool { return kind == KindAnonymous || kind == KindSessionID }
+func Moves(kind string) bool {
+	return kind == KindAnonymous || kind == KindSessionID || kind == KindFingerprint
+}
+
+// ByFingerprint tells whether the event may be about whoever its browser looks like,
+// where nothing else says whom it is about. One that brings an identifier which stays
+// with a person may not: browsers that look alike are not one person's.
+func (e *Event) ByFingerprint() bool {
+	if e.Fingerprint == "" || e.Passed != "" || e.Static {
+		return false
+	}
+	for i := range e.IDs {
+		if !Moves(e.IDs[i].Kind) {
+			return false
+		}
+	}
+	return true
+}
+
+// FingerprintIdentifier is the event's fingerprint as an identifier, which counts for
+// its source alone.
+func (e *Event) FingerprintIdentifier() Identifier {
+	return Identifier{Kind: KindFingerprint, Value: e.Source + "/" + e.Fingerprint}
+}
 
 const (
-	commandVersion = 2
+	commandVersion = 3
 
 	flagSettled          = 1 << 0
 	flagProfileLess      = 1 << 1
@@ -208,6 +240,8 @@ func appendEvent(dst []byte, e *Event) []byte {
 	dst = appendBytes(dst, e.Source)
 	dst = appendBytes(dst, e.Session)
 	dst = appendBytes(dst, e.Profile)
+	dst = appendBytes(dst, e.Passed)
+	dst = appendBytes(dst, e.Fingerprint)
 	dst = binary.AppendVarint(dst, e.Time.UnixMilli())
 	dst = binary.AppendUvarint(dst, uint64(len(e.IDs)))
 	for _, id := range e.IDs {
@@ -267,7 +301,7 @@ func Awaited(text []byte) bool {
 }
 
 func (r *reader) skipEvent() {
-	for range 5 { // id, type, source, session, profile
+	for range 7 { // id, type, source, session, profile, passed, fingerprint
 		r.bytes()
 	}
 	r.varint() // time
@@ -317,6 +351,7 @@ func (r *reader) command(c *Command) {
 func (r *reader) event() *Event {
 	e := &Event{
 		ID: r.string(), Type: r.string(), Source: r.string(), Session: r.string(), Profile: r.string(),
+		Passed: r.string(), Fingerprint: r.string(),
 		Time: time.UnixMilli(r.varint()).UTC(),
 	}
 	if n := r.count(2); n > 0 {

@@ -160,7 +160,7 @@ func foreignBit(foreign bool) uint64 {
 }
 
 const (
-	commitVersion = 5
+	commitVersion = 6
 	// maxCommit bounds what a commit may inflate to, so that a damaged length
 	// cannot ask for all memory. A commit is cut long before.
 	maxCommit = 256 << 20

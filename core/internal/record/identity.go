@@ -13,6 +13,9 @@ type Identity struct {
 	// Gen goes into the ids derived from the key; an erasure raises it.
 	Gen      uint64
 	ErasedAt time.Time // zero unless erased
+	// TTL is how long the key is kept after it was written, in whole seconds; 0: for
+	// as long as those of its kind are.
+	TTL time.Duration
 	// By is the commit that made the profile the holder.
 	By CommitID
 }
@@ -23,7 +26,7 @@ type CommitID struct {
 	C         uint64
 }
 
-const identityVersion = 2
+const identityVersion = 3
 
 // AppendIdentity appends the value of an identities key.
 func AppendIdentity(dst []byte, id Identity) []byte {
@@ -38,6 +41,7 @@ func appendIdentity(dst []byte, id Identity) []byte {
 		erased = id.ErasedAt.UnixMilli()
 	}
 	dst = binary.AppendVarint(dst, erased)
+	dst = binary.AppendUvarint(dst, uint64(id.TTL/time.Second))
 	return appendCommitID(dst, id.By)
 }
 
@@ -63,6 +67,7 @@ func (r *reader) identity() Identity {
 	if erased := r.varint(); erased != 0 {
 		id.ErasedAt = time.UnixMilli(erased).UTC()
 	}
+	id.TTL = time.Duration(r.uvarint()) * time.Second
 	id.By = r.commitID()
 	return id
 }

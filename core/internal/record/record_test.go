@@ -15,7 +15,7 @@ func commands() []Command {
 		{
 			Kind: KindEvent, ID: EventID("shop", "1"), Profile: "p1", Reply: "_INBOX.x.1", Hops: 3, Settled: true, Received: at,
 			Event: &Event{
-				Static: true, ID: "1", Type: "order-completed", Source: "shop", Session: "s1", Profile: "old", Time: at.Add(-time.Hour),
+				Static: true, ID: "1", Type: "order-completed", Source: "shop", Session: "s1", Profile: "old", Passed: "there", Fingerprint: "f", Time: at.Add(-time.Hour),
 				IDs:        []Identifier{{KindUser, "17850"}, {KindAnonymous, ""}},
 				Properties: []byte(`{"total":1.5}`), Traits: []byte{}, Context: []byte(`{}`), Tags: []string{"a", ""},
 			},
@@ -74,7 +74,7 @@ func TestCommitSurvivesARoundTrip(t *testing.T) {
 	want := &Commit{
 		Partition: 15, C: 1 << 33, From: Position{7, 2}, To: Position{9, AllDone}, Revision: 4, At: at,
 		Holders: []Holder{
-			{Key: "user.abc", Identity: Identity{Profile: "p1", Gen: 2}},
+			{Key: "user.abc", Identity: Identity{Profile: "p1", Gen: 2, TTL: 15 * time.Minute}},
 			{Key: "email.abc", Identity: Identity{Gen: 3, ErasedAt: at}, From: CommitID{3, 9}, Revision: 1 << 40},
 		},
 		Seen:      []ID{EventID("shop", "1"), EventID("shop", "2")},
