@@ -111,6 +111,12 @@ func (s *said) check() {
 	for i := range s.x.Copy {
 		places[s.checkCopy(&s.x.Copy[i])] = true
 	}
+	if s.x.ID == "consent-update" {
+		places["consents.newsletter"] = true
+		if !s.profile.Consented("newsletter", noon.AddDate(0, 0, 1)) {
+			s.fail("gives no consent: %v", s.profile.Consents)
+		}
+	}
 	for at := range s.changes {
 		if !places[at] && !strings.HasPrefix(at, "identities.") && !(s.x.ID == "identify" && strings.HasPrefix(at, "traits.")) {
 			s.fail("changes %s, and does not say so", at)

@@ -51,6 +51,10 @@ spec:
     - {to: counters.sum, from: event.properties.n, op: increment}
     - {to: data.order, from: event.properties.n, op: append}
     - {to: traits.last, from: event.properties.n, op: set}
+---
+kind: consent-type
+id: newsletter
+spec: {name: Newsletter}
 `
 
 func busOptions(dir string, durability bus.Durability) bus.Options {
