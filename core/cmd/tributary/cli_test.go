@@ -51,7 +51,7 @@ func TestUsage(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	dir := t.TempDir()
-	for args, want := range map[string]string{"help": "Start with:", "help profiles": "Read profiles", "help profiles get": "--events"} {
+	for args, want := range map[string]string{"help": "Start with:", "help profiles": "Read profiles, and erase them", "help profiles get": "--events"} {
 		contains(t, args, must(t, dir, strings.Fields(args)...), want)
 	}
 }

@@ -16,12 +16,13 @@ import (
 func newProfiles(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "profiles",
-		Short: "Read profiles",
+		Short: "Read profiles, and erase them",
 		Example: `  tributary profiles get user:17850
   tributary profiles query 'profile.counters.orders >= 10' --sort -counters.revenue
-  tributary profiles count 'profile.counters.revenue > 10000'`,
+  tributary profiles count 'profile.counters.revenue > 10000'
+  tributary profiles delete user:17850 --wait`,
 	}
-	c.AddCommand(newProfilesGet(g), newProfilesQuery(g), newProfilesCount(g))
+	c.AddCommand(newProfilesGet(g), newProfilesQuery(g), newProfilesCount(g), newProfilesDelete(g), newProfilesErasures(g))
 	return c
 }
 

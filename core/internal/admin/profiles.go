@@ -3,13 +3,16 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/erasure"
 	"github.com/tributary-bus/tributary/core/internal/record"
 	"github.com/tributary-bus/tributary/core/internal/store"
 	"github.com/tributary-bus/tributary/sdk"
@@ -62,7 +65,8 @@ func eventsOf(profile *sdk.Profile) string {
 	return "event.profile in [" + strings.Join(quoted, ", ") + "]"
 }
 
-// findProfile resolves an id or kind:value.
+// findProfile resolves an id or kind:value, also an id of a profile that was merged.
+// Of one that was erased it returns an erasedError.
 func (a *API) findProfile(ctx context.Context, name string) (*sdk.Profile, error) {
 	id := name
 	if kind, value, ok := strings.Cut(name, ":"); ok {
@@ -74,25 +78,35 @@ func (a *API) findProfile(ctx context.Context, name string) (*sdk.Profile, error
 			return nil, notFound("there is no profile with %s %q", kind, value)
 		}
 	}
-	text, _, err := a.o.Profiles.GetDocument(ctx, id)
-	if errors.Is(err, bus.ErrNotFound) {
+	doc, id, err := erasure.Follow(ctx, a.o.Profiles, id)
+	switch {
+	case errors.Is(err, bus.ErrNotFound):
 		if uuid.Validate(name) != nil && id == name {
 			return nil, notFound("there is no profile %q; an identifier is written with its kind, such as user:%s", name, name)
 		}
 		return nil, notFound("there is no profile %q", name)
-	}
-	if err != nil {
-		return nil, unreachable(err)
-	}
-	doc, err := record.ParseDocument(text)
-	if err != nil {
+	case errors.Is(err, record.ErrMalformed):
 		return nil, err
-	}
-	if doc.State != record.StateLive {
-		return nil, notFound("there is no profile %q", name)
+	case err != nil:
+		return nil, unreachable(err)
+	case doc.State == record.StateErased:
+		return nil, &erasedError{name: name, profile: id, at: doc.ErasedAt}
 	}
 	return doc.Profile, nil
 }
+
+// An erasedError says that a profile was erased.
+type erasedError struct {
+	name    string // as it was asked for
+	profile string
+	at      time.Time
+}
+
+func (e *erasedError) Error() string {
+	return fmt.Sprintf("there is no profile %q; it was erased at %s", e.name, sdk.FormatTime(e.at))
+}
+
+func (e *erasedError) problem() *problem { return notFound("%s", e.Error()) }
 
 // holder returns the profile that an identifier belongs to, empty where it is
 // nobody's.

@@ -1,0 +1,216 @@
+package erasure
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/record"
+	"github.com/tributary-bus/tributary/sdk"
+)
+
+// Commits waits until no commit is kept any more that was made before the erasure, so
+// that no take-over repeats what one held: an event would come back. It has to come
+// before [Events].
+func Commits(b *bus.Bus, commands *Commands) Eraser {
+	return Eraser{Name: "commits", Erase: func(ctx context.Context, targets []Target) ([]Count, error) {
+		partitions := map[int]string{} // with an id of each
+		for _, t := range targets {
+			for _, id := range t.IDs {
+				partitions[b.Partition(id)] = id
+			}
+		}
+		// A partition keeps its last commit, so each makes two: the first may hold
+		// what came just before. To erase what is erased changes nothing.
+		for range 2 {
+			var list []record.Command
+			for _, id := range partitions {
+				c := record.Command{Kind: record.KindErase, Profile: id, Received: time.Now(), Body: record.AppendErase(nil, &record.Erase{})}
+				_, _ = rand.Read(c.ID[:]) // it ends the process where it would fail
+				list = append(list, c)
+			}
+			if err := commands.Do(ctx, list); err != nil {
+				return nil, err
+			}
+		}
+		ctx, cancel := context.WithTimeout(ctx, purgedWithin)
+		defer cancel()
+		for p := range partitions {
+			if err := passed(ctx, b, p); err != nil {
+				return nil, err
+			}
+		}
+		return make([]Count, len(targets)), nil
+	}}
+}
+
+const (
+	// purgedWithin is how long the checkpoint may take that commits are purged with.
+	purgedWithin = time.Minute
+	purgedPoll   = 200 * time.Millisecond
+)
+
+// passed waits until a partition's last commit is the first that is kept.
+func passed(ctx context.Context, b *bus.Bus, partition int) error {
+	_, last, err := b.LastCommit(ctx, partition)
+	if err != nil {
+		return err
+	}
+	for {
+		first, err := b.FirstCommit(ctx, partition)
+		if err != nil || first >= last {
+			return err
+		}
+		select {
+		case <-time.After(purgedPoll):
+		case <-ctx.Done():
+			return fmt.Errorf("the commits of partition %d were not purged yet: %w", partition, ctx.Err())
+		}
+	}
+}
+
+// Events overwrites the events of the profiles in EVENTS.
+func Events(b *bus.Bus) Eraser {
+	return Eraser{Name: "events", Erase: func(ctx context.Context, targets []Target) ([]Count, error) {
+		of := owners(targets)
+		partitions := map[int]bool{}
+		for id := range of {
+			partitions[b.Partition(id)] = true
+		}
+		counts := make([]Count, len(targets))
+		for _, p := range slices.Sorted(maps.Keys(partitions)) {
+			var found []uint64
+			err := b.EventsOf(ctx, p, func(e bus.StoredEvent) error {
+				if i, ok := of[profileOf(e.Data)]; ok {
+					found = append(found, e.Seq)
+					counts[i].Removed++
+				}
+				return nil
+			})
+			if err != nil || len(found) == 0 {
+				if err != nil {
+					return nil, err
+				}
+				continue
+			}
+			if err := b.EraseEvents(ctx, found); err != nil {
+				return nil, err
+			}
+			err = b.EventsOf(ctx, p, func(e bus.StoredEvent) error {
+				if i, ok := of[profileOf(e.Data)]; ok {
+					counts[i].Remaining++
+				}
+				return nil
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+		return counts, nil
+	}}
+}
+
+// owners tells by id which target has it.
+func owners(targets []Target) map[string]int {
+	of := map[string]int{}
+	for i, t := range targets {
+		for _, id := range t.IDs {
+			of[id] = i
+		}
+	}
+	return of
+}
+
+// profileOf is whom a processed event is about, empty where it is about nobody, or
+// cannot be read. It reads no further than to there.
+func profileOf(data []byte) string {
+	d := jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true))
+	if !enter(d, "event") || !enter(d, "profile") {
+		return ""
+	}
+	token, err := d.ReadToken()
+	if err != nil || token.Kind() != '"' {
+		return ""
+	}
+	return token.String()
+}
+
+// enter goes to the value of a member of the object that comes next.
+func enter(d *jsontext.Decoder, member string) bool {
+	if token, err := d.ReadToken(); err != nil || token.Kind() != '{' {
+		return false
+	}
+	for d.PeekKind() == '"' {
+		name, err := d.ReadToken()
+		if err != nil {
+			return false
+		}
+		if name.String() == member {
+			return true
+		}
+		if err := d.SkipValue(); err != nil {
+			return false
+		}
+	}
+	return false
+}
+
+// DeadLetters overwrites the dead letters that name one of the profiles, in what
+// failed or in what is said about it.
+func DeadLetters(b *bus.Bus) Eraser {
+	return Eraser{Name: "dead letters", Erase: func(ctx context.Context, targets []Target) ([]Count, error) {
+		counts := make([]Count, len(targets))
+		found, err := lettersOf(ctx, b, targets, func(i int) { counts[i].Removed++ })
+		if err != nil || len(found) == 0 {
+			return counts, err
+		}
+		if err := b.EraseDeadLetters(ctx, found); err != nil {
+			return nil, err
+		}
+		_, err = lettersOf(ctx, b, targets, func(i int) { counts[i].Remaining++ })
+		return counts, err
+	}}
+}
+
+// lettersAtOnce bounds how many dead letters are held in memory.
+const lettersAtOnce = 200
+
+func lettersOf(ctx context.Context, b *bus.Bus, targets []Target, found func(target int)) (sequences []uint64, err error) {
+	for after := uint64(0); ; {
+		letters, err := b.DeadLetters(ctx, "", after, lettersAtOnce)
+		if err != nil {
+			return nil, err
+		}
+		for i := range letters {
+			l := &letters[i]
+			after = l.Seq
+			if t := named(targets, l); t >= 0 {
+				sequences = append(sequences, l.Seq)
+				found(t)
+			}
+		}
+		if len(letters) < lettersAtOnce {
+			return sequences, nil
+		}
+	}
+}
+
+// named is the target that a dead letter names, -1 where it names none.
+func named(targets []Target, l *bus.DeadLetter) int {
+	about := append([]byte(l.Reason+"\n"), sdk.AppendValue(nil, l.Details)...)
+	for i, t := range targets {
+		for _, id := range t.IDs {
+			if bytes.Contains(l.Payload, []byte(id)) || bytes.Contains(about, []byte(id)) {
+				return i
+			}
+		}
+	}
+	return -1
+}
