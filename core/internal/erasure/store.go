@@ -61,12 +61,8 @@ var fields = []struct {
 }
 
 func deleteAll(ctx context.Context, s Store, ids []string, count *Count) error {
-	quoted := make([]string, len(ids))
-	for i, id := range ids {
-		quoted[i] = strconv.Quote(id)
-	}
 	for _, f := range fields {
-		filter, err := condition.CompileCondition(f.field+" in ["+strings.Join(quoted, ", ")+"]", f.scope)
+		filter, err := filterOf(f.field, f.scope, ids)
 		if err != nil {
 			return fmt.Errorf("find %s of a profile: %w", f.kind, err)
 		}
@@ -82,4 +78,13 @@ func deleteAll(ctx context.Context, s Store, ids []string, count *Count) error {
 		}
 	}
 	return nil
+}
+
+// filterOf finds documents by whether a field is one of some ids.
+func filterOf(field string, scope condition.Scope, ids []string) (store.Filter, error) {
+	quoted := make([]string, len(ids))
+	for i, id := range ids {
+		quoted[i] = strconv.Quote(id)
+	}
+	return condition.CompileCondition(field+" in ["+strings.Join(quoted, ", ")+"]", scope)
 }
