@@ -70,12 +70,16 @@ func eventsOf(profile *sdk.Profile) string {
 func (a *API) findProfile(ctx context.Context, name string) (*sdk.Profile, error) {
 	id := name
 	if kind, value, ok := strings.Cut(name, ":"); ok {
-		holder, err := a.holder(ctx, kind, value)
+		identity, err := a.identity(ctx, kind, value)
 		if err != nil {
 			return nil, err
 		}
-		if id = holder; id == "" {
-			return nil, notFound("there is no profile with %s %q", kind, value)
+		if id = identity.Profile; id == "" {
+			p := notFound("there is no profile with %s %q", kind, value)
+			if !identity.ErasedAt.IsZero() {
+				p.message += "; it was erased at " + sdk.FormatTime(identity.ErasedAt)
+			}
+			return nil, p
 		}
 	}
 	doc, id, err := erasure.Follow(ctx, a.o.Profiles, id)
@@ -108,24 +112,24 @@ func (e *erasedError) Error() string {
 
 func (e *erasedError) problem() *problem { return notFound("%s", e.Error()) }
 
-// holder returns the profile that an identifier belongs to, empty where it is
-// nobody's.
-func (a *API) holder(ctx context.Context, kind, value string) (string, error) {
+// identity returns what the bus knows of an identifier: its profile is empty where it
+// is nobody's.
+func (a *API) identity(ctx context.Context, kind, value string) (record.Identity, error) {
 	if kind != record.KindSessionID {
 		known, ok := a.o.Resources.Current().Kind(kind)
 		if !ok {
-			return "", invalid("id", "%q is no kind of identifier; want a profile id, or kind:value such as user:17850", kind)
+			return record.Identity{}, invalid("id", "%q is no kind of identifier; want a profile id, or kind:value such as user:17850", kind)
 		}
 		value = known.Value(value)
 	}
 	identity, _, err := a.o.Profiles.GetIdentity(ctx, a.o.Profiles.IdentityKey(kind, value))
 	if errors.Is(err, bus.ErrNotFound) {
-		return "", nil
+		return record.Identity{}, nil
 	}
 	if err != nil {
-		return "", unreachable(err)
+		return record.Identity{}, unreachable(err)
 	}
-	return identity.Profile, nil
+	return identity, nil
 }
 
 // unreachable is the answer where the bus does not.

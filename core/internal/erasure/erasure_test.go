@@ -249,7 +249,7 @@ func counts(ctx context.Context, s Store, ids []string) (n uint64, err error) {
 func TestProfileOfAProcessedEvent(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"event":{"id":"a","properties":{"profile":"x"},"profile":"p"},"session":{"profile":"q"}}`: "p",
-		`{"event":{"id":"a","profile":null}}`: "", `{"event":{"id":"a"},"profile":"x"}`: "",
+		`{"event":{"id":"a","profile":null}}`:                                                       "", `{"event":{"id":"a"},"profile":"x"}`: "",
 		`{"event":{"profile":7}}`: "", `{"event":"p"}`: "", `{`: "", ``: "", `[]`: "",
 	} {
 		if got := profileOf([]byte(text)); got != want {
