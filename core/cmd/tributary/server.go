@@ -290,7 +290,7 @@ func (s *server) openAdmin() {
 	s.admin = admin.New(admin.Options{
 		Token: s.token, Resources: s.resources, Profiles: s.bus, Erasures: s.erasures, Store: s.store, Backfills: s.backfill, Rebuild: s.rebuild, Imports: imports,
 		Letters: s.bus, Plugins: s.plugins, Accepting: s.accepting, Parts: s.parts, Status: s.status, Log: s.log,
-		Metrics: []func(io.Writer){s.bus.Metrics, s.gateway.Metrics, s.live.Metrics, s.processor.Metrics, s.flows.Metrics, s.indexer.Metrics, s.plugins.Metrics, processMetrics},
+		Metrics: []func(io.Writer){s.bus.Metrics, s.gateway.Metrics, s.live.Metrics, s.processor.Metrics, s.flows.Metrics, s.indexer.Metrics, s.erasures.Metrics, s.plugins.Metrics, processMetrics},
 	})
 }
 

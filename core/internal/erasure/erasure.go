@@ -82,8 +82,9 @@ const (
 
 // A Service erases profiles.
 type Service struct {
-	o    Options
-	kick chan struct{}
+	o       Options
+	kick    chan struct{}
+	metrics *measures
 
 	mu      sync.Mutex
 	known   map[string]*job // those under way, and those that are rechecked
@@ -107,6 +108,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 		o: o, kick: make(chan struct{}, 1),
 		known: map[string]*job{}, working: map[string]bool{},
 	}
+	s.metrics = newMeasures(s)
 	if err := s.loadCleared(ctx); err != nil {
 		return nil, err
 	}
@@ -175,6 +177,7 @@ func (s *Service) Run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
+			s.metrics.failed.Inc()
 			s.o.Log.Warn("an erasure is not finished; it is tried again", "after", pause, "error", err)
 			wait, pause = pause, min(2*pause, lastPause)
 		case left:

@@ -260,6 +260,37 @@ func (r *rig) events() (n int) {
 	return n
 }
 
+// committed counts the commits that are kept and hold the marker.
+func (r *rig) committed() (n int) {
+	r.t.Helper()
+	for p := range r.bus.Partitions() {
+		err := r.bus.Commits(r.t.Context(), p, func(data []byte, _ uint64) error {
+			c, err := record.ParseCommit(data)
+			if err != nil {
+				return err
+			}
+			var all []byte
+			for i := range c.Documents {
+				all = append(all, c.Documents[i].Document...)
+			}
+			for i := range c.Events {
+				all = append(all, c.Events[i].Data...)
+			}
+			for i := range c.Commands {
+				all = append(all, c.Commands[i].Command...)
+			}
+			if bytes.Contains(all, []byte(marker)) {
+				n++
+			}
+			return nil
+		})
+		if err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	return n
+}
+
 // holding lists the files that have the marker, below the data directory.
 func (r *rig) holding() (files []string) {
 	r.t.Helper()
