@@ -134,7 +134,7 @@ func (s *server) openErasures(ctx context.Context) (err error) {
 		Lead: func() bool { owned, _ := s.processor.Owned(); return owned[0] },
 		Erasers: []erasure.Eraser{
 			erasure.QueryStore("query store", s.store, true),
-			erasure.Commits(s.bus, s.commands),
+			erasure.Commits(s.bus),
 			erasure.Events(s.bus),
 			erasure.DeadLetters(s.bus),
 			erasure.QueryStore("query store, again", s.store, false),

@@ -326,10 +326,19 @@ func (s *Service) done(ctx context.Context, j *job, part int, count Count, faile
 		p.Error = fmt.Sprintf("%d were found when it was looked at again", count.Remaining)
 	default:
 		p.At = now
-		if part == len(j.report.Parts)-1 {
-			j.report.State, j.report.Erased = client.Erased, now
-			s.o.Log.Info("a profile is erased", "profile", j.report.Profile, "took", now.Sub(j.report.Requested.Time))
+		if part < len(j.report.Parts)-1 {
+			break
 		}
+		ids, err := s.tombstone(ctx, j.report.Profile)
+		if err != nil {
+			return fmt.Errorf("look at the tombstone of %s again: %w", j.report.Profile, err)
+		}
+		if reopen(&j.report, ids) {
+			s.wake()
+			break
+		}
+		j.report.State, j.report.Erased = client.Erased, now
+		s.o.Log.Info("a profile is erased", "profile", j.report.Profile, "took", now.Sub(j.report.Requested.Time))
 	}
 	if err := s.write(ctx, j); err != nil {
 		return err

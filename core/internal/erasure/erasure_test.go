@@ -3,16 +3,21 @@ package erasure
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/indexer"
 	"github.com/tributary-bus/tributary/core/internal/record"
 	"github.com/tributary-bus/tributary/core/internal/store"
+	"github.com/tributary-bus/tributary/core/internal/store/sqlite"
 	"github.com/tributary-bus/tributary/sdk/client"
 )
 
@@ -262,3 +267,55 @@ func TestProfileOfAProcessedEvent(t *testing.T) {
 }
 
 var _ Store = store.Store(nil)
+
+// TestAnotherNodeClearsItsOwnStore has a second node, with a query store of its own,
+// that does not lead.
+func TestAnotherNodeClearsItsOwnStore(t *testing.T) {
+	r := newRig(t, t.TempDir())
+	p := r.person()
+	log := slog.New(slog.DiscardHandler)
+	own, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "store.db"), Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	x, err := indexer.New(t.Context(), indexer.Options{Bus: r.bus, Store: own, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	running.Go(func() { _ = x.Run(ctx) })
+	left := func() uint64 {
+		n, err := counts(t.Context(), own, p.IDs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	r.indexed()
+	eventually(t, "the other node has it too", func() bool { return left() >= r.stored(p.IDs) })
+	eraser := QueryStore("query store", own, false)
+	node := func() *Service {
+		s, err := New(t.Context(), Options{Bus: r.bus, Commands: r.commands, Exclude: x.Exclude, Aside: &eraser, Lead: func() bool { return false }, Log: log})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	r.erase(p)
+	if left() == 0 {
+		t.Fatal("nothing is left for the other node to do")
+	}
+	// It was away meanwhile, for long.
+	s := node()
+	s.known[p.ID].report.Erased = client.Time{Time: time.Now().Add(-2 * recheckFor)}
+	if err := s.takeAside(t.Context()); err != nil || left() != 0 {
+		t.Errorf("%d documents are left, %v", left(), err)
+	}
+	if again := node(); again.cleared != s.cleared || again.cleared == 0 {
+		t.Errorf("after a restart it is cleared up to %d, before up to %d", again.cleared, s.cleared)
+	}
+}

@@ -99,7 +99,7 @@ func newRig(t *testing.T, dir string) *rig {
 	r.service, err = New(ctx, Options{
 		Bus: r.bus, Commands: r.commands, Exclude: r.x.Exclude, Lead: r.leads.Load, Log: log,
 		Erasers: []Eraser{
-			QueryStore("query store", r.failing, true), Commits(r.bus, r.commands), Events(r.bus), DeadLetters(r.bus),
+			QueryStore("query store", r.failing, true), Commits(r.bus), Events(r.bus), DeadLetters(r.bus),
 			QueryStore("query store, again", r.store, false),
 		},
 	})
@@ -185,20 +185,39 @@ func (r *rig) person() *sdk.Profile {
 	}
 	r.send(now, "s-phone", marker, "user:"+marker, "anonymous:"+marker+"-phone")
 	r.send(now, "s-laptop", marker, "user:"+marker, "email:"+marker+"@mail.example", "anonymous:"+marker+"-laptop")
+	keys := []string{"user:" + marker, "anonymous:" + marker + "-phone", "anonymous:" + marker + "-laptop", "email:" + marker + "@mail.example"}
 	var profile *sdk.Profile
 	eventually(r.t, "they are one person", func() bool {
-		held, _, err := r.bus.GetIdentity(r.t.Context(), r.bus.IdentityKey("user", marker))
-		if err != nil {
-			return false
+		holders := map[string]bool{}
+		for _, key := range keys {
+			kind, value, _ := strings.Cut(key, ":")
+			held, _, err := r.bus.GetIdentity(r.t.Context(), r.bus.IdentityKey(kind, value))
+			if err != nil {
+				return false
+			}
+			doc, id, err := Follow(r.t.Context(), r.bus, held.Profile)
+			if err != nil || doc.State != record.StateLive {
+				return false
+			}
+			holders[id], profile = true, doc.Profile
 		}
-		doc, _, err := Follow(r.t.Context(), r.bus, held.Profile)
-		if err != nil || doc.State != record.StateLive {
-			return false
-		}
-		profile = doc.Profile
-		return len(profile.IDs) >= 3
+		return len(holders) == 1 && len(profile.IDs) >= 3 && r.settled()
 	})
 	return profile
+}
+
+// settled tells whether all that was sent, and what that sent, is processed.
+func (r *rig) settled() bool {
+	end, err := r.bus.IngestLast(r.t.Context())
+	if err != nil {
+		return false
+	}
+	done, _, err := r.p.Processed(r.t.Context())
+	if err != nil || done < end {
+		return false
+	}
+	again, err := r.bus.IngestLast(r.t.Context())
+	return err == nil && again == end
 }
 
 // indexed waits until the query store has all that the bus had.

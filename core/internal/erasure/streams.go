@@ -3,7 +3,6 @@ package erasure
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"fmt"
 	"maps"
 	"slices"
@@ -19,31 +18,28 @@ import (
 // Commits waits until no commit is kept any more that was made before the erasure, so
 // that no take-over repeats what one held: an event would come back. It has to come
 // before [Events].
-func Commits(b *bus.Bus, commands *Commands) Eraser {
+func Commits(b *bus.Bus) Eraser {
 	return Eraser{Name: "commits", Erase: func(ctx context.Context, targets []Target) ([]Count, error) {
-		partitions := map[int]string{} // with an id of each
-		for _, t := range targets {
-			for _, id := range t.IDs {
-				partitions[b.Partition(id)] = id
-			}
-		}
+		ctx, cancel := context.WithTimeout(ctx, purgedWithin)
+		defer cancel()
 		// A partition keeps its last commit, so each makes two: the first may hold
-		// what came just before. To erase what is erased changes nothing.
+		// what came just before. All of them, since whoever did not know where the
+		// profile was has sent to others, which sent it on.
 		for range 2 {
-			var list []record.Command
-			for _, id := range partitions {
-				c := record.Command{Kind: record.KindErase, Profile: id, Received: time.Now(), Body: record.AppendErase(nil, &record.Erase{})}
-				_, _ = rand.Read(c.ID[:]) // it ends the process where it would fail
-				list = append(list, c)
-			}
-			if err := commands.Do(ctx, list); err != nil {
+			if err := commitAnew(ctx, b); err != nil {
 				return nil, err
 			}
 		}
-		ctx, cancel := context.WithTimeout(ctx, purgedWithin)
-		defer cancel()
-		for p := range partitions {
-			if err := passed(ctx, b, p); err != nil {
+		for p := range b.Partitions() {
+			_, last, err := b.LastCommit(ctx, p)
+			if err != nil {
+				return nil, err
+			}
+			err = until(ctx, fmt.Sprintf("the commits of partition %d were not purged yet", p), func() (bool, error) {
+				first, err := b.FirstCommit(ctx, p)
+				return first >= last, err
+			})
+			if err != nil {
 				return nil, err
 			}
 		}
@@ -54,24 +50,53 @@ func Commits(b *bus.Bus, commands *Commands) Eraser {
 const (
 	// purgedWithin is how long the checkpoint may take that commits are purged with.
 	purgedWithin = time.Minute
-	purgedPoll   = 200 * time.Millisecond
+	lookEvery    = 100 * time.Millisecond
 )
 
-// passed waits until a partition's last commit is the first that is kept.
-func passed(ctx context.Context, b *bus.Bus, partition int) error {
-	_, last, err := b.LastCommit(ctx, partition)
-	if err != nil {
+// commitAnew has every partition make a commit, and returns when they have.
+func commitAnew(ctx context.Context, b *bus.Bus) error {
+	nothing := make([]record.Routed, b.Partitions())
+	for p := range nothing {
+		// No configuration is older, so it changes nothing.
+		c := record.Command{Kind: record.KindConfig, Revision: 0, Received: time.Now()}
+		nothing[p] = record.Routed{Partition: p, Command: record.AppendCommand(nil, &c)}
+	}
+	if err := b.PublishCommands(ctx, nothing); err != nil {
 		return err
 	}
+	for p := range nothing {
+		sent, err := b.IngestLastOf(ctx, p)
+		if err != nil {
+			return err
+		}
+		err = until(ctx, fmt.Sprintf("partition %d is behind", p), func() (bool, error) {
+			data, _, err := b.LastCommit(ctx, p)
+			if err != nil || data == nil {
+				return sent == 0, err
+			}
+			c, err := record.ParseCommit(data)
+			if err != nil {
+				return false, fmt.Errorf("last commit of partition %d: %w", p, err)
+			}
+			return c.To.Seq > sent || c.To.Seq == sent && c.To.Done == record.AllDone, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// until looks again and again until something holds.
+func until(ctx context.Context, what string, holds func() (bool, error)) error {
 	for {
-		first, err := b.FirstCommit(ctx, partition)
-		if err != nil || first >= last {
+		if ok, err := holds(); ok || err != nil {
 			return err
 		}
 		select {
-		case <-time.After(purgedPoll):
+		case <-time.After(lookEvery):
 		case <-ctx.Done():
-			return fmt.Errorf("the commits of partition %d were not purged yet: %w", partition, ctx.Err())
+			return fmt.Errorf("%s: %w", what, context.Cause(ctx))
 		}
 	}
 }

@@ -87,6 +87,20 @@ func Follow(ctx context.Context, from Documents, profile string) (*record.Docume
 	return nil, profile, errors.New("it was merged more often than can be followed")
 }
 
+// reopen begins with a report anew, but for the tombstone, where this has ids that are
+// not in it.
+func reopen(r *client.Erasure, ids []string) bool {
+	all := union(r.IDs, ids)
+	if len(all) == len(r.IDs) {
+		return false
+	}
+	r.IDs, r.State, r.Erased = all, client.Erasing, client.Time{}
+	for i := 1; i < len(r.Parts); i++ {
+		r.Parts[i].At = client.Time{}
+	}
+	return true
+}
+
 // recheck looks at the tombstones of erasures that are done: a profile that was being
 // merged into one may have brought ids to it since, whose events are to go as well.
 func (s *Service) recheck(ctx context.Context) error {
@@ -110,13 +124,8 @@ func (s *Service) recheck(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		all := union(j.report.IDs, ids)
-		if len(all) == len(j.report.IDs) {
+		if !reopen(&j.report, ids) {
 			continue
-		}
-		j.report.IDs, j.report.State, j.report.Erased = all, client.Erasing, client.Time{}
-		for i := 1; i < len(j.report.Parts); i++ {
-			j.report.Parts[i].At = client.Time{}
 		}
 		if err := s.write(ctx, j); err != nil {
 			return err
