@@ -3,6 +3,8 @@ package client
 import (
 	"context"
 	"net/http"
+	"net/url"
+	"strconv"
 )
 
 // The states of an erasure.
@@ -56,13 +58,16 @@ func (c *Client) erasure(ctx context.Context, r request) (*Erasure, error) {
 	return report, c.do(ctx, r)
 }
 
-// Erasures returns the reports of all erasures, the latest first, without what is
-// kept.
-func (c *Client) Erasures(ctx context.Context) ([]Erasure, error) {
+// Erasures returns the reports of the latest erasures, the latest first, without what
+// is kept: at most limit, or the server's default if it is 0.
+func (c *Client) Erasures(ctx context.Context, limit int) ([]Erasure, error) {
 	var list struct {
 		Items []Erasure `json:"items"`
 	}
 	r := c.admin(http.MethodGet, "erasures")
+	if limit > 0 {
+		r.query = url.Values{"limit": {strconv.Itoa(limit)}}
+	}
 	r.out = &list
 	return list.Items, c.do(ctx, r)
 }

@@ -86,9 +86,10 @@ func erased(ctx context.Context, on *client.Client, report *client.Erasure) (*cl
 
 func newProfilesErasures(g *globals) *cobra.Command {
 	var output string
+	var limit int
 	c := &cobra.Command{
 		Use:     "erasures [ID]",
-		Short:   "List the profiles that were erased, or show the report of one",
+		Short:   "List the profiles that were erased last, or show the report of one",
 		Example: "  tributary profiles erasures\n  tributary profiles erasures 5b0c2f4e-9c5e-8d1f-a5a1-3f0f6f1c2d3e -o json",
 		Args:    between(0, "ID"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -103,7 +104,7 @@ func newProfilesErasures(g *globals) *cobra.Command {
 				}
 				return printErasure(c.OutOrStdout(), format(output), report)
 			}
-			reports, err := from.Erasures(c.Context())
+			reports, err := from.Erasures(c.Context(), limit)
 			if err != nil {
 				return g.explain(err)
 			}
@@ -118,6 +119,7 @@ func newProfilesErasures(g *globals) *cobra.Command {
 			return table(c.OutOrStdout(), []string{"PROFILE", "STATE", "REQUESTED", "ERASED", "BY"}, rows)
 		},
 	}
+	c.Flags().IntVar(&limit, "limit", 100, "list at most so many")
 	outputFlag(c, &output, asTable, asJSON, asYAML)
 	return c
 }

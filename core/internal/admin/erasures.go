@@ -39,15 +39,34 @@ func (a *API) eraseProfile(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, report)
 }
 
-// listErasures returns the reports of all erasures, the latest first.
+// How many reports a list holds.
+const (
+	defaultErasures = 100
+	maxErasures     = 10_000
+)
+
+// listErasures returns the reports of erasures, the latest first.
 func (a *API) listErasures(w http.ResponseWriter, r *http.Request) error {
+	query := r.URL.Query()
+	for name := range query {
+		if name != "limit" {
+			return invalid(name, "no such parameter; want limit")
+		}
+	}
+	limit, err := number(query.Get("limit"), "limit", maxErasures)
+	if err != nil {
+		return err
+	}
+	if limit == 0 {
+		limit = defaultErasures
+	}
 	reports, err := a.o.Erasures.Reports(r.Context())
 	if err != nil {
 		return unreachable(err)
 	}
 	return answer(w, struct {
 		Items []client.Erasure `json:"items"`
-	}{reports})
+	}{reports[:min(len(reports), int(limit))]})
 }
 
 // getErasure returns the report of one erasure.

@@ -106,4 +106,8 @@ func TestErasures(t *testing.T) {
 	r.expect("GET", "/api/v1/erasures/gone", "", 200, done)
 	r.expect("DELETE", "/api/v1/profiles/gone", "", 200, done)
 	r.expect("GET", "/api/v1/erasures", "", 200, `{"items":[`+done+`]}`)
+	r.erasures.reports["more"] = r.erasures.reports["gone"]
+	r.expect("GET", "/api/v1/erasures?limit=1", "", 200, `{"items":[`+done+`]}`)
+	r.refuses("GET", "/api/v1/erasures?limit=0", "", 400, "invalid", "want a whole number from 1 to 10000")
+	r.refuses("GET", "/api/v1/erasures?max=1", "", 400, "invalid", "max: no such parameter; want limit")
 }

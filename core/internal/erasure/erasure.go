@@ -15,6 +15,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
@@ -57,8 +58,8 @@ type Options struct {
 	Exclude func(ids []string)
 	// Lead tells whether this node is the one that finishes erasures.
 	Lead func() bool
-	// Aside, where other nodes may finish erasures, takes profiles out of what this
-	// node alone has; nil: nothing.
+	// Aside takes profiles out of what this node alone has, where other nodes may do
+	// erasures; nil: there are no others.
 	Aside *Eraser
 	Log   *slog.Logger
 	// Reached is told of every part when it is done and before that is written down,
@@ -85,6 +86,7 @@ type Service struct {
 	o       Options
 	kick    chan struct{}
 	metrics *measures
+	stale   atomic.Bool // records may have been written that are not known
 
 	mu      sync.Mutex
 	known   map[string]*job // those under way, and those that are rechecked
@@ -126,13 +128,17 @@ func (s *Service) Request(ctx context.Context, profile string, ids []string, by 
 	defer s.release(profile)
 	j, err := s.open(ctx, profile, ids, by)
 	if err != nil {
+		s.stale.Store(true)
 		return client.Erasure{}, err
 	}
 	// Whoever hangs up does not end it half way.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), promptWithin)
 	defer cancel()
 	err = s.advance(ctx, []*job{j}, true)
-	if errors.Is(err, bus.ErrConflict) {
+	if err != nil {
+		s.stale.Store(true)
+	}
+	if errors.Is(err, bus.ErrConflict) { // another node goes on with it
 		return s.Report(ctx, profile)
 	}
 	return withKept(j.report), err
@@ -148,7 +154,9 @@ func (s *Service) open(ctx context.Context, profile string, ids []string, by str
 			Requested: client.Time{Time: time.Now().UTC().Truncate(time.Millisecond)},
 			Parts:     s.parts(),
 		}}
-		err = s.write(ctx, j)
+		if err = s.write(ctx, j); errors.Is(err, bus.ErrConflict) { // another node was asked too
+			j, err = s.read(ctx, profile)
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -177,6 +185,7 @@ func (s *Service) Run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
+			s.stale.Store(true)
 			s.metrics.failed.Inc()
 			s.o.Log.Warn("an erasure is not finished; it is tried again", "after", pause, "error", err)
 			wait, pause = pause, min(2*pause, lastPause)
@@ -197,8 +206,10 @@ func (s *Service) Run(ctx context.Context) error {
 // round does what there is to do, and tells whether something is left that another
 // one holds.
 func (s *Service) round(ctx context.Context, checked *time.Time) (left bool, err error) {
-	if err := s.catchUp(ctx); err != nil {
-		return false, err
+	if s.stale.Swap(false) || s.o.Aside != nil {
+		if err := s.catchUp(ctx); err != nil {
+			return false, err
+		}
 	}
 	if err := s.takeAside(ctx); err != nil || !s.o.Lead() {
 		return false, err
