@@ -250,7 +250,7 @@ func TestDocumentedMetricsAndEndpoints(t *testing.T) {
 		t.Errorf("the page has %d endpoints", len(endpoints))
 	}
 	for _, e := range endpoints {
-		path := strings.NewReplacer("profiles/{id}", "profiles/user:1", "{kind}", "source", "import/{id}", "import/orders", "{id}", "dev", "{seq}", "1").Replace(e[2])
+		path := strings.NewReplacer("profiles/{id}", "profiles/user:1", "{kind}", "source", "import/{id}", "import/orders", "erasures/{profile}", "erasures/nobody", "{id}", "dev", "{seq}", "1").Replace(e[2])
 		a := p.api(e[1], path, "{}")
 		if a.status == http.StatusMethodNotAllowed || strings.Contains(string(a.body), "there is nothing at") {
 			t.Errorf("%s %s is %d %s", e[1], path, a.status, a.body)

@@ -194,8 +194,8 @@ func TestSegmentsSetFlowsOff(t *testing.T) {
 			t.Fatalf("%v %+v", err, a)
 		}
 	}
-	p.counts("events", "event.source == 'system'", 2*people)
-	p.counts("events", "event.type != 'x'", (5+2+2)*people) // sent, of the product, of the flows
+	p.counts("events", "event.source == 'system'", 3*people)
+	p.counts("events", "event.type != 'x'", (5+3+2)*people) // sent, of the product, of the flows
 	for kind, want := range map[string]int{"greeted": people, "missed": people, "mistaken": 0} {
 		p.counts("events", fmt.Sprintf("event.type == %q", kind), want)
 	}

@@ -101,7 +101,7 @@ func manyRows(rows, customers int) string {
 	var b strings.Builder
 	b.WriteString("InvoiceNo,InvoiceDate,CustomerID,TotalPrice\n")
 	for i := range rows {
-		fmt.Fprintf(&b, "%d,2010-12-01,%d,%d.5\n", i, i%customers, i%7)
+		fmt.Fprintf(&b, "%d,2010-12-01,%d,%d.5\n", i, 1+i%customers, i%7)
 	}
 	return b.String()
 }

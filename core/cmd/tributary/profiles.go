@@ -16,13 +16,14 @@ import (
 func newProfiles(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "profiles",
-		Short: "Read profiles",
+		Short: "Read profiles, and erase them",
 		Example: `  tributary profiles get user:17850
   tributary profiles changes user:17850 --path traits.name
   tributary profiles query 'profile.counters.orders >= 10' --sort -counters.revenue
-  tributary profiles count 'profile.counters.revenue > 10000'`,
+  tributary profiles count 'profile.counters.revenue > 10000'
+  tributary profiles delete user:17850 --wait`,
 	}
-	c.AddCommand(newProfilesGet(g), newProfilesChanges(g), newProfilesQuery(g), newProfilesCount(g))
+	c.AddCommand(newProfilesGet(g), newProfilesChanges(g), newProfilesQuery(g), newProfilesCount(g), newProfilesDelete(g), newProfilesErasures(g))
 	return c
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/config"
 	"github.com/tributary-bus/tributary/core/internal/enrich"
+	"github.com/tributary-bus/tributary/core/internal/erasure"
 	"github.com/tributary-bus/tributary/core/internal/flow"
 	"github.com/tributary-bus/tributary/core/internal/gateway"
 	"github.com/tributary-bus/tributary/core/internal/importer"
@@ -46,6 +47,8 @@ type server struct {
 	store     store.Store
 	processor *processor.Processor
 	indexer   *indexer.Indexer
+	commands  *erasure.Commands
+	erasures  *erasure.Service
 	plugins   *supervisor.Supervisor
 	backfill  *backfill.Backfill
 	flows     *flow.Engine
@@ -107,6 +110,10 @@ func (s *server) start(ctx context.Context) error {
 		return err
 	}
 	s.openBackfill()
+	// Before anything is indexed: it keeps out what is being erased.
+	if err := s.openErasures(ctx); err != nil {
+		return err
+	}
 	s.openFlows()
 	if err := s.openGateway(); err != nil {
 		return err
@@ -117,6 +124,7 @@ func (s *server) start(ctx context.Context) error {
 	s.work(ctx, "flows", s.flows.Run)
 	s.work(ctx, "indexer", s.indexer.Run)
 	s.work(ctx, "backfill", s.backfill.Run)
+	s.work(ctx, "erasures", s.erasures.Run)
 	return s.serve()
 }
 
@@ -280,9 +288,9 @@ func (s *server) openAdmin() {
 		Bus: s.bus, Submit: s.submit, Set: s.resources.Current, Now: time.Now,
 	})
 	s.admin = admin.New(admin.Options{
-		Token: s.token, Resources: s.resources, Profiles: s.bus, Store: s.store, Backfills: s.backfill, Rebuild: s.rebuild, Imports: imports,
+		Token: s.token, Resources: s.resources, Profiles: s.bus, Erasures: s.erasures, Store: s.store, Backfills: s.backfill, Rebuild: s.rebuild, Imports: imports,
 		Letters: s.bus, Plugins: s.plugins, Accepting: s.accepting, Parts: s.parts, Status: s.status, Log: s.log,
-		Metrics: []func(io.Writer){s.bus.Metrics, s.gateway.Metrics, s.live.Metrics, s.processor.Metrics, s.flows.Metrics, s.indexer.Metrics, s.plugins.Metrics, processMetrics},
+		Metrics: []func(io.Writer){s.bus.Metrics, s.gateway.Metrics, s.live.Metrics, s.processor.Metrics, s.flows.Metrics, s.indexer.Metrics, s.erasures.Metrics, s.plugins.Metrics, processMetrics},
 	})
 }
 
@@ -333,13 +341,16 @@ func (s *server) stop(ctx context.Context) error {
 	}
 	// Runs of flows that are under way may end, while plugins answer and the
 	// processor takes in what they want; then plugins finish what they have begun.
-	s.halt("flows", "backfill")
+	s.halt("flows", "backfill", "erasures")
 	s.halt("plugins", "resources", "processor")
 	if s.workers["indexer"] != nil && s.failed.Err() == nil && s.bus.Accepting() == nil {
 		s.catchUp(ctx)
 	}
 	s.halt("indexer")
 	problems = append(problems, s.group.Wait())
+	if s.commands != nil {
+		s.commands.Close()
+	}
 	if s.processor != nil {
 		keep("close the processor", s.processor.Close())
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tributary-bus/tributary/core/internal/erasure"
 	"github.com/tributary-bus/tributary/core/internal/indexer"
 	"github.com/tributary-bus/tributary/core/internal/record"
 	"github.com/tributary-bus/tributary/core/internal/store"
@@ -114,4 +115,35 @@ func (s *server) behind(ctx context.Context) (uint64, error) {
 		}
 	}
 	return behind, nil
+}
+
+// erasedPart is told of every part of an erasure that is done, by the test that kills
+// the server there.
+var erasedPart func(part string)
+
+// openErasures takes up the erasures that are under way. Here is listed what holds
+// anything of persons: a part that is added adds its eraser.
+func (s *server) openErasures(ctx context.Context) (err error) {
+	if s.commands, err = erasure.NewCommands(s.bus); err != nil {
+		return err
+	}
+	o := erasure.Options{
+		Bus: s.bus, Commands: s.commands, Exclude: s.indexer.Exclude, Log: s.log, Reached: erasedPart,
+		// Who owns the first partition leads; where two believe to, the record is
+		// written by one.
+		Lead: func() bool { owned, _ := s.processor.Owned(); return owned[0] },
+		Erasers: []erasure.Eraser{
+			erasure.QueryStore("query store", s.store, true),
+			erasure.Commits(s.bus),
+			erasure.Events(s.bus),
+			erasure.DeadLetters(s.bus),
+			erasure.QueryStore("query store, again", s.store, false),
+		},
+	}
+	if len(s.config.Bus.URLs) > 0 { // there may be other nodes, each with a store of its own
+		own := erasure.QueryStore("query store", s.store, false)
+		o.Aside = &own
+	}
+	s.erasures, err = erasure.New(ctx, o)
+	return err
 }

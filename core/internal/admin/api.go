@@ -31,6 +31,7 @@ type Options struct {
 	Token     string // the admin token
 	Resources Resources
 	Profiles  Profiles
+	Erasures  Erasures
 	Store     store.Reader
 	// Backfills tells which windows are complete.
 	Backfills Backfills
@@ -65,6 +66,17 @@ type Profiles interface {
 	GetDocument(ctx context.Context, profile string) (data []byte, revision uint64, err error)
 	IdentityKey(kind, value string) bus.IdentityKey
 	GetIdentity(ctx context.Context, key bus.IdentityKey) (record.Identity, uint64, error)
+}
+
+// Erasures forgets persons.
+type Erasures interface {
+	// Request erases a profile on behalf of somebody. Where it returns an error with
+	// a report, it goes on by itself.
+	Request(ctx context.Context, profile string, ids []string, by string) (client.Erasure, error)
+	// Report is that of one erasure, by any id that the profile had, or
+	// [bus.ErrNotFound].
+	Report(ctx context.Context, profile string) (client.Erasure, error)
+	Reports(ctx context.Context) ([]client.Erasure, error)
 }
 
 // DeadLetters is the part of the bus that holds what could not be processed.
@@ -112,8 +124,11 @@ func New(o Options) *API {
 	a.handle("POST /api/v1/apply", a.apply)
 
 	a.handle("GET /api/v1/profiles/{id}", a.getProfile)
+	a.handle("DELETE /api/v1/profiles/{id}", a.eraseProfile)
 	a.handle("GET /api/v1/profiles/{id}/events", a.profileEvents)
 	a.handle("GET /api/v1/profiles/{id}/changes", a.profileChanges)
+	a.handle("GET /api/v1/erasures", a.listErasures)
+	a.handle("GET /api/v1/erasures/{profile}", a.getErasure)
 	for _, kind := range store.Queried {
 		a.handle("POST /api/v1/"+string(kind)+"/query", a.query(kind))
 		a.handle("POST /api/v1/"+string(kind)+"/count", a.count(kind))

@@ -41,6 +41,7 @@ type rig struct {
 	backfill  filling
 	rebuild   func(ctx context.Context, progress func(done, total uint64)) error
 	submitted int
+	erasures  erasures
 }
 
 func newRig(t *testing.T) *rig {
@@ -81,7 +82,7 @@ func newRig(t *testing.T) *rig {
 		},
 	})
 	r.api = admin.New(admin.Options{
-		Token: token, Resources: registry, Profiles: r.bus, Store: r.store, Backfills: &r.backfill, Imports: imports, Letters: r.bus, Plugins: &plugins{},
+		Token: token, Resources: registry, Profiles: r.bus, Erasures: &r.erasures, Store: r.store, Backfills: &r.backfill, Imports: imports, Letters: r.bus, Plugins: &plugins{},
 		Rebuild: func(ctx context.Context, progress func(done, total uint64)) error { return r.rebuild(ctx, progress) },
 		Accepting: func() error {
 			if err := r.refused.Load(); err != nil {

@@ -65,9 +65,12 @@ func unavailable(why string) *problem {
 func problemOf(err error) *problem {
 	var p *problem
 	var faults config.Problems
+	var gone *erasedError
 	switch {
 	case errors.As(err, &p):
 		return p
+	case errors.As(err, &gone):
+		return gone.problem()
 	case errors.As(err, &faults):
 		return problemOfResources(faults)
 	case errors.Is(err, store.ErrUnsearchable):

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/config"
+	"github.com/tributary-bus/tributary/core/internal/erasure"
 	"github.com/tributary-bus/tributary/core/internal/record"
 	"github.com/tributary-bus/tributary/core/internal/store"
 	"github.com/tributary-bus/tributary/sdk"
@@ -119,56 +121,71 @@ func eventsOf(profile *sdk.Profile) string {
 	return "event.profile in [" + strings.Join(quoted, ", ") + "]"
 }
 
-// findProfile resolves an id or kind:value.
+// findProfile resolves an id or kind:value, also an id of a profile that was merged.
+// Of one that was erased it returns an erasedError.
 func (a *API) findProfile(ctx context.Context, name string) (*sdk.Profile, error) {
 	id := name
 	if kind, value, ok := strings.Cut(name, ":"); ok {
-		holder, err := a.holder(ctx, kind, value)
+		identity, err := a.identity(ctx, kind, value)
 		if err != nil {
 			return nil, err
 		}
-		if id = holder; id == "" {
-			return nil, notFound("there is no profile with %s %q", kind, value)
+		if id = identity.Profile; id == "" {
+			p := notFound("there is no profile with %s %q", kind, value)
+			if !identity.ErasedAt.IsZero() {
+				p.message += "; it was erased at " + sdk.FormatTime(identity.ErasedAt)
+			}
+			return nil, p
 		}
 	}
-	text, _, err := a.o.Profiles.GetDocument(ctx, id)
-	if errors.Is(err, bus.ErrNotFound) {
+	doc, id, err := erasure.Follow(ctx, a.o.Profiles, id)
+	switch {
+	case errors.Is(err, bus.ErrNotFound):
 		if uuid.Validate(name) != nil && id == name {
 			return nil, notFound("there is no profile %q; an identifier is written with its kind, such as user:%s", name, name)
 		}
 		return nil, notFound("there is no profile %q", name)
-	}
-	if err != nil {
-		return nil, unreachable(err)
-	}
-	doc, err := record.ParseDocument(text)
-	if err != nil {
+	case errors.Is(err, record.ErrMalformed):
 		return nil, err
-	}
-	if doc.State != record.StateLive {
-		return nil, notFound("there is no profile %q", name)
+	case err != nil:
+		return nil, unreachable(err)
+	case doc.State == record.StateErased:
+		return nil, &erasedError{name: name, profile: id, at: doc.ErasedAt}
 	}
 	return doc.Profile, nil
 }
 
-// holder returns the profile that an identifier belongs to, empty where it is
-// nobody's.
-func (a *API) holder(ctx context.Context, kind, value string) (string, error) {
+// An erasedError says that a profile was erased.
+type erasedError struct {
+	name    string // as it was asked for
+	profile string
+	at      time.Time
+}
+
+func (e *erasedError) Error() string {
+	return fmt.Sprintf("there is no profile %q; it was erased at %s", e.name, sdk.FormatTime(e.at))
+}
+
+func (e *erasedError) problem() *problem { return notFound("%s", e.Error()) }
+
+// identity returns what the bus knows of an identifier: its profile is empty where it
+// is nobody's.
+func (a *API) identity(ctx context.Context, kind, value string) (record.Identity, error) {
 	if kind != record.KindSessionID {
 		known, ok := a.o.Resources.Current().Kind(kind)
 		if !ok {
-			return "", invalid("id", "%q is no kind of identifier; want a profile id, or kind:value such as user:17850", kind)
+			return record.Identity{}, invalid("id", "%q is no kind of identifier; want a profile id, or kind:value such as user:17850", kind)
 		}
 		value = known.Value(value)
 	}
 	identity, _, err := a.o.Profiles.GetIdentity(ctx, a.o.Profiles.IdentityKey(kind, value))
 	if errors.Is(err, bus.ErrNotFound) {
-		return "", nil
+		return record.Identity{}, nil
 	}
 	if err != nil {
-		return "", unreachable(err)
+		return record.Identity{}, unreachable(err)
 	}
-	return identity.Profile, nil
+	return identity, nil
 }
 
 // unreachable is the answer where the bus does not.

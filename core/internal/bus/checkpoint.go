@@ -41,7 +41,8 @@ type durable struct {
 	dead     *shared
 	jobs     *shared
 	events   *shared
-	effects  []*syncer // what a checkpoint covers
+	effects  []*syncer          // what a checkpoint covers
+	covered  map[string]*syncer // the same, by stream
 	syncers  []*syncer
 	fatal    sync.Once
 }
@@ -52,7 +53,7 @@ func (b *Bus) openDurable(ctx context.Context) (*durable, error) {
 	if err := b.server.selfTest(ctx, b.js, b.server.streamDir("SELFTEST")); err != nil {
 		return nil, err
 	}
-	d := &durable{b: b}
+	d := &durable{b: b, covered: map[string]*syncer{}}
 	d.appended = d.syncer(streamIngest)
 	d.commits = newShared(d.syncer(streamCommits).tail)
 	d.config = newShared(d.syncer(streamConfig).tail)
@@ -62,7 +63,8 @@ func (b *Bus) openDurable(ctx context.Context) (*durable, error) {
 	d.events = newShared(d.syncer(streamEvents).tail)
 	// Dead letters first: what the others have relies on them.
 	for _, name := range []string{streamDeadLetters, streamEvents, streamProfiles, streamIdentities, streamSeen, streamFlows, streamResources, streamJobState, streamIngest} {
-		d.effects = append(d.effects, d.syncer(name))
+		d.covered[name] = d.syncer(name)
+		d.effects = append(d.effects, d.covered[name])
 	}
 	// The directories and the configurations of the streams, and whatever a
 	// process that was killed had not made durable.

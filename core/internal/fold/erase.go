@@ -61,13 +61,10 @@ func erasedProperties(profile, by string) []byte {
 	return append(p, '}')
 }
 
-// leave decides about an event at a tombstone: one that was received before the
-// erasure is dropped there, one that came after goes to somebody else.
+// leave decides about an event at a tombstone that came after the erasure: it goes to
+// somebody else.
 func (f *Fold) leave() Decision {
 	c := f.Command
-	if !c.Received.After(f.Doc.ErasedAt) {
-		return Decision{}
-	}
 	var d Decision
 	for i := range f.Claims {
 		claim := &f.Claims[i]
@@ -96,6 +93,20 @@ func (f *Fold) leave() Decision {
 	// It named the profile, or its browser looks like its, and nothing else.
 	d.Forward = f.Derive(Claim{Identifier: record.Identifier{Kind: kindEvent, Value: c.Event.Source + "/" + c.Event.ID}, Gen: 1})
 	return d
+}
+
+// late tells whether an event is of somebody who was erased after it was received: at
+// the tombstone, or by its strongest identifier, wherever it was sent. Unless it names
+// a profile that is there.
+func (f *Fold) late() bool {
+	c := f.Command
+	if f.Doc != nil && f.Doc.State == record.StateErased {
+		return !c.Received.After(f.Doc.ErasedAt)
+	}
+	if c.Profile == "" || len(f.Claims) == 0 || !f.Claims[0].Late {
+		return false
+	}
+	return f.Doc == nil || c.Event.Profile == "" || !f.has(c.Event.Profile)
 }
 
 // kindEvent is what a profile is derived from where nothing identifies it.

@@ -89,13 +89,13 @@ func (f *Fold) applyEvent() {
 	c := f.Command
 	f.result.Applied = true
 	switch {
+	case f.late():
+		f.result.Outcome = erasedOutcome()
+		return
 	case !f.event.Valid:
 		f.result.Invalid = true
 	case c.Profile == "":
 		f.annotate()
-	case f.Doc != nil && f.Doc.State == record.StateErased:
-		f.result.Outcome = erasedOutcome()
-		return
 	case c.Event.TransientProfile:
 		f.applyAside()
 	default:

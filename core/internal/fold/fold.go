@@ -23,6 +23,8 @@ type Claim struct {
 	// From is who held the key until this event took it; empty where nobody did.
 	From string
 	Gen  uint64 // how often a holder of it was erased
+	// Late is true where a holder was erased after the command was received.
+	Late bool
 	// Foreign is true for an anonymous id that another user's profile holds
 	// than the event's.
 	Foreign bool
@@ -171,7 +173,8 @@ func (f *Fold) Route() Decision {
 	c := f.Command
 	if c.Kind == record.KindEvent {
 		f.examine()
-		if !f.event.Valid || c.Profile == "" {
+		erased := f.Doc != nil && f.Doc.State == record.StateErased
+		if c.Profile == "" || !f.event.Valid && !erased || f.late() {
 			return Decision{}
 		}
 	}

@@ -206,6 +206,7 @@ func (x *Indexer) applyNow(ctx context.Context, feed int, batch store.Batch, adv
 	if batch.Position, err = after.encode(); err != nil {
 		return err
 	}
+	batch.Put = x.excluded.without(batch.Put)
 	began := time.Now()
 	refused, err := x.store.Apply(ctx, batch)
 	if err != nil {

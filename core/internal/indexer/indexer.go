@@ -47,6 +47,7 @@ type Indexer struct {
 
 	applied  [2]atomic.Bool // a batch of the feed has been applied since the bus was opened
 	applying sync.Mutex     // held while a batch is applied
+	excluded exclusion      // guarded by applying
 	mu       sync.Mutex     // guards position
 	position position
 	// quiet is the end of each stream when all of it was read: what is passed

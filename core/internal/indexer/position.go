@@ -53,7 +53,7 @@ func (x *Indexer) takePosition(ctx context.Context) error {
 			return fmt.Errorf("read position: %w: it was filled from another bus; `tributary store rebuild` fills it from this one, or set store.sqlite.path to another file", store.ErrBroken)
 		}
 	}
-	lastEvent, err := x.bus.EventsLast(ctx)
+	lastEvent, err := x.bus.EventsEnd(ctx) // the last one may have been erased
 	if err != nil {
 		return err
 	}

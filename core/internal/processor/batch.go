@@ -153,11 +153,11 @@ func (b *batch) repeated(it *item, e *entry, f *fold.Fold) error {
 func (b *batch) found(claims []fold.Claim, profile string) {
 	for i := range claims {
 		c := &claims[i]
-		if c.Holder == profile && c.From == "" && c.Gen == 0 && !c.Foreign {
+		if c.Holder == profile && c.From == "" && c.Gen == 0 && !c.Foreign && !c.Late {
 			continue
 		}
 		b.commit.Found = append(b.commit.Found, record.Finding{
-			Command: uint32(b.commands), Claim: uint32(i), Holder: c.Holder, From: c.From, Gen: c.Gen, Foreign: c.Foreign,
+			Command: uint32(b.commands), Claim: uint32(i), Holder: c.Holder, From: c.From, Gen: c.Gen, Foreign: c.Foreign, Late: c.Late,
 		})
 		b.weight += len(c.Holder) + len(c.From) + 8
 	}

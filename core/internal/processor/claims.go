@@ -33,6 +33,7 @@ func (b *batch) hold(it *item) error {
 		}
 		c := &it.claims[i]
 		c.Holder, c.From, c.Gen, c.Foreign = h.Profile, "", h.Gen, false
+		c.Late = !h.ErasedAt.IsZero() && !it.Received.After(h.ErasedAt)
 	}
 	return nil
 }
@@ -70,7 +71,7 @@ func (b *batch) claim(it *item, d fold.Decision) (again bool, err error) {
 		if h.Profile != "" {
 			continue // it moves, once all others are taken
 		}
-		next := holding{Identity: record.Identity{Profile: it.Profile, Gen: h.Gen, TTL: b.lasts(it, i), By: b.id()}, renewed: b.node.now()}
+		next := holding{Identity: record.Identity{Profile: it.Profile, Gen: h.Gen, ErasedAt: h.ErasedAt, TTL: b.lasts(it, i), By: b.id()}, renewed: b.node.now()}
 		if next.revision, err = b.create(key, next.Identity, h.revision); err != nil {
 			if !errors.Is(err, bus.ErrExists) && !errors.Is(err, bus.ErrConflict) {
 				return false, fmt.Errorf("create identity: %w", err)
@@ -102,7 +103,7 @@ func (b *batch) claim(it *item, d fold.Decision) (again bool, err error) {
 func (b *batch) move(it *item, m fold.Move) {
 	key := it.keys[m.Claim]
 	h := b.held[key]
-	next := holding{Identity: record.Identity{Profile: m.To, Gen: h.Gen, TTL: b.lasts(it, m.Claim), By: b.id()}, revision: h.revision, renewed: b.node.now()}
+	next := holding{Identity: record.Identity{Profile: m.To, Gen: h.Gen, ErasedAt: h.ErasedAt, TTL: b.lasts(it, m.Claim), By: b.id()}, revision: h.revision, renewed: b.node.now()}
 	if m.To == "" {
 		next.Gen++
 		next.ErasedAt = it.Received

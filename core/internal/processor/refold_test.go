@@ -60,7 +60,7 @@ func (r *refold) again(c *record.Commit) {
 			for _, found := range c.Found {
 				if found.Command == uint32(number) {
 					claim := &claims[found.Claim]
-					claim.Holder, claim.From, claim.Gen, claim.Foreign = found.Holder, found.From, found.Gen, found.Foreign
+					claim.Holder, claim.From, claim.Gen, claim.Foreign, claim.Late = found.Holder, found.From, found.Gen, found.Foreign, found.Late
 				}
 			}
 			f.Resolve(claims)

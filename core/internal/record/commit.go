@@ -61,7 +61,7 @@ type Finding struct {
 	Command, Claim uint32 // by number: of the batch's commands, of the command's identifiers
 	Holder, From   string
 	Gen            uint64
-	Foreign        bool
+	Foreign, Late  bool
 }
 
 // A Change is a profile's document after the commit.
@@ -113,7 +113,7 @@ func AppendCommit(dst []byte, c *Commit) []byte {
 		b = binary.AppendUvarint(b, uint64(f.Claim))
 		b = appendBytes(b, f.Holder)
 		b = appendBytes(b, f.From)
-		b = binary.AppendUvarint(b, f.Gen<<1|foreignBit(f.Foreign))
+		b = binary.AppendUvarint(b, f.Gen<<2|bit(f.Late)<<1|bit(f.Foreign))
 	}
 	b = binary.AppendUvarint(b, uint64(len(c.Known)))
 	for _, n := range c.Known {
@@ -152,15 +152,15 @@ func AppendCommit(dst []byte, c *Commit) []byte {
 	return dst[:len(dst)+len(packed)]
 }
 
-func foreignBit(foreign bool) uint64 {
-	if foreign {
+func bit(set bool) uint64 {
+	if set {
 		return 1
 	}
 	return 0
 }
 
 const (
-	commitVersion = 6
+	commitVersion = 7
 	// maxCommit bounds what a commit may inflate to, so that a damaged length
 	// cannot ask for all memory. A commit is cut long before.
 	maxCommit = 256 << 20
@@ -198,7 +198,7 @@ func ParseCommit(text []byte) (*Commit, error) {
 			f := &c.Found[i]
 			f.Command, f.Claim, f.Holder, f.From = uint32(r.uvarint()), uint32(r.uvarint()), r.string(), r.string()
 			gen := r.uvarint()
-			f.Gen, f.Foreign = gen>>1, gen&1 != 0
+			f.Gen, f.Late, f.Foreign = gen>>2, gen&2 != 0, gen&1 != 0
 		}
 	}
 	if n := r.count(1); n > 0 {

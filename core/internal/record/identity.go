@@ -11,8 +11,10 @@ type Identity struct {
 	// Profile holds the key; empty after an erasure.
 	Profile string
 	// Gen goes into the ids derived from the key; an erasure raises it.
-	Gen      uint64
-	ErasedAt time.Time // zero unless erased
+	Gen uint64
+	// ErasedAt is when a holder of it was erased last, also where another one has it
+	// now; zero: none was.
+	ErasedAt time.Time
 	// TTL is how long the key is kept after it was written, in whole seconds; 0: for
 	// as long as those of its kind are.
 	TTL time.Duration

@@ -57,7 +57,8 @@ func openFile(ctx context.Context, path string) (_ *file, err error) {
 		}
 		err = errors.Join(f.explain(ctx, "open store", err), f.close())
 	}()
-	f.db, err = sql.Open("sqlite", dsn(path, writerCache, "synchronous(NORMAL)", "page_size(8192)", "wal_autocheckpoint(16000)", "journal_size_limit(134217728)"))
+	// What is deleted is overwritten: an erasure must leave nothing in the file.
+	f.db, err = sql.Open("sqlite", dsn(path, writerCache, "secure_delete(ON)", "synchronous(NORMAL)", "page_size(8192)", "wal_autocheckpoint(16000)", "journal_size_limit(134217728)"))
 	if err != nil {
 		return f, err
 	}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tributary-bus/tributary/core/internal/erasure"
+	"github.com/tributary-bus/tributary/sdk/client"
+)
+
+// killedAfter makes a server under test kill itself after a part of an erasure.
+const killedAfter = "KILLED_AFTER"
+
+// profileOfUser is the id of a user's profile.
+func profileOfUser(t *testing.T, dir, user string) string {
+	t.Helper()
+	var p struct{ ID string }
+	if err := json.Unmarshal([]byte(must(t, dir, "profiles", "get", "user:"+user, "-o", "json")), &p); err != nil {
+		t.Fatal(err)
+	}
+	return p.ID
+}
+
+func TestProfilesDelete(t *testing.T) {
+	dir := t.TempDir()
+	run(t, dir)
+	for _, user := range []string{"ann", "bob"} {
+		must(t, dir, "send", "view", "--user", user, "--session", "s-"+user, "--prop", "text=marker-"+user, "--wait", "indexed")
+	}
+	id := profileOfUser(t, dir, "ann")
+	fails(t, dir, exitFailed, `there is no profile with user "eve"`, "profiles", "delete", "user:eve")
+	fails(t, dir, exitFailed, `no profile "`+id+`" was erased`, "profiles", "erasures", id)
+	contains(t, "delete", must(t, dir, "profiles", "delete", "user:ann", "--wait"),
+		"erased profile "+id+", as admin asked at ", "ids: "+id+"\n", "query store, again  0", "not reached:\n- Backups")
+	fails(t, dir, exitFailed, `there is no profile "`+id+`"; it was erased at 2`, "profiles", "get", id)
+	fails(t, dir, exitFailed, `there is no profile with user "ann"; it was erased at 2`, "profiles", "get", "user:ann")
+	contains(t, "the list", must(t, dir, "profiles", "erasures"), "PROFILE", id, "erased", "admin")
+	contains(t, "once more", must(t, dir, "profiles", "delete", id, "-o", "json"), `"state": "erased"`)
+	if got := must(t, dir, "profiles", "count"); got != "1\n" {
+		t.Errorf("%s profiles are left, want 1", got)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "store.db"))
+	if err != nil || bytes.Contains(text, []byte("marker-ann")) {
+		t.Errorf("the query store's file has the erased event still; %v", err)
+	}
+	must(t, dir, "send", "view", "--user", "ann", "--wait", "processed")
+	if again := profileOfUser(t, dir, "ann"); again == id {
+		t.Errorf("who comes later is %s again", id)
+	}
+}
+
+// TestErasureGoesOnAfterKills kills the server after each part of an erasure, before
+// that is written down.
+func TestErasureGoesOnAfterKills(t *testing.T) {
+	dir := t.TempDir()
+	for i, part := range []string{erasure.PartTombstone, "query store", "commits", "events", "dead letters", "query store, again"} {
+		t.Setenv(killedAfter, part)
+		server := run(t, dir)
+		user := fmt.Sprint("user-", i)
+		for range 3 {
+			must(t, dir, "send", "view", "--user", user, "--session", user, "--prop", "text=marker-"+user, "--wait", "indexed")
+		}
+		id := profileOfUser(t, dir, user)
+		cli(t, dir, "profiles", "delete", id) // it fails where the server is killed meanwhile
+		select {
+		case <-server.done:
+		case <-time.After(30 * time.Second):
+			t.Fatalf("after %q the server was not killed:\n%s", part, server.log)
+		}
+		t.Setenv(killedAfter, "")
+		again := run(t, dir)
+		var report client.Erasure
+		for end := time.Now().Add(30 * time.Second); report.State != client.Erased; time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("after %q it does not end: %+v", part, report)
+			}
+			if err := json.Unmarshal([]byte(must(t, dir, "profiles", "erasures", id, "-o", "json")), &report); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, count := range [][]string{{"profiles", "count", fmt.Sprintf("profile.id == %q", id)}, {"profiles", "count"}} {
+			if got := must(t, dir, count...); got != "0\n" {
+				t.Errorf("after %q %q prints %s", part, count, got)
+			}
+		}
+		if code := again.stop(); code != exitDone {
+			t.Errorf("the server ends with %d", code)
+		}
+		blocks, err := filepath.Glob(filepath.Join(dir, "jetstream", "$G", "streams", "EVENTS", "msgs", "*.blk"))
+		if err != nil || len(blocks) == 0 {
+			t.Fatal(blocks, err)
+		}
+		for _, path := range append(blocks, filepath.Join(dir, "store.db")) {
+			text, err := os.ReadFile(path)
+			if err != nil || strings.Contains(string(text), "marker-"+user) {
+				t.Errorf("after %q %s has it still; %v", part, path, err)
+			}
+		}
+	}
+}
