@@ -51,7 +51,7 @@ var Scenarios = []Scenario{
 	{"websocket", "One event of a browser a message over 64 WebSockets with 16 unanswered messages each, against a bare WebSocket that answers each message, and to one event a request over HTTP in turns with it.", overWebSocket},
 	{"live", "The stream back over WebSocket: 5,000 connections that listen and hear nothing; 100 events a second to 1,000 listeners with a filter each, of which 200 match.", liveStream},
 	{"pipeline", "Events at a fixed rate, 20 a request, through to the query store: 20 types with traits and copy rules, 10 of them with a schema, two identifiers each.", pipeline},
-	{"reads", "Profiles read by id, 5,000 a second, beside 10,000 events a second through to the query store.", reads},
+	{"reads", "Profiles read by id, 5,000 a second, beside events at a fixed rate through to the query store.", reads},
 	{"call", "Calls of an action in the process of a built-in plugin, over the product's own NATS, against a bare responder on it.", call},
 	{"flow", "The pipeline with a flow of five nodes for every event, two of them in a plugin's process.", withFlow},
 	{"plugins", "The built-in plugins' processes: how soon they run, and what they take at rest.", plugins},

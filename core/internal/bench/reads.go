@@ -19,10 +19,20 @@ const (
 	readsBesideSpans = 30 * time.Second
 )
 
-// reads is what a profile's read costs while events come in.
+// reads is what a profile's read costs while events come in: as many as half of what
+// the pipeline is held to, and as many as that.
 func reads(ctx context.Context, r *run) error {
-	r.setting = "fsync"
-	return r.withProduct(ctx, r.setting, func(p *product) error {
+	for _, events := range []float64{5000, 10_000} {
+		if err := readsBeside(ctx, r, events); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func readsBeside(ctx context.Context, r *run, events float64) error {
+	r.setting = fmt.Sprintf("beside %.0f events/s", events)
+	return r.withProduct(ctx, "fsync", func(p *product) error {
 		if err := p.prepare(ctx, users); err != nil {
 			return err
 		}
@@ -53,7 +63,7 @@ func reads(ctx context.Context, r *run) error {
 			return err
 		})
 		group.Go(func() (err error) {
-			l := httpLoad{events: perBatch, types: len(orderTypes), rate: 10_000 / perBatch, accepted: allAccepted}.on(p.server, over)
+			l := httpLoad{events: perBatch, types: len(orderTypes), rate: events / perBatch, accepted: allAccepted}.on(p.server, over)
 			sent, err = l.run(inner)
 			return err
 		})
@@ -67,7 +77,7 @@ func reads(ctx context.Context, r *run) error {
 		}
 		seconds := over.duration.Seconds()
 		r.figure("profiles read", float64(read.requests)/seconds, "a second", atLeast(readsPerSecond*0.99))
-		r.figure("beside events", float64(sent.requests*perBatch)/seconds, "a second", nil)
+		r.figure("events taken in", float64(sent.requests*perBatch)/seconds, "a second", nil)
 		r.figure("read, median", milliseconds(read.latency.quantile(0.5)), "ms", nil)
 		r.figure("read, 99 of 100", milliseconds(read.latency.quantile(0.99)), "ms", atMost(2))
 		return nil
