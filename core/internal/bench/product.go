@@ -213,7 +213,8 @@ const orderType = `{
 // shopRules are the rules of a shop: for each of the types what is done with an order,
 // half of them with a schema, and what identifies a customer.
 func shopRules() []client.Resource {
-	plain := "{" + orderType[strings.Index(orderType, `"traits"`):]
+	_, plain, _ := strings.Cut(orderType, `"traits"`)
+	plain = `{"traits"` + plain
 	rules := []client.Resource{
 		{Kind: "identification", ID: "email", Spec: jsontext.Value(`{"priority": 10, "normalise": "lower", "limit": 5, "profile": "traits.email"}`)},
 		{Kind: "identification", ID: "card", Spec: jsontext.Value(`{"event": "event.properties.card", "priority": 20, "normalise": "digits"}`)},

@@ -19,12 +19,12 @@ type NodeConfig struct {
 	aggregates []condition.Aggregate
 }
 
-// A list or an object that holds a template, at whatever depth. What holds none
+// ListParts is a list that holds a template, at whatever depth. What holds none
 // stands in it as the plain value.
-type (
-	ListParts   []any
-	ObjectParts map[string]any
-)
+type ListParts []any
+
+// ObjectParts is an object that holds a template, likewise.
+type ObjectParts map[string]any
 
 // Parts is what the value is made of: ListParts or ObjectParts, a
 // *condition.Template, or a literal value. It must not be changed.

@@ -183,7 +183,7 @@ func (s *Service) Run(ctx context.Context) error {
 		wait := pollEvery
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // told to stop, which is no failure
 		case err != nil:
 			s.stale.Store(true)
 			s.metrics.failed.Inc()

@@ -67,7 +67,6 @@ type move struct {
 	to       string
 	erased   bool
 	from, by record.CommitID
-	revision int
 }
 
 type owner struct {
@@ -448,9 +447,7 @@ func (c *commitment) erasing(command *record.Command, doc *record.Document) {
 		if d == nil || d.State != record.StateLive {
 			return
 		}
-		for _, id := range eventsOf(d) {
-			c.dropped = append(c.dropped, id)
-		}
+		c.dropped = append(c.dropped, eventsOf(d)...)
 	}
 	tomb := doc != nil && doc.State == record.StateErased
 	switch {

@@ -88,11 +88,11 @@ func (a *agenda) enter(who agendaKey, due uint32) {
 }
 
 // take takes the profiles at which something is due by now, as many as may be seen to
-// beside those that are, up to most in all.
-func (a *agenda) take(now int64, most int) (profiles []string) {
+// beside those that are, up to dueMost in all.
+func (a *agenda) take(now int64) (profiles []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for len(a.queue) > 0 && int64(a.queue[0].at)*1000 <= now && a.sent < most {
+	for len(a.queue) > 0 && int64(a.queue[0].at)*1000 <= now && a.sent < dueMost {
 		first := heap.Pop(&a.queue).(place)
 		appointed, known := a.at[first.who]
 		switch {

@@ -48,10 +48,10 @@ func TestAnAgendaGivesWhatIsDue(t *testing.T) {
 			}
 			a.put(c.put[i].(string), due)
 		}
-		if got := a.take(agendaNow+c.at, dueMost); !slices.Equal(got, c.want) {
+		if got := a.take(agendaNow + c.at); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
-		if got := a.take(agendaNow+c.at, dueMost); len(got) > 0 {
+		if got := a.take(agendaNow + c.at); len(got) > 0 {
 			t.Errorf("%s: %q comes twice", name, got)
 		}
 	}
@@ -64,7 +64,7 @@ func TestWhatIsFoundIsOlderThanWhatIsPut(t *testing.T) {
 	a.find("p", agendaNow)
 	a.find("q", agendaNow)
 	a.find("r", 0)
-	if got := a.take(agendaNow, dueMost); !slices.Equal(got, []string{"q"}) {
+	if got := a.take(agendaNow); !slices.Equal(got, []string{"q"}) {
 		t.Errorf("%q is due", got)
 	}
 }
@@ -75,19 +75,19 @@ func TestAnAgendaGivesAFewAtATime(t *testing.T) {
 	for i := range 1000 {
 		a.put(fmt.Sprint("p", i), agendaNow)
 	}
-	if n := len(a.take(agendaNow, 256)); n != 256 {
+	if n := len(a.take(agendaNow)); n != 256 {
 		t.Errorf("%d are given, want 256", n)
 	}
-	if n := len(a.take(agendaNow, 256)); n != 0 {
+	if n := len(a.take(agendaNow)); n != 0 {
 		t.Errorf("%d are given while 256 are seen to", n)
 	}
 	a.done(100)
-	if n := len(a.take(agendaNow, 256)); n != 100 {
+	if n := len(a.take(agendaNow)); n != 100 {
 		t.Errorf("%d are given when 100 are done", n)
 	}
 	a.done(10_000)
 	for got := 1; got > 0; a.done(got) {
-		got = len(a.take(agendaNow, 256))
+		got = len(a.take(agendaNow))
 	}
 	if len(a.at)+len(a.queue)+len(a.names) != 0 {
 		t.Errorf("left are %d, %d and %d", len(a.at), len(a.queue), len(a.names))
@@ -111,7 +111,7 @@ func TestAnAgendaAgreesWithAMap(t *testing.T) {
 				want[profile] = due
 			}
 			now += 1000 * int64(random.IntN(3))
-			got := a.take(now, dueMost)
+			got := a.take(now)
 			a.done(len(got))
 			slices.Sort(got)
 			var expected []string

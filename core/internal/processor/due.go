@@ -127,7 +127,7 @@ func (n *Processor) due() (commands []record.Routed, back func()) {
 		if a == nil {
 			continue
 		}
-		profiles := a.take(now.UnixMilli(), dueMost)
+		profiles := a.take(now.UnixMilli())
 		if len(profiles) == 0 {
 			continue
 		}

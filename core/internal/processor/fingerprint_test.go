@@ -11,9 +11,9 @@ import (
 
 // seen is an event of a browser in a session, of a user where there is one; it goes to
 // where a gateway that knows nothing sends it.
-func (n *node) seen(id, session, print, user string) *record.Command {
+func (n *node) seen(id, session, mark, user string) *record.Command {
 	c := n.of("seeing", session, id, user, id)
-	c.Event.Fingerprint = print
+	c.Event.Fingerprint = mark
 	if user == "" {
 		c.Event.IDs = nil
 		c.Profile = n.bus.DerivedProfile(record.KindSessionID, session, 0)

@@ -49,7 +49,7 @@ func TestUniting(t *testing.T) {
 		if c.strategy != "" {
 			strategies[c.path] = Strategy(c.strategy)
 		}
-		make := func(id, text string) *record.Document {
+		of := func(id, text string) *record.Document {
 			doc := &record.Document{State: record.StateLive, Profile: sdk.NewProfile(id, noon)}
 			if text == "" {
 				return doc
@@ -74,7 +74,7 @@ func TestUniting(t *testing.T) {
 			Stamp(doc, c.path, noon.Add(minute), id)
 			return doc
 		}
-		a, b := make("a", c.mine), make("b", c.theirs)
+		a, b := of("a", c.mine), of("b", c.theirs)
 		Unite(a, b, strategies, noon)
 		section, _ := a.Profile.Section(path[0])
 		got := ""

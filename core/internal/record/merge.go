@@ -71,7 +71,7 @@ const mergeVersion = 1
 // ParseMerge decodes the body.
 func ParseMerge(text []byte) (*Merge, error) {
 	r := reader{rest: text}
-	r.version(mergeVersion, "merge")
+	r.version("merge")
 	m := &Merge{Peer: r.rank(), Shared: r.identifiers()}
 	if n := r.count(2); n > 0 {
 		m.Identities = make(map[string][]string, n)
@@ -97,7 +97,7 @@ func AppendAbsorb(dst []byte, a *Absorb) []byte {
 // ParseAbsorb decodes the body; the document is a part of it.
 func ParseAbsorb(text []byte) (*Absorb, error) {
 	r := reader{rest: text}
-	r.version(mergeVersion, "absorb")
+	r.version("absorb")
 	a := &Absorb{From: r.string(), Document: r.bytes(), Shared: r.identifiers()}
 	return a, r.end()
 }
@@ -108,7 +108,7 @@ func AppendErase(dst []byte, e *Erase) []byte { return appendBytes(append(dst, m
 // ParseErase decodes the body.
 func ParseErase(text []byte) (*Erase, error) {
 	r := reader{rest: text}
-	r.version(mergeVersion, "erase")
+	r.version("erase")
 	e := &Erase{By: r.string()}
 	return e, r.end()
 }
@@ -121,7 +121,7 @@ func AppendRedirect(dst []byte, d *Redirect) []byte {
 // ParseRedirect decodes the body.
 func ParseRedirect(text []byte) (*Redirect, error) {
 	r := reader{rest: text}
-	r.version(mergeVersion, "redirect")
+	r.version("redirect")
 	d := &Redirect{To: r.rank()}
 	return d, r.end()
 }
@@ -154,8 +154,8 @@ func (r *reader) identifiers() []Identifier {
 	return list
 }
 
-func (r *reader) version(want byte, of string) {
-	if v := r.byte(); r.err == nil && v != want {
-		r.fail(fmt.Sprintf("version %d of a command to %s, want %d", v, of, want))
+func (r *reader) version(of string) {
+	if v := r.byte(); r.err == nil && v != mergeVersion {
+		r.fail(fmt.Sprintf("version %d of a command to %s, want %d", v, of, mergeVersion))
 	}
 }

@@ -91,6 +91,9 @@ old/9 {"traits.a":"z","traits[\"a.b\"]":"x","traits[\"a.b\"].c":"y"}
 ann/4 {"traits.address.city":"Rome"}
 ann/3 {"traits.name":null,"traits.vip":true}
 ann/1 {"identities.user":["ann"],"traits.name":"Ann"}`
+	since, _, _ := strings.Cut(all, "\nann/4")
+	_, before, _ := strings.Cut(all, "ann/1")
+	before = "ann/1" + before
 	for _, c := range []struct {
 		name  string
 		query store.ChangesQuery
@@ -105,8 +108,8 @@ ann/1 {"identities.user":["ann"],"traits.name":"Ann"}`
 		{"a field within", store.ChangesQuery{Profiles: ann, Path: path("traits.address.city"), Limit: 2}, "ann/5 {\"traits.address\":{}}\nann/4 {\"traits.address.city\":\"Rome\"}"},
 		{"a name with a dot", store.ChangesQuery{Profiles: ann, Path: path(`traits["a.b"]`)}, `old/9 {"traits[\"a.b\"]":"x","traits[\"a.b\"].c":"y"}`},
 		{"the beginning of a name", store.ChangesQuery{Profiles: ann, Path: path("traits.nam")}, ""},
-		{"since", store.ChangesQuery{Profiles: ann, From: Start.Add(4 * time.Second)}, all[:strings.Index(all, "\nann/4")]},
-		{"before", store.ChangesQuery{Profiles: ann, Before: Start.Add(3 * time.Second)}, all[strings.Index(all, "ann/1"):]},
+		{"since", store.ChangesQuery{Profiles: ann, From: Start.Add(4 * time.Second)}, since},
+		{"before", store.ChangesQuery{Profiles: ann, Before: Start.Add(3 * time.Second)}, before},
 	} {
 		if got := changesOf(t, s, c.query); got != c.want {
 			t.Errorf("%s:\n%s\nwant\n%s", c.name, got, c.want)
