@@ -1,8 +1,11 @@
 package supervisor
 
 import (
+	"errors"
 	"os/exec"
 	"runtime"
+	"syscall"
+	"time"
 )
 
 // A forker starts processes from one thread of the operating system. The death
@@ -48,6 +51,25 @@ func (f *forker) run(ready chan<- struct{}) {
 	runtime.LockOSThread()
 	close(ready)
 	for r := range f.requests {
-		r.started <- r.cmd.Start()
+		r.started <- startUnlessBusy(r.cmd)
 	}
 }
+
+// startUnlessBusy starts a command. A file that was written just now cannot be run for
+// as long as a process that was forked meanwhile, elsewhere in this one, has not closed
+// what it inherited; that is over in moments.
+func startUnlessBusy(cmd *exec.Cmd) error {
+	as := *cmd
+	err := cmd.Start()
+	for tries := 0; tries < busyTries && errors.Is(err, syscall.ETXTBSY); tries++ {
+		time.Sleep(busyPause)
+		*cmd = as
+		err = cmd.Start()
+	}
+	return err
+}
+
+const (
+	busyTries = 40
+	busyPause = 5 * time.Millisecond
+)
