@@ -31,7 +31,7 @@ race: ## the tests of concurrent code under the race detector
 	@CGO_ENABLED=1 $(GO) test -race -short -shuffle=on -timeout 20m ./sdk/... ./core/internal/...
 
 test-soak: build ## what takes longer: crashes by the dozen, a million events, a minute of fuzzing a parser
-	@TRIBUTARY_SOAK=1 $(GO) test -count=1 -timeout 90m ./test/...
+	@TRIBUTARY_SOAK=1 $(GO) test -count=1 -timeout 90m ./test/... ./core/internal/fold
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=60s
 
 FUZZTIME ?= 10s
