@@ -14,6 +14,8 @@ type CopyRule struct {
 	When *condition.Program
 	To   sdk.Path // begins with one of the profile's sections
 	Text string   // To, written out
+	// OfProfile is true where From reads the profile, whose parts may be large.
+	OfProfile bool
 	// Name gives the last name of the path, below To; nil where To is all of it.
 	Name *condition.Program
 	Op   Op
@@ -55,6 +57,7 @@ func compileCopy(f *form) CopyRule {
 	}
 	rule.To, rule.Name = f.target()
 	rule.Text = rule.To.String()
+	rule.OfProfile = rule.From != nil && len(rule.From.Needs("profile")) > 0
 	by := f.get("by")
 	f.close()
 	if len(rule.To) > 0 && rule.To[0] == "counters" && contains(ops, string(rule.Op)) && !contains(counterOps, string(rule.Op)) {

@@ -279,12 +279,16 @@ func (s *Service) wake() {
 // advance does the parts that are left, of several erasures at once. Of those that
 // are not quick nothing is done where prompt is set.
 func (s *Service) advance(ctx context.Context, jobs []*job, prompt bool) error {
-	if err := s.entomb(ctx, jobs); err != nil {
-		return err
+	// One that cannot be, yet, keeps no other from going on.
+	var failed []error
+	for _, j := range jobs {
+		if err := s.entomb(ctx, []*job{j}); err != nil {
+			failed = append(failed, err)
+		}
 	}
 	for i, eraser := range s.o.Erasers {
 		if prompt && !eraser.Prompt {
-			return nil
+			return errors.Join(failed...)
 		}
 		var due []*job
 		for _, j := range jobs {
@@ -307,14 +311,14 @@ func (s *Service) advance(ctx context.Context, jobs []*job, prompt bool) error {
 				count = counts[k]
 			}
 			if e := s.done(ctx, j, i+1, count, err); e != nil {
-				return e
+				return errors.Join(append(failed, e)...)
 			}
 		}
 		if err != nil {
-			return err
+			return errors.Join(append(failed, err)...)
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 func (s *Service) reached(part string) {

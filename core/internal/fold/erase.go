@@ -33,7 +33,7 @@ func (f *Fold) applyErase() {
 	tomb := &record.Document{State: record.StateErased, ErasedAt: f.Command.Received, IDs: f.Doc.Profile.IDs}
 	for i := range f.Claims {
 		if slices.Contains(tomb.IDs, f.Claims[i].Holder) {
-			f.result.Moves = append(f.result.Moves, Move{Claim: i})
+			f.result.Moves = append(f.result.Moves, Move{Claim: i, Erased: tomb.ErasedAt})
 		}
 	}
 	f.Doc = tomb

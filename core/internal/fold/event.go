@@ -115,6 +115,7 @@ func (f *Fold) applyWithin() {
 	if f.Doc == nil || f.event.Session != "" && !f.attending() {
 		growth += 1024 // what begins is kept and told, too
 	}
+	growth += f.stamps()
 	before, tight := f.guard(growth)
 	told := len(f.result.Events)
 	f.enter()
@@ -128,6 +129,29 @@ func (f *Fold) applyWithin() {
 	}
 	f.changed(growth)
 }
+
+// stamps is about how many bytes the event's changes take beside their values: a path
+// and who made it, for each field that is written. What rules copy of the profile
+// itself may be as large as that.
+func (f *Fold) stamps() (size int) {
+	each := len(f.event.ID) + stampRoom
+	if f.event.Type == "identify" {
+		for name := range f.event.Traits.View() {
+			size += len(name) + each
+		}
+	}
+	if t := f.eventType; t != nil {
+		for i := range t.Copy {
+			if size += len(t.Copy[i].Text) + each; t.Copy[i].OfProfile {
+				size += f.result.Size
+			}
+		}
+	}
+	return size
+}
+
+// stampRoom is what a stamp takes beside its path and who made it.
+const stampRoom = 40
 
 // enter folds the event into the profile, which it makes where nobody has the id. What
 // begins by that is told first, as a part of the same change.
@@ -176,7 +200,7 @@ func (f *Fold) identify() {
 	p := f.Doc.Profile
 	for i := range f.Claims {
 		c := &f.Claims[i]
-		if c.Kind == record.KindSessionID || c.Kind == record.KindFingerprint || slices.Contains(p.Identities[c.Kind], c.Value) || c.Holder != "" && c.Holder != p.ID {
+		if c.Kind == record.KindSessionID || c.Kind == record.KindFingerprint || slices.Contains(p.Identities[c.Kind], c.Value) || c.Holder != p.ID {
 			continue
 		}
 		p.Identities[c.Kind] = append(p.Identities[c.Kind], c.Value)
@@ -192,8 +216,16 @@ func (f *Fold) identify() {
 func (f *Fold) write(path sdk.Path, text string, op config.Op, operand any) error {
 	at := f.happened()
 	replaces := op == config.OpSet || op == config.OpDelete
-	if replaces && profile.Superseded(f.Doc, text, at) {
+	if replaces && profile.Superseded(f.Doc, path, text, at) {
 		return nil
+	}
+	switch operand.(type) {
+	case map[string]any, []any:
+		// What was copied of the profile may be nested deeper than any event: what
+		// could not be read again would stop its partition.
+		if err := profile.Storable(operand, profile.MaxDepth-len(path)); err != nil {
+			return err
+		}
 	}
 	v, changed, err := profile.Change(f.Doc.Profile, path, op, operand)
 	if err != nil {

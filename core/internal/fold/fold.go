@@ -8,6 +8,7 @@ package fold
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/record"
 	"github.com/tributary-bus/tributary/sdk"
@@ -65,6 +66,8 @@ type Decision struct {
 type Move struct {
 	Claim int
 	To    string // empty: nobody, because who held it was erased
+	// Erased is when, where To is empty.
+	Erased time.Time
 }
 
 // A Result is what a command does. Its slices are valid until the next one.
@@ -257,7 +260,7 @@ func (f *Fold) forward(d Decision) {
 	f.result.Commands = append(f.result.Commands, next)
 	f.result.Forwarded = true
 	for _, i := range d.Free {
-		f.result.Moves = append(f.result.Moves, Move{Claim: i})
+		f.result.Moves = append(f.result.Moves, Move{Claim: i, Erased: f.Doc.ErasedAt})
 	}
 	for _, i := range d.Give {
 		f.result.Moves = append(f.result.Moves, Move{Claim: i, To: d.Forward})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/profile"
 	"github.com/tributary-bus/tributary/core/internal/record"
@@ -73,7 +74,14 @@ type peer struct {
 // proposeTo sends a proposal about what both have.
 func (f *Fold) proposeTo(to string, shared []record.Identifier) {
 	p := f.Doc.Profile
-	f.send(record.KindMerge, to, record.AppendMerge(nil, &record.Merge{Peer: rankOf(p), Shared: shared, Identities: p.Identities}))
+	// Whether the two may be one depends on these alone.
+	limited := map[string][]string{}
+	for _, kind := range f.Rules.set.LimitedKinds() {
+		if values := p.Identities[kind.Name]; len(values) > 0 {
+			limited[kind.Name] = values
+		}
+	}
+	f.send(record.KindMerge, to, record.AppendMerge(nil, &record.Merge{Peer: rankOf(p), Shared: shared, Identities: limited}))
 }
 
 // send sends a command to another profile.
@@ -110,6 +118,9 @@ func (f *Fold) applyMerge() {
 		f.part(m)
 	case rankOf(p).Before(m.Peer):
 		if len(mine) == 0 && len(theirs) > 0 {
+			if f.tooMany(m) {
+				return // it would take a user over who does not come
+			}
 			p.Identities[record.KindUser] = slices.Clone(theirs)
 			p.Revision++
 			f.changed(64 + len(theirs[0]))
@@ -119,8 +130,7 @@ func (f *Fold) applyMerge() {
 	case len(mine) > 0 && len(theirs) == 0:
 		f.proposeTo(peer, m.Shared) // it has to agree to the user first
 	default:
-		if kind := f.overLimit(m); kind != "" {
-			f.problem(fmt.Errorf("profile %s is not merged into %s: they would have more identifiers of the kind %s than its limit allows", p.ID, peer, kind))
+		if f.tooMany(m) {
 			return
 		}
 		f.redirect(m)
@@ -162,6 +172,16 @@ func (f *Fold) moveShared(claim int, peer string) {
 	if f.Claims[claim].Holder == f.Command.Profile {
 		f.result.Moves = append(f.result.Moves, Move{Claim: claim, To: peer})
 	}
+}
+
+// tooMany tells whether the two would have more identifiers of a kind than its limit
+// allows.
+func (f *Fold) tooMany(m *record.Merge) bool {
+	kind := f.overLimit(m)
+	if kind != "" {
+		f.problem(fmt.Errorf("profiles %s and %s are not merged: they would have more identifiers of the kind %s than its limit allows", f.Doc.Profile.ID, m.Peer.ID, kind))
+	}
+	return kind != ""
 }
 
 // overLimit names a kind of identifier of which the two would have too many.
@@ -270,17 +290,21 @@ func (f *Fold) applyAbsorb() {
 	f.result.Applied = true
 	a := f.absorb
 	ids := a.ids()
-	relink := func(to string) {
+	relink := func(to string, erased time.Time) {
 		for i := range f.Claims {
 			if holder := f.Claims[i].Holder; holder != "" && holder != to && slices.Contains(ids, holder) {
-				f.result.Moves = append(f.result.Moves, Move{Claim: i, To: to})
+				f.result.Moves = append(f.result.Moves, Move{Claim: i, To: to, Erased: erased})
 			}
 		}
 	}
 	switch {
 	case f.Doc != nil && f.Doc.State == record.StateErased:
-		relink("")
-		f.Doc.IDs = append(f.Doc.IDs, ids...)
+		relink("", f.Doc.ErasedAt)
+		for _, id := range ids {
+			if !slices.Contains(f.Doc.IDs, id) {
+				f.Doc.IDs = append(f.Doc.IDs, id)
+			}
+		}
 		f.changed(0)
 		return
 	case f.Doc == nil:
@@ -300,7 +324,7 @@ func (f *Fold) applyAbsorb() {
 			p.IDs = append(p.IDs, id)
 		}
 	}
-	relink(p.ID)
+	relink(p.ID, time.Time{})
 	f.Doc.Profile.Revision++
 	f.Doc.Profile.Updated = later(p.Updated, f.Command.Received)
 	f.changed(len(a.Document))

@@ -174,7 +174,7 @@ func TestErasing(t *testing.T) {
 	if text := string(tomb.AppendJSON(nil)); text != `{"state":"erased","c":0,"erased":"2026-03-01T12:00:00.000Z","ids":["p1","old"]}` {
 		t.Error(text)
 	}
-	if len(result.Moves) != 1 || result.Moves[0] != (Move{Claim: 0}) {
+	if len(result.Moves) != 1 || result.Moves[0] != (Move{Claim: 0, Erased: noon}) {
 		t.Errorf("moves %+v", result.Moves)
 	}
 	if text := string(result.Events[0].Data); !strings.Contains(text, `"profile":null`) && strings.Contains(text, `"profile":"p1","time"`) || !strings.Contains(text, `"properties":{"profile":"p1","by":"ann"}`) {
@@ -206,5 +206,37 @@ func TestErasing(t *testing.T) {
 		if out := f.Apply(d); c.forward == "" && (!out.Applied || out.Changed || len(out.Events) > 0) {
 			t.Errorf("%s: %+v", name, out)
 		}
+	}
+}
+
+// A profile does not take a user over in advance who would not come: with the other's
+// addresses it would have more than it may.
+func TestAUserWhoDoesNotComeIsNotTakenOver(t *testing.T) {
+	r := compile(t, "kind: identification\nid: email\nspec: {limit: 2}")
+	result := once(r, personOf("B", 0, "email:1", "email:2"), proposal(personOf("A", 9, "user:u", "email:3"), "B", "anonymous:a"), Claim{Identifier: record.Identifier{Kind: "anonymous", Value: "a"}, Holder: "B"})
+	if len(result.Doc.Profile.Identities["user"]) > 0 || len(result.Commands) > 0 || len(result.Problems) != 1 {
+		t.Errorf("%v, %d commands, %v", result.Doc.Profile.Identities, len(result.Commands), result.Problems)
+	}
+}
+
+// An identifier beyond its kind's limit is not taken, now or with the next event; and a
+// static event brings no second user.
+func TestLimitsHold(t *testing.T) {
+	r := compile(t, "kind: identification\nid: email\nspec: {limit: 2}")
+	doc := personOf("p1", 0, "email:1", "email:2")
+	for range 2 {
+		c := command("page-view", `{}`)
+		id := record.Identifier{Kind: "email", Value: "3"}
+		c.Event.IDs = []record.Identifier{id}
+		doc = once(r, doc, c, Claim{Identifier: id}).Doc
+		if got := fmt.Sprint(doc.Profile.Identities); got != "map[email:[1 2]]" {
+			t.Error(got)
+		}
+	}
+	c := command("page-view", `{}`)
+	c.Event.Static, c.Event.IDs = true, []record.Identifier{{Kind: "anonymous", Value: "a"}, {Kind: "user", Value: "Y"}}
+	result := once(r, personOf("p1", 0, "user:X", "anonymous:a"), c, Claim{Identifier: c.Event.IDs[0], Holder: "p1"}, Claim{Identifier: c.Event.IDs[1]})
+	if got := fmt.Sprint(result.Doc.Profile.Identities); got != "map[anonymous:[a] user:[X]]" {
+		t.Error(got)
 	}
 }

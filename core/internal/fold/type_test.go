@@ -1,8 +1,10 @@
 package fold
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -273,4 +275,62 @@ func TestALateStateOfTheJourneyTakesNothingBack(t *testing.T) {
 	if got := string(sdk.AppendValue(nil, doc.Profile.Data)); got != `{"journey":{"since":"2026-03-01T11:10:00.000Z","state":"awareness"}}` {
 		t.Error(got)
 	}
+}
+
+// What rules copy of a profile into itself neither grows beyond the limit nor nests so
+// deep that it could not be read again.
+func TestAProfileCopiedIntoItselfStaysReadable(t *testing.T) {
+	r := compile(t, "kind: event-type\nid: deep\nspec: {copy: [{to: data.h, from: '{\"p\": profile.data.h}'}]}\n---\nkind: event-type\nid: wide\nspec: {copy: [{to: data.d, from: '{\"p\": profile.data.d, \"q\": profile.data.d, \"text\": event.properties.text}'}]}")
+	for _, kind := range []string{"deep", "wide"} {
+		var doc *record.Document
+		size := 0
+		for range 200 {
+			result := sized(r, doc, size, command(kind, `{"text":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}`))
+			doc, size = result.Doc, result.Size
+		}
+		text := doc.AppendJSON(nil)
+		if _, err := record.ParseDocument(text); err != nil || len(text) > MaxDocument {
+			t.Errorf("%s: %d bytes, %v", kind, len(text), err)
+		}
+	}
+}
+
+// sized applies a command to a document of which the size is known as the processor
+// knows it.
+func sized(r *Rules, doc *record.Document, size int, c *record.Command) *Result {
+	var f Fold
+	f.Begin(Input{Rules: r, Command: c, Doc: doc, Size: size, Derive: func(c Claim) string { return "derived " + c.Value }})
+	return f.Apply(f.Route())
+}
+
+// A profile takes many small traits under long ids no further than its limit: what says
+// when they were changed counts as well.
+func TestManySmallTraitsStopAtTheLimit(t *testing.T) {
+	r := compile(t, shop)
+	var doc *record.Document
+	size, refused := 0, 0
+	for i := range 12 {
+		c := command("identify", `{}`)
+		c.Event.ID = strings.Repeat("i", 250) + strconv.Itoa(i)
+		var traits strings.Builder
+		for j := range 4000 {
+			fmt.Fprintf(&traits, `,"%x":1`, i*4000+j)
+		}
+		c.Event.Traits = []byte("{" + traits.String()[1:] + "}")
+		result := sized(r, doc, size, c)
+		doc, size = result.Doc, result.Size
+		if !strings.Contains(string(result.Events[result.Own].Data), `"valid":true`) {
+			refused++
+		}
+	}
+	if n := len(textOf(doc)); n > MaxDocument || refused == 0 {
+		t.Errorf("%d bytes, %d events refused", n, refused)
+	}
+}
+
+func textOf(doc *record.Document) []byte {
+	if doc == nil {
+		return nil
+	}
+	return doc.AppendJSON(nil)
 }

@@ -129,9 +129,23 @@ func (b *batch) apply(it *item) error {
 		if !fresh {
 			return b.repeated(it, e, f)
 		}
+		reserved := true
+		defer func() {
+			if reserved { // the fold panicked
+				b.node.seen.Release([]record.ID{c.ID})
+			}
+		}()
+		r := f.Apply(d)
+		reserved = false
+		return b.applied(it, e, d, r)
 	}
-	b.found(f.Claims, c.Profile)
-	r := f.Apply(d)
+	return b.applied(it, e, d, f.Apply(d))
+}
+
+// applied takes what the fold did into the commit, with the id where it is known now.
+func (b *batch) applied(it *item, e *entry, d fold.Decision, r *fold.Result) error {
+	c := &it.Command
+	b.found(b.folding.Claims, c.Profile)
 	switch {
 	case r.Applied:
 		b.commit.Seen = append(b.commit.Seen, c.ID)
@@ -295,17 +309,26 @@ func (n *Processor) readDocument(ctx context.Context, profile string) (*entry, e
 	return &entry{doc: doc, revision: revision, size: len(data)}, nil
 }
 
+// maxStored bounds what the bus takes of one document. The fold keeps profiles far below
+// it; what came here all the same must not be committed, since it could never be stored.
+const maxStored = 6 << 20
+
+var errTooLarge = errors.New("a document is larger than can be stored")
+
 // finish encodes the documents that the batch changed.
-func (b *batch) finish() {
+func (b *batch) finish() error {
 	b.commit.Revision = b.rules.Set().Revision()
 	for _, profile := range b.order {
 		e := b.touched[profile]
 		e.doc.C = b.commit.C
 		b.document = e.doc.AppendJSON(b.document[:0])
 		data := bytes.Clone(b.document)
-		e.size = len(data)
+		if e.size = len(data); e.size > maxStored {
+			return fmt.Errorf("%w: profile %s takes %d bytes", errTooLarge, profile, e.size)
+		}
 		b.commit.Documents = append(b.commit.Documents, record.Change{Profile: profile, Document: data})
 	}
+	return nil
 }
 
 // A poisonError is a command that made the fold panic.

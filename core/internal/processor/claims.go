@@ -26,6 +26,17 @@ func (n *Processor) claims(list []record.Identifier) ([]fold.Claim, []bus.Identi
 
 // hold fills in who holds the claims' keys.
 func (b *batch) hold(it *item) error {
+	if !b.node.sole && it.Forwards > 1 {
+		// Two partitions send it to and fro: what one of them knows is not so any more.
+		for _, key := range it.keys {
+			if h, ok := b.held[key]; ok && h.By != b.id() {
+				delete(b.held, key)
+			}
+			if _, ok := b.held[key]; !ok {
+				b.node.holdings.drop(key)
+			}
+		}
+	}
 	for i := range it.claims {
 		h, err := b.holding(it.keys[i])
 		if err != nil {
@@ -106,7 +117,9 @@ func (b *batch) move(it *item, m fold.Move) {
 	next := holding{Identity: record.Identity{Profile: m.To, Gen: h.Gen, ErasedAt: h.ErasedAt, TTL: b.lasts(it, m.Claim), By: b.id()}, revision: h.revision, renewed: b.node.now()}
 	if m.To == "" {
 		next.Gen++
-		next.ErasedAt = it.Received
+		if m.Erased.After(next.ErasedAt) {
+			next.ErasedAt = m.Erased
+		}
 	}
 	b.held[key] = next
 	holder := record.Holder{Key: string(key), Identity: next.Identity, From: h.By, Revision: h.revision}

@@ -249,11 +249,7 @@ func (p *partition) process(ctx context.Context, items []item) (int, error) {
 		if n > 0 {
 			return p.process(ctx, items[:n])
 		}
-		if err := p.node.deadLetter(ctx, poison.item, poison.Error()); err != nil {
-			return 0, err
-		}
-		b, n, err = p.newBatch(ctx), 1, nil
-		b.commit.To = record.Position{Seq: poison.item.seq, Done: poison.item.done}
+		return p.setAside(ctx, poison.item, poison.Error())
 	}
 	if err != nil {
 		p.abandon(b)
@@ -265,10 +261,28 @@ func (p *partition) process(ctx context.Context, items []item) (int, error) {
 		return n, nil
 	}
 	p.abandon(b)
-	if errors.Is(err, bus.ErrTooLarge) && n > 1 {
+	if b.made || !errors.Is(err, bus.ErrTooLarge) && !errors.Is(err, errTooLarge) {
+		return 0, err
+	}
+	if n > 1 {
 		return p.process(ctx, items[:n/2])
 	}
-	return 0, err
+	// One command alone makes more than can be stored.
+	return p.setAside(ctx, &items[0], err.Error())
+}
+
+// setAside makes a command a dead letter and commits that it is done with.
+func (p *partition) setAside(ctx context.Context, it *item, reason string) (int, error) {
+	if err := p.node.deadLetter(ctx, it, reason); err != nil {
+		return 0, err
+	}
+	b := p.newBatch(ctx)
+	b.commit.To = record.Position{Seq: it.seq, Done: it.done}
+	if err := p.commit(ctx, b); err != nil {
+		p.abandon(b)
+		return 0, err
+	}
+	return 1, nil
 }
 
 // prefetchStride is how many items are looked ahead: what is read for them should
@@ -296,7 +310,9 @@ func (p *partition) fold(ctx context.Context, items []item) (*batch, int, error)
 
 // commit makes the batch happen: one message, and then its effects.
 func (p *partition) commit(ctx context.Context, b *batch) error {
-	b.finish()
+	if err := b.finish(); err != nil {
+		return err
+	}
 	room := p.node.commits.Get().(*[]byte)
 	encoded := record.AppendCommit((*room)[:0], &b.commit)
 	seq, err := p.node.bus.Commit(ctx, p.number, encoded, p.commitSeq)

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -320,4 +321,34 @@ func TestOwnedFollowsWhatIsTakenOver(t *testing.T) {
 	if owned, _ = n.p.Owned(); !slices.Equal(owned, []bool{true, true, false, true}) {
 		t.Errorf("owned: %v", owned)
 	}
+}
+
+// A command that makes the fold panic leaves its id free: it is not taken for one that
+// was applied.
+func TestAPanicLeavesTheIDFree(t *testing.T) {
+	n, stopReplies := prepare(t, t.TempDir())
+	defer func() {
+		stopReplies()
+		_ = n.p.Close()
+		_ = n.bus.Close(t.Context())
+	}()
+	c := n.adds("1", "ann", 1, "")
+	p := newPartition(n.p, n.bus.Partition(c.Profile))
+	if err := p.takeOver(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.documents.put(c.Profile, &entry{doc: &record.Document{State: record.StateLive}}) // without a profile
+	b := p.newBatch(t.Context())
+	it := &item{Command: *c}
+	it.claims, it.keys = n.p.claims(nil)
+	it.Event.IDs, it.Settled = nil, true
+	var poison *poisonError
+	if err := b.fold(it); !errors.As(err, &poison) {
+		t.Fatalf("the fold does not panic: %v", err)
+	}
+	p.abandon(b)
+	if fresh, err := n.p.seen.Reserve(c.ID); err != nil || !fresh {
+		t.Errorf("the id is taken: %v, %v", fresh, err)
+	}
+	n.p.seen.Release([]record.ID{c.ID})
 }

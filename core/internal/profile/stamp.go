@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/record"
+	"github.com/tributary-bus/tributary/sdk"
 )
 
 // A profile keeps of each field when it was changed, by the time of the event, and by
@@ -22,7 +23,19 @@ func keep(doc *record.Document, path string, s record.Stamp) {
 	doc.Fields[path] = s
 }
 
-// Superseded tells whether a field was changed by what happened later than at.
-func Superseded(doc *record.Document, path string, at time.Time) bool {
-	return doc.Fields[path].At > at.UnixMilli()
+// Superseded tells whether a field, whose path is also given as text, was changed by
+// what happened later than at: itself, or what contains it.
+func Superseded(doc *record.Document, path sdk.Path, text string, at time.Time) bool {
+	return changed(doc, path, text).At > at.UnixMilli()
+}
+
+// changed is the latest change of a field or of what contains it.
+func changed(doc *record.Document, path sdk.Path, text string) record.Stamp {
+	last := doc.Fields[text]
+	for n := len(path) - 1; n > 1; n-- {
+		if of := doc.Fields[path[:n].String()]; of.At > last.At || of.At == last.At && of.By > last.By {
+			last = of
+		}
+	}
+	return last
 }

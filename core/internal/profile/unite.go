@@ -111,7 +111,15 @@ type uniting struct {
 
 // younger tells whether the other profile's field was changed later.
 func (u *uniting) younger(path string) bool {
-	mine, theirs := u.into.Fields[path], u.other.Fields[path]
+	return laterStamp(u.into.Fields[path], u.other.Fields[path])
+}
+
+// youngerIn tells so of a field that may have been changed with what contains it.
+func (u *uniting) youngerIn(path sdk.Path, text string) bool {
+	return laterStamp(changed(u.into, path, text), changed(u.other, path, text))
+}
+
+func laterStamp(mine, theirs record.Stamp) bool {
 	return theirs.At > mine.At || theirs.At == mine.At && theirs.By > mine.By
 }
 
@@ -136,7 +144,7 @@ func (u *uniting) objects(at sdk.Path, mine, theirs map[string]any) {
 			mine[name] = u.consent(text, a, b)
 		case both:
 			mine[name] = u.choose(path, text, a, b)
-		case !gone || u.younger(text):
+		case !gone || u.youngerIn(path, text):
 			mine[name] = b
 		}
 	}
@@ -144,8 +152,9 @@ func (u *uniting) objects(at sdk.Path, mine, theirs map[string]any) {
 		if _, there := theirs[name]; there {
 			continue
 		}
-		text := append(at[:len(at):len(at)], name).String()
-		if _, changed := u.other.Fields[text]; changed && u.younger(text) {
+		path := append(at[:len(at):len(at)], name)
+		text := path.String()
+		if _, changed := u.other.Fields[text]; changed && u.youngerIn(path, text) {
 			delete(mine, name)
 		}
 	}
@@ -173,14 +182,14 @@ func (u *uniting) choose(path sdk.Path, text string, a, b any) any {
 		if u.kept == nil {
 			u.kept = map[string]record.Stamp{}
 		}
-		if u.younger(text) {
+		if u.youngerIn(path, text) {
 			u.kept[text] = u.into.Fields[text]
 			return a
 		}
 		u.kept[text] = u.other.Fields[text]
 		return b
 	}
-	if u.younger(text) {
+	if u.youngerIn(path, text) {
 		return b
 	}
 	return a

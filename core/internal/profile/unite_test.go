@@ -135,3 +135,22 @@ func TestUnitingStatistics(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// A field that was changed with what contains it was changed then.
+func TestUnitingGoesByTheChangeOfWhatContains(t *testing.T) {
+	doc := func(id, city string, minute int) *record.Document {
+		d := &record.Document{State: record.StateLive, Profile: sdk.NewProfile(id, noon)}
+		d.Profile.Traits["address"] = map[string]any{"city": city}
+		Stamp(d, "traits.address", noon.Add(time.Duration(minute)*time.Minute), id)
+		return d
+	}
+	a := doc("a", "Old", 1)
+	Unite(a, doc("b", "New", 2), nil, noon)
+	if got := fmt.Sprint(a.Profile.Traits); got != "map[address:map[city:New]]" {
+		t.Error(got)
+	}
+	path := sdk.Path{"traits", "address", "city"}
+	if !Superseded(a, path, path.String(), noon) || Superseded(a, path, path.String(), noon.Add(time.Hour)) {
+		t.Error("a late change of a part is taken for a new one, or a new one for late")
+	}
+}
