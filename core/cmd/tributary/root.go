@@ -118,6 +118,11 @@ func between(least int, names ...string) cobra.PositionalArgs {
 		case len(args) > len(names):
 			return usagef("unexpected argument %q; usage: %s", args[len(names)], c.UseLine())
 		}
+		for i := range args {
+			if i < least && args[i] == "" {
+				return usagef("%s is empty; usage: %s", names[i], c.UseLine())
+			}
+		}
 		return nil
 	}
 }

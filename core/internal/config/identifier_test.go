@@ -43,6 +43,8 @@ func TestMergeRulesNameOneStrategyAField(t *testing.T) {
 		"kind: merge-rule\nid: a\nspec: {path: traits, strategy: max}":                                                                               "names the whole of traits",
 		"kind: merge-rule\nid: a\nspec: {path: stats.visits, strategy: max}":                                                                         "is merged by a fixed rule",
 		"kind: merge-rule\nid: a\nspec: {path: traits.a, strategy: newest}":                                                                          "newest",
+		"kind: merge-rule\nid: a\nspec: {path: traits.a}":                                                                                            "strategy: missing",
+		"kind: merge-rule\nid: a\nspec: {path: 'traits.*.x', strategy: max}":                                                                         "at the end alone",
 		"kind: merge-rule\nid: a\nspec: {strategy: max}":                                                                                             "path",
 		"kind: merge-rule\nid: a\nspec: {path: traits.a, strategy: max, by: 1}":                                                                      "by",
 		"kind: merge-rule\nid: a\nspec: {path: traits.a, strategy: max}\n---\nkind: merge-rule\nid: b\nspec: {path: 'traits[\"a\"]', strategy: min}": "merge-rule/",

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/tributary-bus/tributary/core/internal/profile"
@@ -25,6 +26,9 @@ var mergeTargets = []string{"traits", "data", "counters", "interests"}
 
 func compileMergeRule(f *form, id string) any {
 	r := &MergeRule{ID: id, Strategy: profile.Strategy(f.choice("strategy", "strategy", mergeStrategies))}
+	if f.get("strategy") == nil {
+		f.fail(f.node, f.at("strategy"), "missing; want one of %s", strings.Join(mergeStrategies, ", "))
+	}
 	text := f.wantText("path")
 	if text == "" {
 		return r
@@ -32,6 +36,8 @@ func compileMergeRule(f *form, id string) any {
 	field, below := strings.CutSuffix(text, ".*")
 	path, err := sdk.ParsePath(field)
 	switch {
+	case err == nil && slices.Contains(path, "*"):
+		f.fail(f.get("path"), f.at("path"), "a * stands for all fields below a place, at the end alone, such as traits.address.*")
 	case err != nil:
 		f.fail(f.get("path"), f.at("path"), "%v", err)
 		return r

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -178,8 +179,9 @@ func (r *run) look(ctx context.Context) (*view, error) {
 	if r.event.profile == "" {
 		return newView(r.event, nil, now)
 	}
+	who := r.event.profile
 	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
-		document, _, err := s.engine.bus.Document(ctx, r.event.profile)
+		document, _, err := s.engine.bus.Document(ctx, who)
 		if err != nil && !errors.Is(err, bus.ErrNotFound) {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
@@ -188,10 +190,17 @@ func (r *run) look(ctx context.Context) (*view, error) {
 			pause(ctx, retryPause)
 			continue
 		}
+		if to, merged := mergedInto(document); err == nil && merged && time.Since(r.begun) <= lookFor {
+			who = to // the run goes on with the person
+			continue
+		}
 		if err == nil {
 			v, err := newView(r.event, document, now)
 			if err != nil {
 				return nil, err
+			}
+			if who != r.event.profile && bytes.Contains(sdk.RawView(v.profile).At("ids").Raw(), []byte(`"`+r.event.profile+`"`)) {
+				v.revision = r.event.revision // it has what the event left
 			}
 			v.history.kept = s.engine.options.Resources.Current().Kept()
 			if v.revision >= r.event.revision {
@@ -210,6 +219,15 @@ func (r *run) look(ctx context.Context) (*view, error) {
 }
 
 const lookFor = 30 * time.Second
+
+// mergedInto is the profile that a document leads to, where it is a redirect.
+func mergedInto(document []byte) (to string, merged bool) {
+	doc := sdk.RawView(document)
+	if state, _ := doc.String("state"); state != record.StateRedirect {
+		return "", false
+	}
+	return doc.String("to")
+}
 
 // walk works on nodes until the run has ended.
 func (r *run) walk(ctx context.Context, v *view) error {
