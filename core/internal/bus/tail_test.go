@@ -243,8 +243,8 @@ func TestWritersWaitForReadersThatGetOn(t *testing.T) {
 	time.AfterFunc(50*time.Millisecond, func() { // one step, not enough, and another
 		tail.sees(&p, 2)
 		time.AfterFunc(50*time.Millisecond, func() {
-			tail.sees(&p, 15)
 			close(moved)
+			tail.sees(&p, 15)
 		})
 	})
 	waits(time.Minute)
