@@ -37,7 +37,6 @@ const (
 	noTombstone
 	noRank
 	noForward
-	noForeign
 	noLinks
 	noOrder // no rule: effects may be done in any order
 )

@@ -387,7 +387,7 @@ func (w *world) route(c *commitment, f *Fold, command *record.Command, held map[
 		w.work(other)
 		w.inside = false
 	}
-	if user, suspects := f.Suspects(); w.without != noForeign {
+	if user, suspects := f.Suspects(); len(suspects) > 0 {
 		for _, i := range suspects {
 			if at, ok := w.profiles[f.Claims[i].Holder]; ok {
 				doc, err := record.ParseDocument([]byte(at.text))

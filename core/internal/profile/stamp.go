@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"strings"
 	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/record"
@@ -32,8 +33,21 @@ func Superseded(doc *record.Document, path sdk.Path, text string, at time.Time) 
 // changed is the latest change of a field or of what contains it.
 func changed(doc *record.Document, path sdk.Path, text string) record.Stamp {
 	last := doc.Fields[text]
-	for n := len(path) - 1; n > 1; n-- {
-		if of := doc.Fields[path[:n].String()]; of.At > last.At || of.At == last.At && of.By > last.By {
+	// What contains it has a beginning of the text for its own.
+	end := 0
+	for n, name := range path[:len(path)-1] {
+		switch {
+		case name == "" || strings.ContainsAny(name, `.["]`):
+			end += len(name) + len(`[""]`)
+		case n > 0:
+			end += len(name) + len(".")
+		default:
+			end += len(name)
+		}
+		if n == 0 {
+			continue // a section
+		}
+		if of := doc.Fields[text[:end]]; of.At > last.At || of.At == last.At && of.By > last.By {
 			last = of
 		}
 	}

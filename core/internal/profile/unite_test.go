@@ -154,3 +154,16 @@ func TestUnitingGoesByTheChangeOfWhatContains(t *testing.T) {
 		t.Error("a late change of a part is taken for a new one, or a new one for late")
 	}
 }
+
+// What contains a field is found whatever its names are.
+func TestWhatContainsAFieldIsFound(t *testing.T) {
+	for _, path := range []sdk.Path{{"traits", "a", "b"}, {"traits", "a.b", "c", "d"}, {"data", "x", `["y"]`, "", "z"}} {
+		for n := 2; n < len(path); n++ {
+			doc := &record.Document{}
+			Stamp(doc, path[:n].String(), noon, "e")
+			if changed(doc, path, path.String()).By != "e" {
+				t.Errorf("%s is not found to contain %s", path[:n], path)
+			}
+		}
+	}
+}
