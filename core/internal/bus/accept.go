@@ -31,20 +31,43 @@ func (b *Bus) Behind() bool {
 // processed soon.
 func (b *Bus) Busy() bool { return b.watch.pressure.isBusy.Load() }
 
-// Background does a portion of the work that nobody waits for. While the bus is
-// busy such work is held back but for a tenth of the time, so that the gateway
-// has the processors; what gathers meanwhile is then done in large portions.
+// Background does a portion of the work that nobody waits for. While callers queue up
+// to append it goes one portion at a time, so that it never has all processors nor the
+// disk for itself. While the bus is busy it is held back but for a tenth of the time;
+// what gathers meanwhile is then done in large portions.
 // When ctx ends it goes ahead: a stop finishes what is begun.
 func (b *Bus) Background(ctx context.Context, work func() error) error {
 	p := &b.watch.pressure
-	select {
-	case <-p.opening():
-	case <-ctx.Done():
-	}
+	done := p.begin(ctx)
 	begun := time.Now()
 	err := work()
 	p.spend(time.Since(begun))
+	done()
 	return err
+}
+
+// begin waits until a portion of background work may go ahead, and returns what ends
+// it.
+func (p *pressure) begin(ctx context.Context) (done func()) {
+	for {
+		select {
+		case <-p.opening():
+		case <-ctx.Done():
+			return func() {}
+		}
+		if !p.isQueued.Load() {
+			return func() {}
+		}
+		select {
+		case p.turn <- struct{}{}:
+		case <-ctx.Done():
+			return func() {}
+		}
+		if p.isOpen() {
+			return func() { <-p.turn }
+		}
+		<-p.turn // the portion before this one has had the share
+	}
 }
 
 const (
@@ -73,8 +96,10 @@ type pressure struct {
 	appends  atomic.Uint64 // since the last sample
 	callers  atomic.Int64  // in Append now
 	isScarce atomic.Bool
-	isBusy   atomic.Bool
+	isQueued atomic.Bool // callers queue up, and INGEST keeps little enough
+	isBusy   atomic.Bool // that, and CPU is scarce
 	sampling atomic.Bool
+	turn     chan struct{} // full while a portion of background work is done by turns
 
 	mu      sync.Mutex
 	gate    chan struct{} // closed while background work may go ahead
@@ -91,6 +116,7 @@ type pressure struct {
 func (p *pressure) init(room func() bool) {
 	p.room = room
 	p.share, p.average = p.idle.look, 1
+	p.turn = make(chan struct{}, 1)
 	p.gate, p.open = make(chan struct{}), true
 	close(p.gate)
 	p.samples = []metrics.Sample{{Name: "/sched/latencies:seconds"}}
@@ -101,6 +127,12 @@ func (p *pressure) opening() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.gate
+}
+
+func (p *pressure) isOpen() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.open
 }
 
 // spend counts background work that was done, and closes the gate when it has
@@ -120,6 +152,7 @@ func (p *pressure) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.gate != nil { // else it never began
+		p.isQueued.Store(false)
 		p.isBusy.Store(false)
 		p.let(true)
 	}
@@ -146,10 +179,12 @@ func (p *pressure) sample() bool {
 	p.isScarce.Store(scarce)
 	p.queue += (float64(p.callers.Load()) - p.queue) / 3
 	queue := float64(busyCallers)
-	if p.isBusy.Load() {
+	if p.isQueued.Load() {
 		queue = calmCallers
 	}
-	busy := scarce && p.queue >= queue && p.room()
+	queued := arrived && p.queue >= queue && p.room()
+	busy := scarce && queued
+	p.isQueued.Store(queued)
 	p.isBusy.Store(busy)
 	p.credit = min(p.credit+time.Duration(backgroundShare*float64(sampleEvery)), sampleEvery)
 	p.let(!busy || p.credit > 0)
