@@ -45,6 +45,7 @@ var _ Bus = (*bus.Bus)(nil)
 type Store interface {
 	Query(ctx context.Context, query store.Query) (store.Page, error)
 	Count(ctx context.Context, kind store.Kind, filter store.Filter) (uint64, error)
+	Refresh(ctx context.Context) error
 }
 
 // Index tells how far the query store is.
@@ -225,7 +226,7 @@ func (b *Backfill) settled(ctx context.Context, out *outbox, since uint64) error
 	}
 	for {
 		if reached, _ := b.o.Index.Reached(); reached >= last {
-			return nil
+			return b.o.Store.Refresh(ctx)
 		}
 		if !sleep(ctx, lookEvery/4) {
 			return context.Cause(ctx)

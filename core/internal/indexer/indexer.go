@@ -188,6 +188,9 @@ func (x *Indexer) Rebuild(ctx context.Context, progress func(done, total uint64)
 		left := events - min(atEvents, events) + documents - min(atDocuments, documents)
 		progress(total-left, total)
 		if left == 0 {
+			if err := x.store.Refresh(ctx); err != nil {
+				return fmt.Errorf("rebuild store: %w", err)
+			}
 			return nil
 		}
 		select {

@@ -34,6 +34,9 @@ func (x *Indexer) WaitIndexed(ctx context.Context, o record.Outcome) error {
 	}
 	select {
 	case <-w.woken:
+		if err := x.store.Refresh(ctx); err != nil {
+			return fmt.Errorf("wait until indexed: %w", err)
+		}
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("wait until indexed: %w", ctx.Err())

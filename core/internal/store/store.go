@@ -26,21 +26,25 @@ type Store interface {
 // A Writer takes documents in.
 type Writer interface {
 	// Apply carries out a batch: all of it, or nothing where it returns an
-	// error. What it applied can be queried when it returns. Documents that the
-	// store refuses for themselves alone are returned; the rest of the batch
-	// stands. A document never overwrites one of the same or a higher version,
-	// so a batch may be applied again.
+	// error. What it applied can be queried soon after it returns, and surely after
+	// the next Refresh. Documents that the store refuses for themselves alone are
+	// returned; the rest of the batch stands. A document never overwrites one of the
+	// same or a higher version, so a batch may be applied again. What was deleted may
+	// come back with a higher version only.
 	//
 	// A store without transactions writes the position last: then a crash leads
 	// to a batch applied twice, never to one left out.
 	Apply(ctx context.Context, batch Batch) ([]Refused, error)
+	// Refresh returns when all that was applied and deleted before is what queries see.
+	Refresh(ctx context.Context) error
 	// Position returns the position of the last batch that was applied, nil
 	// where the store is empty.
 	Position(ctx context.Context) ([]byte, error)
 	// Delete removes the documents of a kind that a filter matches and tells
-	// how many they were. With an event goes what it tells of changes. A nil filter matches all. It goes in small steps:
-	// after an error or a crash some are gone, and calling it again removes
-	// the others.
+	// how many they were, those among them that queries do not see yet. When it returns,
+	// queries no longer see them. With an event goes what it tells of changes. A nil filter
+	// matches all. It goes in small steps: after an error or a crash some are gone, and
+	// calling it again removes the others.
 	Delete(ctx context.Context, kind Kind, filter Filter) (uint64, error)
 }
 

@@ -66,6 +66,9 @@ func (s *Store) Apply(ctx context.Context, batch store.Batch) (refused []store.R
 	return refused, nil
 }
 
+// Refresh implements [store.Writer]: what is applied is what queries see.
+func (s *Store) Refresh(context.Context) error { return nil }
+
 // Position implements [store.Writer].
 func (s *Store) Position(ctx context.Context) (position []byte, err error) {
 	err = s.use(ctx, "read position", func(f *file) error {

@@ -43,6 +43,7 @@ func conditionPairs(t *testing.T, s store.Store) {
 	if left, err := s.Apply(t.Context(), batch); err != nil || len(left) > 0 {
 		t.Fatalf("apply: %v, refused %v", err, left)
 	}
+	refresh(t, s)
 	var sources []string
 	ask := func(forms []string, literal string) {
 		for _, form := range forms {

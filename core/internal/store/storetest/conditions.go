@@ -39,6 +39,9 @@ func conditions(t *testing.T, s store.Store) {
 		if left, err := s.Apply(t.Context(), batch); err != nil || len(left) > 0 {
 			t.Fatalf("apply: %v, refused %v", err, left)
 		}
+		if err := s.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		g := newGrammar(kind, words, documents)
 		for range conditionsEach {
 			program, err := condition.CompileCondition(g.draw(t, "condition", 4), scopes[kind])

@@ -125,6 +125,15 @@ func put(t testing.TB, s store.Store, docs ...store.Document) {
 		}
 		docs = docs[n:]
 	}
+	refresh(t, s)
+}
+
+// refresh has queries see what was written.
+func refresh(t testing.TB, s store.Store) {
+	t.Helper()
+	if err := s.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func count(t testing.TB, s store.Store, kind store.Kind, filter store.Filter) uint64 {
