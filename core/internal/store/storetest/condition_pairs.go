@@ -11,9 +11,9 @@ import (
 	"github.com/tributary-bus/tributary/sdk/condition"
 )
 
-// conditionPairs asks each comparison with each value of every document that
+// ConditionPairs asks each comparison with each value of every document that
 // holds one: what conditions draws rarely is met here for certain.
-func conditionPairs(t *testing.T, s store.Store) {
+func ConditionPairs(t *testing.T, s store.Store) {
 	values := slices.Concat(numberPool, []string{"null", "true", "false", "[]", "{}"})
 	var words []string
 	for _, list := range append([]vocabulary{{words: wordPool}}, themes...) {

@@ -18,10 +18,10 @@ import (
 // conditionsEach is how many conditions are asked of each set of documents.
 const conditionsEach = 60
 
-// conditions holds a store to the language: what it finds is what the condition
+// Conditions holds a store to the language: what it finds is what the condition
 // finds in memory, for every document and every condition; and what it cannot
 // find it refuses. Flags of rapid draw more: -rapid.checks=1000.
-func conditions(t *testing.T, s store.Store) {
+func Conditions(t *testing.T, s store.Store) {
 	var asked, some, refused, unsupported int
 	searched := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
