@@ -32,8 +32,8 @@ func (b *Bus) Behind() bool {
 func (b *Bus) Busy() bool { return b.watch.pressure.isBusy.Load() }
 
 // Background does a portion of the work that nobody waits for. While callers queue up
-// to append it goes one portion at a time, so that it never has all processors nor the
-// disk for itself. While the bus is busy it is held back but for a tenth of the time;
+// to append, or many profiles are read, it goes one portion at a time, so that it never
+// has all processors nor the disk for itself. While the bus is busy it is held back but for a tenth of the time;
 // what gathers meanwhile is then done in large portions.
 // When ctx ends it goes ahead: a stop finishes what is begun.
 func (b *Bus) Background(ctx context.Context, work func() error) error {
@@ -55,7 +55,7 @@ func (p *pressure) begin(ctx context.Context) (done func()) {
 		case <-ctx.Done():
 			return func() {}
 		}
-		if !p.isQueued.Load() {
+		if !p.byTurns.Load() {
 			return func() {}
 		}
 		select {
@@ -75,6 +75,8 @@ const (
 	// until there are fewer than calmCallers.
 	busyCallers = 20
 	calmCallers = 10
+	// manyReads is how many reads of profiles in a sample have background work take turns.
+	manyReads = 20
 	// backgroundShare is the part of the time that background work has while
 	// the bus is busy.
 	backgroundShare = 0.1
@@ -94,10 +96,12 @@ const (
 type pressure struct {
 	room     func() bool   // INGEST keeps little enough for accepting to come first
 	appends  atomic.Uint64 // since the last sample
+	reads    atomic.Uint64 // of profiles for whoever waits, since the last sample
 	callers  atomic.Int64  // in Append now
 	isScarce atomic.Bool
 	isQueued atomic.Bool // callers queue up, and INGEST keeps little enough
 	isBusy   atomic.Bool // that, and CPU is scarce
+	byTurns  atomic.Bool // callers queue up, or read
 	sampling atomic.Bool
 	turn     chan struct{} // full while a portion of background work is done by turns
 
@@ -153,6 +157,7 @@ func (p *pressure) end() {
 	defer p.mu.Unlock()
 	if p.gate != nil { // else it never began
 		p.isQueued.Store(false)
+		p.byTurns.Store(false)
 		p.isBusy.Store(false)
 		p.let(true)
 	}
@@ -185,6 +190,7 @@ func (p *pressure) sample() bool {
 	queued := arrived && p.queue >= queue && p.room()
 	busy := scarce && queued
 	p.isQueued.Store(queued)
+	p.byTurns.Store(queued || arrived && p.reads.Swap(0) >= manyReads)
 	p.isBusy.Store(busy)
 	p.credit = min(p.credit+time.Duration(backgroundShare*float64(sampleEvery)), sampleEvery)
 	p.let(!busy || p.credit > 0)

@@ -216,34 +216,44 @@ func TestBackgroundGoesAheadWhenTheBusIsClosed(t *testing.T) {
 	}
 }
 
-// While callers queue up to append, with CPU to spare, background work is not held
-// back, and goes one portion at a time.
-func TestBackgroundTakesTurnsWhileCallersQueue(t *testing.T) {
-	b := open(t, Options{})
-	p := &b.watch.pressure
-	crowd(b)
-	p.mu.Lock()
-	p.share, p.average = func() (float64, bool) { return 1, true }, 1
-	p.mu.Unlock()
-	p.arrive()
-	if b.Busy() || !p.isQueued.Load() {
-		t.Fatalf("busy: %t, queued: %t, want a queue and no scarcity", b.Busy(), p.isQueued.Load())
-	}
-	var at, most, done atomic.Int64
-	var group sync.WaitGroup
-	for range 8 {
-		group.Go(func() {
-			_ = b.Background(t.Context(), func() error {
-				most.Store(max(most.Load(), at.Add(1)))
-				time.Sleep(5 * time.Millisecond)
-				at.Add(-1)
-				done.Add(1)
-				return nil
-			})
+// While callers queue up to append, with CPU to spare, or read many profiles, background
+// work is not held back, and goes one portion at a time.
+func TestBackgroundTakesTurns(t *testing.T) {
+	for name, crowded := range map[string]bool{"while callers queue up": true, "while profiles are read": false} {
+		t.Run(name, func(t *testing.T) {
+			b := open(t, Options{})
+			p := &b.watch.pressure
+			if crowded {
+				crowd(b)
+			} else {
+				for range manyReads {
+					_, _, _ = b.ReadDocument(t.Context(), "nobody")
+				}
+			}
+			p.mu.Lock()
+			p.share, p.average = func() (float64, bool) { return 1, true }, 1
+			p.mu.Unlock()
+			p.arrive()
+			if b.Busy() || !p.byTurns.Load() {
+				t.Fatalf("busy: %t, by turns: %t", b.Busy(), p.byTurns.Load())
+			}
+			var at, most, done atomic.Int64
+			var group sync.WaitGroup
+			for range 8 {
+				group.Go(func() {
+					_ = b.Background(t.Context(), func() error {
+						most.Store(max(most.Load(), at.Add(1)))
+						time.Sleep(5 * time.Millisecond)
+						at.Add(-1)
+						done.Add(1)
+						return nil
+					})
+				})
+			}
+			group.Wait()
+			if most.Load() != 1 || done.Load() != 8 {
+				t.Errorf("%d portions at a time, %d done, want 1 and 8", most.Load(), done.Load())
+			}
 		})
-	}
-	group.Wait()
-	if most.Load() != 1 || done.Load() != 8 {
-		t.Errorf("%d portions at a time, %d done, want 1 and 8", most.Load(), done.Load())
 	}
 }
