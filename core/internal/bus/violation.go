@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/tributary-bus/tributary/core/internal/throttle"
 )
 
 // OnViolation says who is told when a plugin tries on the embedded server what
@@ -29,43 +31,29 @@ type violations struct {
 	log   *slog.Logger
 	count *metrics.Counter
 	now   func() time.Time
+	told  *throttle.Throttle // by plugin
 
-	mu     sync.Mutex
-	tell   func(plugin, text string)
-	logged map[string]*logged // by plugin
+	mu   sync.Mutex
+	tell func(plugin, text string)
 }
 
-// logged is when the log was told of a plugin, and what it was not told since.
-type logged struct {
-	at    time.Time
-	since int
-}
-
-const violationsEvery = time.Second
+const (
+	violationsEvery = time.Second
+	// mostPlugins is how many plugins are told apart.
+	mostPlugins = 1000
+)
 
 func newViolations(log *slog.Logger, set *metrics.Set) *violations {
 	count := set.NewCounter("tributary_bus_plugin_violations_total")
-	return &violations{log: log, count: count, now: time.Now, logged: map[string]*logged{}}
+	return &violations{log: log, count: count, now: time.Now, told: throttle.New(violationsEvery, mostPlugins)}
 }
 
 func (v *violations) saw(plugin, text string) {
 	v.count.Inc()
 	v.mu.Lock()
 	tell := v.tell
-	l := v.logged[plugin]
-	if l == nil {
-		l = &logged{}
-		v.logged[plugin] = l
-	}
-	now, unsaid := v.now(), l.since
-	loud := now.Sub(l.at) >= violationsEvery
-	if loud {
-		l.at, l.since = now, 0
-	} else {
-		l.since++
-	}
 	v.mu.Unlock()
-	if loud {
+	if unsaid, loud := v.told.Say(plugin, v.now()); loud {
 		v.log.Warn("NATS refused a plugin what it was not granted", "plugin", plugin, "message", text, "more_before", unsaid)
 	}
 	if tell != nil {

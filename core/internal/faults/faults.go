@@ -5,10 +5,11 @@ package faults
 
 import (
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/tributary-bus/tributary/core/internal/throttle"
 )
 
 const (
@@ -24,19 +25,12 @@ type Faults struct {
 	log   *slog.Logger
 	now   func() time.Time
 
-	mu   sync.Mutex
-	told map[string]*told // by place
-}
-
-// told is when the log was told of a place, and how often it was not since.
-type told struct {
-	at    time.Time
-	since int
+	told *throttle.Throttle // by place
 }
 
 // New counts in a counter of a set, under a name.
 func New(set *metrics.Set, name string, log *slog.Logger) *Faults {
-	return &Faults{count: set.NewCounter(name), log: log, now: time.Now, told: map[string]*told{}}
+	return &Faults{count: set.NewCounter(name), log: log, now: time.Now, told: throttle.New(every, maxPlaces)}
 }
 
 // Saw tells of a condition that failed at a place, such as "flow thank-you: if
@@ -45,24 +39,7 @@ func New(set *metrics.Set, name string, log *slog.Logger) *Faults {
 func (f *Faults) Saw(place string, err error) {
 	f.count.Inc()
 	f.log.Debug("a condition failed", "at", place, "error", err)
-	f.mu.Lock()
-	if len(f.told) >= maxPlaces && f.told[place] == nil {
-		clear(f.told)
-	}
-	t := f.told[place]
-	if t == nil {
-		t = &told{}
-		f.told[place] = t
-	}
-	now, unsaid := f.now(), t.since
-	loud := now.Sub(t.at) >= every
-	if loud {
-		t.at, t.since = now, 0
-	} else {
-		t.since++
-	}
-	f.mu.Unlock()
-	if loud {
+	if unsaid, loud := f.told.Say(place, f.now()); loud {
 		f.log.Warn("a condition failed on what it was asked about and counts as false; the level debug says why", "at", place, "more_before", unsaid)
 	}
 }

@@ -91,7 +91,7 @@ func (f *Fold) leave() Decision {
 		return d
 	}
 	// It named the profile, or its browser looks like its, and nothing else.
-	d.Forward = f.Derive(Claim{Identifier: record.Identifier{Kind: kindEvent, Value: c.Event.Source + "/" + c.Event.ID}, Gen: 1})
+	d.Forward = f.Derive(Claim{Identifier: record.Identifier{Kind: record.KindEventID, Value: c.Event.Source + "/" + c.Event.ID}, Gen: 1})
 	return d
 }
 
@@ -108,9 +108,6 @@ func (f *Fold) late() bool {
 	}
 	return f.Doc == nil || c.Event.Profile == "" || !f.has(c.Event.Profile)
 }
-
-// kindEvent is what a profile is derived from where nothing identifies it.
-const kindEvent = "event"
 
 func erasedOutcome() *record.Outcome {
 	return &record.Outcome{Status: record.StatusAccepted, Errors: []sdk.FieldError{{

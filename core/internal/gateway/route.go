@@ -62,7 +62,6 @@ const (
 	lookups = 16
 
 	kindProfile = "profile" // of the cache alone: an id that we gave
-	kindEvent   = "event"   // what a profile is derived from where nothing identifies it
 )
 
 func newRouter(d Directory) *router {
@@ -134,7 +133,7 @@ func (r *router) unite(b *batch, source string) {
 	for i := range b.events {
 		e := &b.events[i]
 		if to == "" && e.status != invalid {
-			to = r.directory.DerivedProfile(kindEvent, source+"/"+e.ID, 0)
+			to = r.directory.DerivedProfile(record.KindEventID, source+"/"+e.ID, 0)
 		}
 		if e.stranger {
 			r.send(e, to)
@@ -236,7 +235,7 @@ func (r *router) settle(e *event, found map[digest]*looked, source string, now t
 		}
 	}
 	if e.profile == "" {
-		strongest := record.Identifier{Kind: kindEvent, Value: source + "/" + e.ID}
+		strongest := record.Identifier{Kind: record.KindEventID, Value: source + "/" + e.ID}
 		if e.stranger = len(ids) == 0; !e.stranger {
 			strongest = ids[0]
 		}

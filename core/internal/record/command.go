@@ -143,6 +143,9 @@ const (
 	KindUser      = "user"
 	KindAnonymous = "anonymous"
 	KindEmail     = "email"
+	// KindEventID is the event itself, source/id: what a profile is derived from where
+	// nothing else identifies it.
+	KindEventID   = "event"
 	KindPhone     = "phone"
 	KindSessionID = "session"
 	// KindFingerprint is what a browser of a source looks like: the weakest of all,
