@@ -52,6 +52,7 @@ var Scenarios = []Scenario{
 	{"live", "The stream back over WebSocket: 5,000 connections that listen and hear nothing; 100 events a second to 1,000 listeners with a filter each, of which 200 match.", liveStream},
 	{"pipeline", "Events at a fixed rate, 20 a request, through to the query store: 20 types with traits and copy rules, 10 of them with a schema, two identifiers each.", pipeline},
 	{"reads", "Profiles read by id, 5,000 a second, beside events at a fixed rate through to the query store.", reads},
+	{"store", "The query store alone, filled with a million events as the indexer does it, and asked for pages of a hundred by conditions that indices answer.", queryStore},
 	{"call", "Calls of an action in the process of a built-in plugin, over the product's own NATS, against a bare responder on it.", call},
 	{"flow", "The pipeline with a flow of five nodes for every event, two of them in a plugin's process.", withFlow},
 	{"plugins", "The built-in plugins' processes: how soon they run, and what they take at rest.", plugins},
