@@ -22,7 +22,8 @@ const (
 
 // NeedsElasticsearch skips a test unless TRIBUTARY_ELASTICSEARCH is set: it
 // takes Java 17 and Maven, which the other tests do without. Where it is set
-// and no node can be started, the test fails.
+// and no node can be started, the test fails. In the package test, such a
+// test has Elasticsearch in its name, by which make test-elasticsearch finds it.
 func NeedsElasticsearch(t testing.TB) {
 	t.Helper()
 	if os.Getenv(asked) == "" {
@@ -174,7 +175,7 @@ func (e *Elasticsearch) start() error {
 	if e.process, err = launch(e.log(), "java", args...); err != nil {
 		return fmt.Errorf("java (Debian: apt-get install default-jdk-headless): %w", err)
 	}
-	if err := e.process.await(2*time.Minute, e.ready); err != nil {
+	if err := e.process.await(3*time.Minute, e.ready); err != nil {
 		e.end()
 		return err
 	}
