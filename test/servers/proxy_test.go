@@ -15,7 +15,8 @@ import (
 )
 
 // A behind is a server that tells of each request how much of its body came,
-// and answers with 1,000 bytes.
+// and answers with 1,000 bytes: at /chunked without saying so first; at /empty
+// with none.
 type behind struct {
 	*httptest.Server
 	mu    sync.Mutex
@@ -31,7 +32,14 @@ func newBehind(t *testing.T) *behind {
 		b.asked = append(b.asked, fmt.Sprintf("%s %s %d bytes, whole %t, %q", r.Method, r.URL.RequestURI(), len(body), err == nil, r.Header.Get("Authorization")))
 		b.mu.Unlock()
 		w.Header().Set("X-Behind", "yes")
-		fmt.Fprint(w, strings.Repeat("x", 1000))
+		switch r.URL.Path {
+		case "/empty":
+		case "/chunked":
+			w.(http.Flusher).Flush()
+			fallthrough
+		default:
+			fmt.Fprint(w, strings.Repeat("x", 1000))
+		}
 	}))
 	t.Cleanup(b.Close)
 	return b
@@ -67,7 +75,13 @@ func ask(t *testing.T, p *Proxy) *asker {
 
 func (a *asker) post(path, body string) (status int, header http.Header, got string, err error) {
 	a.t.Helper()
-	request, err := http.NewRequest(http.MethodPost, a.url+path, strings.NewReader(body))
+	return a.send(path, strings.NewReader(body))
+}
+
+// send posts a body; of a length that is not told where it is no [strings.Reader].
+func (a *asker) send(path string, body io.Reader) (status int, header http.Header, got string, err error) {
+	a.t.Helper()
+	request, err := http.NewRequest(http.MethodPost, a.url+path, body)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -81,6 +95,16 @@ func (a *asker) post(path, body string) (status int, header http.Header, got str
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
 	return answer.StatusCode, answer.Header, string(text), err
+}
+
+// An endless is a body without an end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'b'
+	}
+	return len(p), nil
 }
 
 // through holds that a request came through as it was.
@@ -209,9 +233,11 @@ func TestAProxyAnswersInPlaceOfTheServer(t *testing.T) {
 		{"/i/_bulk", 429, ""},
 		{"/_bulk", 503, ""}, // the first fault is used up
 	} {
-		status, header, got, err := a.post(want.path, strings.Repeat("b", 1<<20))
-		if err != nil || status != want.status || want.body != "" && got != want.body || (header.Get("Retry-After") == "1") != (want.status == 429) {
-			t.Errorf("%d: %s: %d %v %s, %v", i, want.path, status, header, got, err)
+		// More than any buffer on the way holds: it is read, as a server does.
+		body := &io.LimitedReader{R: endless{}, N: 32 << 20}
+		status, header, got, err := a.send(want.path, body)
+		if err != nil || body.N != 0 || status != want.status || want.body != "" && got != want.body || (header.Get("Retry-After") == "1") != (want.status == 429) {
+			t.Errorf("%d: %s: %d %v %s, %v, %d bytes of the body not read", i, want.path, status, header, got, err, body.N)
 		}
 	}
 	if p.Hits(bulks) != 2 || p.Hits(all) != 2 {
@@ -229,19 +255,20 @@ func TestAProxyCutsRequests(t *testing.T) {
 		b := newBehind(t)
 		p := NewProxy(t, b.URL)
 		a := ask(t, p)
-		p.Inject(&Fault{Times: 1, Do: CutRequest(after)})
-		if status, _, got, err := a.post("/_bulk", strings.Repeat("b", 10000)); err == nil {
-			t.Errorf("after %d: %d %s", after, status, got)
-		}
-		b.Config.SetKeepAlivesEnabled(false)
-		deadline := time.Now().Add(10 * time.Second)
-		saw := fmt.Sprint(b.saw())
-		for after > 0 && saw == "[]" && time.Now().Before(deadline) { // its handler still reads
-			time.Sleep(time.Millisecond)
-			saw = fmt.Sprint(b.saw())
-		}
-		if !strings.Contains(saw, want) {
-			t.Errorf("after %d: the server saw %s, want %s", after, saw, want)
+		for _, body := range []io.Reader{strings.NewReader(strings.Repeat("b", 10000)), io.LimitReader(endless{}, 10000)} {
+			p.Inject(&Fault{Times: 1, Do: CutRequest(after)})
+			if status, _, got, err := a.send("/_bulk", body); err == nil {
+				t.Errorf("after %d of %T: %d %s", after, body, status, got)
+			}
+			deadline := time.Now().Add(10 * time.Second)
+			saw := fmt.Sprint(b.saw())
+			for after > 0 && saw == "[]" && time.Now().Before(deadline) { // its handler still reads
+				time.Sleep(time.Millisecond)
+				saw = fmt.Sprint(b.saw())
+			}
+			if !strings.Contains(saw, want) {
+				t.Errorf("after %d of %T: the server saw %s, want %s", after, body, saw, want)
+			}
 		}
 		a.through()
 		p.Inject(&Fault{Times: 1, Do: CutRequest(4)})
@@ -253,17 +280,19 @@ func TestAProxyCutsResponses(t *testing.T) {
 	b := newBehind(t)
 	p := NewProxy(t, b.URL)
 	a := ask(t, p)
-	for _, after := range []int64{0, 1, 999} {
-		p.Inject(&Fault{Times: 1, Do: CutResponse(after)})
-		status, _, got, err := a.post("/_bulk", strings.Repeat("b", 10000))
-		if err == nil || int64(len(got)) != after || (status == http.StatusOK) != (after > 0) {
-			t.Errorf("after %d: %d %s, %v", after, status, got, err)
+	for path, cuts := range map[string][]int64{"/_bulk": {0, 1, 999}, "/chunked": {0, 1, 999}, "/empty": {0}} {
+		for _, after := range cuts {
+			p.Inject(&Fault{Times: 1, Do: CutResponse(after)})
+			status, _, got, err := a.post(path, strings.Repeat("b", 10000))
+			if err == nil || int64(len(got)) != after || (status == http.StatusOK) != (after > 0) {
+				t.Errorf("%s after %d: %d %s, %v", path, after, status, got, err)
+			}
+			if saw := fmt.Sprint(b.saw()); !strings.Contains(saw, "10000 bytes, whole true") {
+				t.Errorf("%s after %d: the server saw %s", path, after, saw)
+			}
+			a.through()
+			b.saw()
 		}
-		if saw := fmt.Sprint(b.saw()); !strings.Contains(saw, "10000 bytes, whole true") {
-			t.Errorf("after %d: the server saw %s", after, saw)
-		}
-		a.through()
-		b.saw()
 	}
 	p.Inject(&Fault{Times: 1, Do: CutResponse(1000)})
 	a.through()
