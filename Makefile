@@ -6,10 +6,10 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 export CGO_ENABLED ?= 0
 
-.PHONY: help build run demo test test-clients test-soak race lint bench cover fuzz generate clean
+.PHONY: help build run demo test test-clients test-elasticsearch test-soak race lint bench cover fuzz generate clean
 
 help: ## what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
 
 build: ## bin/tributary
 	@$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./core/cmd/tributary
@@ -26,6 +26,9 @@ test: build ## all tests that must be green before a change lands
 test-clients: ## unmodified clients of others, and pages in a real browser; needs Node 20 with npm, and Chromium
 	@cd test/clients && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@TRIBUTARY_CLIENTS=1 $(GO) test -count=1 -timeout 15m -run '^Test(Page|Clients)' ./test
+
+test-elasticsearch: ## the store and the product on a real Elasticsearch; needs a Java 17 JDK and Maven
+	@./test/elasticsearch.sh
 
 race: ## the tests of concurrent code under the race detector
 	@CGO_ENABLED=1 $(GO) test -race -short -shuffle=on -timeout 20m ./sdk/... ./core/internal/...
