@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -11,19 +12,23 @@ import (
 	"testing"
 	"time"
 
-	"github.com/elastic/go-elasticsearch/v8"
+	"github.com/elastic/elastic-transport-go/v8/elastictransport"
 	"github.com/elastic/go-elasticsearch/v8/esapi"
 )
 
 func TestMain(m *testing.M) { os.Exit(Tests{M: m}.Run()) }
 
-func client(t *testing.T, url string) *elasticsearch.Client {
+func client(t *testing.T, address string) *esapi.API {
 	t.Helper()
-	c, err := elasticsearch.NewClient(elasticsearch.Config{Addresses: []string{url}})
+	u, err := url.Parse(address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	c, err := elastictransport.New(elastictransport.Config{URLs: []*url.URL{u}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return esapi.New(c)
 }
 
 // answer is an answer's body, which must be of the status.
@@ -72,11 +77,11 @@ func TestElasticsearchComesBackWithItsDataAfterAKill(t *testing.T) {
 }
 
 func TestElasticsearchIsSharedByTheTestsOfAProcess(t *testing.T) {
-	url := SharedElasticsearch(t)
-	if again := SharedElasticsearch(t); again != url {
-		t.Errorf("asked twice: %s, then %s", url, again)
+	at := SharedElasticsearch(t)
+	if again := SharedElasticsearch(t); again != at {
+		t.Errorf("asked twice: %s, then %s", at, again)
 	}
-	res, err := client(t, url).Cluster.Health()
+	res, err := client(t, at).Cluster.Health()
 	answer(t, http.StatusOK, res, err)
 }
 
