@@ -69,8 +69,14 @@ func newClient(o Options) (*client, error) {
 		}
 		transport.TLSClientConfig.RootCAs = pool
 	}
+	header := http.Header{}
+	if o.APIKey != "" {
+		// As Elasticsearch's documents write it; the client's own way is taken by
+		// Elasticsearch only, not by every gateway.
+		header.Set("Authorization", "ApiKey "+o.APIKey)
+	}
 	es, err := elasticsearch.NewBaseClient(elasticsearch.Config{
-		Addresses: addresses, Username: o.Username, Password: o.Password, APIKey: o.APIKey,
+		Addresses: addresses, Username: o.Username, Password: o.Password, Header: header,
 		CompressRequestBody: o.Compression, PoolCompressor: o.Compression, Transport: transport,
 		RetryOnError: func(r *http.Request, _ error) bool { return r.Context().Err() == nil },
 	})

@@ -165,14 +165,13 @@ func (s *Store) Health(ctx context.Context) error {
 	}
 	var answer struct {
 		Status     string `json:"status"`
-		TimedOut   bool   `json:"timed_out"`
 		Unassigned int    `json:"unassigned_shards"`
 	}
-	err := s.ask(ctx, "GET", "/_cluster/health/"+s.aliases(kinds), params("timeout", "5s", "wait_for_status", "yellow"), nil, &answer)
+	err := s.ask(ctx, "GET", "/_cluster/health/"+s.aliases(kinds), nil, nil, &answer)
 	if err != nil {
 		return fmt.Errorf("health of the store in Elasticsearch: %w", err)
 	}
-	if answer.TimedOut || answer.Status == "red" {
+	if answer.Status == "red" {
 		return fmt.Errorf("%w: Elasticsearch's health of its indices is %s: %d shards are not assigned", store.ErrUnavailable, answer.Status, answer.Unassigned)
 	}
 	return nil

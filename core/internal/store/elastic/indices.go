@@ -241,7 +241,9 @@ func (s *Store) templateName(generation int) string {
 func (s *Store) putTemplate(ctx context.Context, generation int) error {
 	name := s.templateName(generation)
 	err := s.client.ask(ctx, "PUT", "/_index_template/"+name, nil, query{
-		"index_patterns": []string{name + "-*"}, "priority": 500, "template": s.definition(),
+		"index_patterns": []string{name + "-*"}, "template": s.definition(),
+		// Of two patterns that match, that of the longer prefix counts.
+		"priority": 500 + len(name),
 	}, nil)
 	if err != nil {
 		return fmt.Errorf("put template %s: %w", name, err)
