@@ -1,0 +1,146 @@
+package elastic
+
+import (
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+
+	"encoding/json"
+
+	"github.com/tributary-bus/tributary/core/internal/store"
+	"github.com/tributary-bus/tributary/sdk"
+	"github.com/tributary-bus/tributary/sdk/condition"
+)
+
+// An order says how a query's answer is sorted: by rank (numbers, texts, the rest), then
+// by value, then by the key.
+type order struct {
+	kind store.Kind
+	sort string
+	desc bool
+	path sdk.Path
+	// column is the column that the path is, empty where it is none.
+	column string
+}
+
+// The ranks.
+const (
+	rankNumber = 1
+	rankText   = 2
+	rankRest   = 3
+)
+
+func parseOrder(kind store.Kind, sort string) (order, error) {
+	if sort == "" {
+		times := kind.Times()
+		sort = "-" + times[len(times)-1]
+	}
+	o := order{kind: kind, sort: sort}
+	rest, desc := strings.CutPrefix(sort, "-")
+	path, err := sdk.ParsePath(rest)
+	if err != nil {
+		return o, fmt.Errorf("%w: sort: %w", store.ErrInvalid, err)
+	}
+	o.desc, o.path = desc, path
+	if len(path) == 1 && slices.Contains(kind.Columns(), path[0]) {
+		o.column = path[0]
+	}
+	return o, nil
+}
+
+// everywhere tells whether every document has a value in the column.
+func (o *order) everywhere() bool {
+	return o.column == "id" || o.column == o.kind.Scope() || slices.Contains(o.kind.Times(), o.column)
+}
+
+func (o *order) direction() string {
+	if o.desc {
+		return "desc"
+	}
+	return "asc"
+}
+
+// keys are the columns that make a document's key, in the order by which equal ones are
+// sorted.
+func (o *order) keys() []string {
+	if scope := o.kind.Scope(); scope != "" {
+		return []string{"id", scope}
+	}
+	return []string{"id"}
+}
+
+// A seat is the place of a document in an order.
+type seat struct {
+	rank  int64
+	value string // of a number, its text as condition.AppendOrdered writes it
+	id    string
+}
+
+// seatOf gives the place of a document.
+func (o *order) seatOf(d *store.Document) (seat, error) {
+	at := seat{rank: rankRest, id: d.ID}
+	if o.column != "" {
+		value := d.Column(slices.Index(o.kind.Columns(), o.column))
+		if value != "" || o.everywhere() || bearsText(d.Body, o.column) {
+			at.rank, at.value = rankText, value
+		}
+		return at, nil
+	}
+	view := sdk.RawView(d.Body)
+	for _, name := range o.path {
+		view = view.Member(name)
+	}
+	if !view.Exists("") {
+		return at, nil
+	}
+	value, err := sdk.ParseValue(view.Raw())
+	if err != nil {
+		return at, fmt.Errorf("read %s of %s document %s: %w", o.path, o.kind, d.ID, err)
+	}
+	switch v := value.(type) {
+	case string:
+		at.rank, at.value = rankText, v
+	case int64, float64, json.Number:
+		at.rank, at.value = rankNumber, ordered(v)
+	}
+	return at, nil
+}
+
+// ordered writes a number such that the order of the texts is that of the numbers. What
+// has more digits than the texts are exact for is cut.
+func ordered(number any) string {
+	if text, ok := condition.AppendOrdered(nil, number); ok {
+		return string(text)
+	}
+	literal := fmt.Sprint(number)
+	if f, _, err := big.ParseFloat(literal, 10, 1200, big.ToZero); err == nil && !f.IsInf() {
+		if text, ok := condition.AppendOrdered(nil, json.Number(f.Text('e', 350))); ok {
+			return string(text)
+		}
+	}
+	// Beyond all others.
+	if strings.HasPrefix(literal, "-") {
+		return ""
+	}
+	return "\x7f"
+}
+
+// compare tells which of two places comes first.
+func (o *order) compare(a, b seat) int {
+	if a.rank != b.rank {
+		return int(a.rank - b.rank)
+	}
+	n := strings.Compare(a.value, b.value)
+	if n == 0 {
+		field, scope := o.kind.Key(a.id)
+		otherField, otherScope := o.kind.Key(b.id)
+		if n = strings.Compare(field, otherField); n == 0 {
+			n = strings.Compare(scope, otherScope)
+		}
+	}
+	if o.desc {
+		return -n
+	}
+	return n
+}
