@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/elastic/go-elasticsearch/v8"
+	"github.com/elastic/elastic-transport-go/v8/elastictransport"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -24,7 +24,7 @@ import (
 
 // A client asks the nodes in turn. What it tells of failures has no credentials in it.
 type client struct {
-	es        *elasticsearch.BaseClient
+	nodes     *elastictransport.Client
 	transport *http.Transport
 	timeout   time.Duration
 	closed    context.Context
@@ -35,7 +35,7 @@ func newClient(o Options) (*client, error) {
 	if len(o.URLs) == 0 {
 		return nil, errors.New("no URL is given, want those of the nodes")
 	}
-	addresses := make([]string, len(o.URLs))
+	addresses := make([]*url.URL, len(o.URLs))
 	for i, text := range o.URLs {
 		u, err := url.Parse(text)
 		// The text of the error would have the password that may be in it.
@@ -47,7 +47,7 @@ func newClient(o Options) (*client, error) {
 			o.Password, _ = u.User.Password()
 		}
 		u.User = nil
-		addresses[i] = u.String()
+		addresses[i] = u
 	}
 	if o.APIKey != "" && o.Username != "" {
 		return nil, errors.New("both an API key and a user are given, want one of them")
@@ -75,15 +75,15 @@ func newClient(o Options) (*client, error) {
 		// Elasticsearch only, not by every gateway.
 		header.Set("Authorization", "ApiKey "+o.APIKey)
 	}
-	es, err := elasticsearch.NewBaseClient(elasticsearch.Config{
-		Addresses: addresses, Username: o.Username, Password: o.Password, Header: header,
+	nodes, err := elastictransport.New(elastictransport.Config{
+		UserAgent: "tributary", URLs: addresses, Username: o.Username, Password: o.Password, Header: header,
 		CompressRequestBody: o.Compression, PoolCompressor: o.Compression, Transport: transport,
 		RetryOnError: func(r *http.Request, _ error) bool { return r.Context().Err() == nil },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make client: %w", err)
 	}
-	c := &client{es: es, transport: transport, timeout: o.Timeout}
+	c := &client{nodes: nodes, transport: transport, timeout: o.Timeout}
 	if c.timeout == 0 {
 		c.timeout = 30 * time.Second
 	}
@@ -107,6 +107,9 @@ func authorities(text string) (*x509.CertPool, error) {
 	}
 	return pool, nil
 }
+
+// errProduct says that something else answers.
+var errProduct = errors.New("what answers is not Elasticsearch: its answer has no header X-Elastic-Product")
 
 // errClosed says that the store was closed.
 var errClosed = fmt.Errorf("%w: it was closed", store.ErrUnavailable)
@@ -214,11 +217,14 @@ func (c *client) do(ctx context.Context, method, path string, query url.Values, 
 }
 
 func (c *client) perform(request *http.Request) (text []byte, status int, err error) {
-	response, err := c.es.Perform(request)
+	response, err := c.nodes.Perform(request)
 	if err != nil {
 		return nil, 0, err
 	}
 	text, err = io.ReadAll(response.Body)
+	if err == nil && response.StatusCode < 300 && response.Header.Get("X-Elastic-Product") != "Elasticsearch" {
+		err = errProduct
+	}
 	return text, response.StatusCode, errors.Join(err, response.Body.Close())
 }
 
