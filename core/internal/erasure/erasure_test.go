@@ -300,7 +300,7 @@ func TestAnotherNodeClearsItsOwnStore(t *testing.T) {
 	eventually(t, "the other node has it too", func() bool { return left() >= r.stored(p.IDs) })
 	eraser := QueryStore("query store", own, false)
 	node := func() *Service {
-		s, err := New(t.Context(), Options{Bus: r.bus, Commands: r.commands, Exclude: x.Exclude, Aside: &eraser, Lead: func() bool { return false }, Log: log})
+		s, err := New(t.Context(), Options{Bus: r.bus, Commands: r.commands, Exclude: x.Exclude, Aside: []Eraser{eraser}, Lead: func() bool { return false }, Log: log})
 		if err != nil {
 			t.Fatal(err)
 		}

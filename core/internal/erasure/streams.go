@@ -157,13 +157,19 @@ func owners(targets []Target) map[string]int {
 // log; empty where it is about nobody, or cannot be read. It reads no further than to
 // there.
 func profileOf(data []byte) string {
-	member := "event"
 	if bytes.HasPrefix(data, []byte(`{"change":`)) {
-		member = "change"
+		return textAt(data, "change", "profile")
 	}
+	return textAt(data, "event", "profile")
+}
+
+// textAt is a text in an object of JSON; empty where there is none.
+func textAt(data []byte, path ...string) string {
 	d := jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true))
-	if !enter(d, member) || !enter(d, "profile") {
-		return ""
+	for _, member := range path {
+		if !enter(d, member) {
+			return ""
+		}
 	}
 	token, err := d.ReadToken()
 	if err != nil || token.Kind() != '"' {
