@@ -137,7 +137,7 @@ func (s *server) openErasures(ctx context.Context) (err error) {
 			erasure.QueryStore("query store", s.store, true),
 			runs,
 			erasure.Commits(s.bus),
-			erasure.Events(s.bus),
+			erasure.Events(s.bus, s.store),
 			erasure.DeadLetters(s.bus),
 			erasure.QueryStore("query store, again", s.store, false),
 		},

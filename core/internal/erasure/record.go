@@ -188,7 +188,7 @@ func withKept(r client.Erasure) client.Erasure {
 		"Backups and snapshots that were made before have everything that was in them.",
 		"What flows, plugins, destinations and subscribers were given before is with those who got it.",
 		"Dead letters that name the person otherwise than by a profile id, such as rows of an import, stay until they are 30 days old.",
-		"Events that were not valid are about nobody, so they are not found by the profile: they stay for as long as events are kept.",
+		"Events that were not valid are about nobody; those that came under an identifier that was not yet the profile's are not found by it, and stay for as long as events are kept.",
 		"What is deleted from the log (INGEST), the commits (COMMITS), the profiles (PROFILES) and earlier states of runs (FLOWS) cannot be read any more, but its bytes stay in files under " +
 			"jetstream/ until the server writes these anew: within minutes for a file of which more than half was deleted and that is no longer the last, " +
 			"else when as much as a file holds was written after it.",
