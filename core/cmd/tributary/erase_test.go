@@ -2,15 +2,19 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/erasure"
+	"github.com/tributary-bus/tributary/sdk"
 	"github.com/tributary-bus/tributary/sdk/client"
 )
 
@@ -55,16 +59,81 @@ func TestProfilesDelete(t *testing.T) {
 	}
 }
 
+// hangingPlugin is the name of a plugin whose action is not done before its time is
+// over; the test binary is one.
+const hangingPlugin = "hanging"
+
+func serveHanging() {
+	sdk.Serve(sdk.Plugin{Name: hangingPlugin, Version: "1.0.0", Actions: []sdk.Action{
+		sdk.NewAction("wait", "Waits.", func(ctx context.Context, _ sdk.Input[struct{}]) (sdk.Output, error) {
+			<-ctx.Done()
+			return sdk.Output{}, ctx.Err()
+		}),
+	}})
+}
+
+// installHanging puts the plugin where the server looks for plugins.
+func installHanging(t *testing.T, dir string) {
+	t.Helper()
+	script := "#!/bin/sh\nexec " + os.Args[0] + " " + hangingPlugin + "\n"
+	err := errors.Join(os.MkdirAll(filepath.Join(dir, "plugins"), 0o700),
+		os.WriteFile(filepath.Join(dir, "plugins", hangingPlugin), []byte(script), 0o700))
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// filesOf are the files of a stream's messages.
+func filesOf(t *testing.T, dir, stream string) []string {
+	t.Helper()
+	blocks, err := filepath.Glob(filepath.Join(dir, "jetstream", "$G", "streams", stream, "msgs", "*.blk"))
+	if err != nil || len(blocks) == 0 {
+		t.Fatal(blocks, err)
+	}
+	return blocks
+}
+
+// hold tells whether one of the files has a text.
+func hold(t *testing.T, files []string, text string) bool {
+	t.Helper()
+	return slices.ContainsFunc(files, func(path string) bool {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Contains(data, []byte(text))
+	})
+}
+
 // TestErasureGoesOnAfterKills kills the server after each part of an erasure, before
 // that is written down.
 func TestErasureGoesOnAfterKills(t *testing.T) {
 	dir := t.TempDir()
-	for i, part := range []string{erasure.PartTombstone, "query store", "commits", "events", "dead letters", "query store, again"} {
+	installHanging(t, dir)
+	flow := filepath.Join(t.TempDir(), "flow.yaml")
+	if err := os.WriteFile(flow, []byte(`
+kind: flow
+id: waits
+spec:
+  trigger: {event: order}
+  nodes: {wait: {action: hanging/wait, timeout: 10m}}
+  edges: [start -> wait]
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for i, part := range []string{erasure.PartTombstone, "query store", "flow runs", "commits", "events", "dead letters", "query store, again"} {
 		t.Setenv(killedAfter, part)
 		server := run(t, dir)
 		user := fmt.Sprint("user-", i)
 		for range 3 {
 			must(t, dir, "send", "view", "--user", user, "--session", user, "--prop", "text=marker-"+user, "--wait", "indexed")
+		}
+		must(t, dir, "apply", "-f", flow)
+		must(t, dir, "send", "order", "--user", user, "--prop", "text=marker-"+user, "--wait", "indexed")
+		for end := time.Now().Add(30 * time.Second); !hold(t, filesOf(t, dir, "FLOWS"), "marker-"+user); time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("the run is not in the journal")
+			}
 		}
 		id := profileOfUser(t, dir, user)
 		cli(t, dir, "profiles", "delete", id) // it fails where the server is killed meanwhile
@@ -89,17 +158,15 @@ func TestErasureGoesOnAfterKills(t *testing.T) {
 				t.Errorf("after %q %q prints %s", part, count, got)
 			}
 		}
+		if letters := must(t, dir, "deadletters", "list"); strings.Contains(letters, id) {
+			t.Errorf("after %q there are dead letters:\n%s", part, letters)
+		}
 		if code := again.stop(); code != exitDone {
 			t.Errorf("the server ends with %d", code)
 		}
-		blocks, err := filepath.Glob(filepath.Join(dir, "jetstream", "$G", "streams", "EVENTS", "msgs", "*.blk"))
-		if err != nil || len(blocks) == 0 {
-			t.Fatal(blocks, err)
-		}
-		for _, path := range append(blocks, filepath.Join(dir, "store.db")) {
-			text, err := os.ReadFile(path)
-			if err != nil || strings.Contains(string(text), "marker-"+user) {
-				t.Errorf("after %q %s has it still; %v", part, path, err)
+		for _, path := range append(append(filesOf(t, dir, "EVENTS"), filesOf(t, dir, "FLOWS")...), filepath.Join(dir, "store.db")) {
+			if hold(t, []string{path}, "marker-"+user) {
+				t.Errorf("after %q %s has it still", part, path)
 			}
 		}
 	}

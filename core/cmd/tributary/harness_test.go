@@ -20,6 +20,9 @@ import (
 const underTest = "CLI_UNDER_TEST"
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == hangingPlugin {
+		serveHanging()
+	}
 	// A plugin's process is this binary again, with a clean environment.
 	if os.Getenv(underTest) != "" || len(os.Args) > 2 && os.Args[1] == "plugin" && os.Args[2] == "serve" {
 		if dir := os.Getenv(shadowDir); dir != "" {

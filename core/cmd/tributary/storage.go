@@ -127,6 +127,7 @@ func (s *server) openErasures(ctx context.Context) (err error) {
 	if s.commands, err = erasure.NewCommands(s.bus); err != nil {
 		return err
 	}
+	runs := erasure.Runs(s.bus, func(ctx context.Context, profiles []string) ([]string, error) { return s.flows.EndRuns(ctx, profiles) })
 	o := erasure.Options{
 		Bus: s.bus, Commands: s.commands, Exclude: s.indexer.Exclude, Log: s.log, Reached: erasedPart,
 		// Who owns the first partition leads; where two believe to, the record is
@@ -134,15 +135,15 @@ func (s *server) openErasures(ctx context.Context) (err error) {
 		Lead: func() bool { owned, _ := s.processor.Owned(); return owned[0] },
 		Erasers: []erasure.Eraser{
 			erasure.QueryStore("query store", s.store, true),
+			runs,
 			erasure.Commits(s.bus),
-			erasure.Events(s.bus),
+			erasure.Events(s.bus, s.store),
 			erasure.DeadLetters(s.bus),
 			erasure.QueryStore("query store, again", s.store, false),
 		},
 	}
-	if len(s.config.Bus.URLs) > 0 { // there may be other nodes, each with a store of its own
-		own := erasure.QueryStore("query store", s.store, false)
-		o.Aside = &own
+	if len(s.config.Bus.URLs) > 0 { // there may be other nodes, each with a store and runs of its own
+		o.Aside = []erasure.Eraser{erasure.QueryStore("query store", s.store, false), runs}
 	}
 	s.erasures, err = erasure.New(ctx, o)
 	return err

@@ -39,6 +39,13 @@ func (b *Bus) EraseDeadLetters(ctx context.Context, sequences []uint64) error {
 	return b.erase(ctx, streamDeadLetters, sequences)
 }
 
+// EraseRuns is EraseEvents for the entries of flow runs, by their revisions: what a
+// run's earlier entries were stays in the files until the server writes these anew.
+func (b *Bus) EraseRuns(ctx context.Context, revisions []uint64) error {
+	defer b.runs.changes.Add(1)
+	return b.erase(ctx, streamFlows, revisions)
+}
+
 const (
 	// eraseAtOnce is how many erasures are on their way at a time: the server does
 	// one after another, and others have to get their turn.

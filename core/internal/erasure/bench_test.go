@@ -50,7 +50,7 @@ func BenchmarkEvents(b *testing.B) {
 		fill(profile)
 		b.StartTimer()
 		began := time.Now()
-		counts, err := Events(box).Erase(b.Context(), []Target{{Profile: profile, IDs: []string{profile}}})
+		counts, err := Events(box, nil).Erase(b.Context(), []Target{{Profile: profile, IDs: []string{profile}}})
 		if err != nil || counts[0].Removed != events/every || counts[0].Remaining != 0 {
 			b.Fatal(counts, err)
 		}

@@ -58,9 +58,9 @@ type Options struct {
 	Exclude func(ids []string)
 	// Lead tells whether this node is the one that finishes erasures.
 	Lead func() bool
-	// Aside takes profiles out of what this node alone has, where other nodes may do
-	// erasures; nil: there are no others.
-	Aside *Eraser
+	// Aside take profiles out of what this node alone has, where other nodes may do
+	// erasures; empty: there are no others.
+	Aside []Eraser
 	Log   *slog.Logger
 	// Reached is told of every part when it is done and before that is written down,
 	// so that a test can stop the process there; nil: nobody is.
@@ -206,7 +206,7 @@ func (s *Service) Run(ctx context.Context) error {
 // round does what there is to do, and tells whether something is left that another
 // one holds.
 func (s *Service) round(ctx context.Context, checked *time.Time) (left bool, err error) {
-	if s.stale.Swap(false) || s.o.Aside != nil {
+	if s.stale.Swap(false) || len(s.o.Aside) > 0 {
 		if err := s.catchUp(ctx); err != nil {
 			return false, err
 		}

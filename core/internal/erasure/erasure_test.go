@@ -1,6 +1,7 @@
 package erasure
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -19,6 +20,7 @@ import (
 	"github.com/tributary-bus/tributary/core/internal/store"
 	"github.com/tributary-bus/tributary/core/internal/store/sqlite"
 	"github.com/tributary-bus/tributary/sdk/client"
+	"github.com/tributary-bus/tributary/sdk/condition"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -100,6 +102,54 @@ func TestErasureLeavesNothingOfAPerson(t *testing.T) {
 	clean(again)
 }
 
+// TestEventsThatWereNotValidAreErased has events that are about nobody, since they are
+// not valid: before the person was known, under each id, and of somebody else.
+func TestEventsThatWereNotValidAreErased(t *testing.T) {
+	r := newRig(t, t.TempDir())
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	invalid := func(text string, identifiers ...string) {
+		t.Helper()
+		if o := r.sendOf("strict", now, "", text, identifiers...); o.Valid || o.Profile != "" {
+			t.Fatalf("%+v; want an event that is not valid", o)
+		}
+	}
+	invalid(marker, "anonymous:"+marker+"-laptop")
+	p := r.person()
+	for _, one := range []string{"user:" + marker, "anonymous:" + marker + "-phone", "email:" + marker + "@mail.example"} {
+		invalid(marker, one)
+	}
+	invalid("somebody else", "user:other")
+	r.indexed()
+	stored := func() (found, others int) {
+		t.Helper()
+		err := r.store.Scan(t.Context(), store.Events, nil, func(d store.Document) error {
+			if bytes.Contains(d.Body, []byte(marker)) {
+				found++
+			} else if bytes.Contains(d.Body, []byte("somebody else")) {
+				others++
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found, others
+	}
+	if found, others := stored(); found < 4 || others != 1 {
+		t.Fatalf("%d are in the store, and %d of somebody else", found, others)
+	}
+	r.erase(p)
+	if found, _ := stored(); found != 0 {
+		t.Errorf("%d are in the store before it is rebuilt", found)
+	}
+	if err := r.x.Rebuild(t.Context(), func(uint64, uint64) {}); err != nil {
+		t.Fatal(err)
+	}
+	if found, others := stored(); found != 0 || others != 1 || r.events() != 0 {
+		t.Errorf("%d are in the store and %d in EVENTS, and %d of somebody else", found, r.events(), others)
+	}
+}
+
 // TestLateEventsOfAnErasedPerson sends what was received before the erasure, and what
 // is of somebody new.
 func TestLateEventsOfAnErasedPerson(t *testing.T) {
@@ -131,6 +181,7 @@ func TestNothingComesBackToTheStore(t *testing.T) {
 	r := newRig(t, t.TempDir())
 	r.failing.fails.Store(true)
 	p := r.person()
+	r.sendOf("strict", time.Now(), "", marker, "user:"+marker) // not valid
 	eventually(t, "the indexer tries", func() bool { return r.failing.tried.Load() > 1 })
 	// Nobody leads: the events stay in the bus.
 	report, err := r.service.Request(t.Context(), p.ID, p.IDs, "test")
@@ -152,6 +203,9 @@ func TestNothingComesBackToTheStore(t *testing.T) {
 	if n := r.stored(p.IDs); n != 0 || r.events() == 0 {
 		t.Errorf("%d documents came back with a rebuild", n)
 	}
+	if n, err := r.store.Count(t.Context(), store.Events, notValid(t)); n != 0 || err != nil {
+		t.Errorf("%d events that are not valid came back with a rebuild, %v", n, err)
+	}
 	// Another process finds what is under way, before it indexes.
 	r.stop()
 	again := newRig(t, r.dir)
@@ -169,6 +223,15 @@ func TestNothingComesBackToTheStore(t *testing.T) {
 	if n := again.events(); n != 0 {
 		t.Errorf("%d events are left", n)
 	}
+}
+
+func notValid(t *testing.T) store.Filter {
+	t.Helper()
+	filter, err := condition.CompileCondition("event.valid == false", condition.EventScope)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filter
 }
 
 // TestAnErasureFollowsAMerge erases under an id whose profile was merged meanwhile.
@@ -300,7 +363,7 @@ func TestAnotherNodeClearsItsOwnStore(t *testing.T) {
 	eventually(t, "the other node has it too", func() bool { return left() >= r.stored(p.IDs) })
 	eraser := QueryStore("query store", own, false)
 	node := func() *Service {
-		s, err := New(t.Context(), Options{Bus: r.bus, Commands: r.commands, Exclude: x.Exclude, Aside: &eraser, Lead: func() bool { return false }, Log: log})
+		s, err := New(t.Context(), Options{Bus: r.bus, Commands: r.commands, Exclude: x.Exclude, Aside: []Eraser{eraser}, Lead: func() bool { return false }, Log: log})
 		if err != nil {
 			t.Fatal(err)
 		}

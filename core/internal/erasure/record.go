@@ -117,7 +117,7 @@ func (s *Service) remember(j *job) {
 	if k := s.known[profile]; k != nil && k.revision > j.revision {
 		return
 	}
-	here := s.o.Aside == nil || j.revision <= s.cleared
+	here := len(s.o.Aside) == 0 || j.revision <= s.cleared
 	if j.report.State == client.Erased && time.Since(j.report.Erased.Time) > recheckFor && here {
 		delete(s.known, profile)
 		return
@@ -128,7 +128,7 @@ func (s *Service) remember(j *job) {
 // takeAside takes what is erased out of what this node alone has, whoever did the
 // rest, and notes up to which record it did.
 func (s *Service) takeAside(ctx context.Context) error {
-	if s.o.Aside == nil {
+	if len(s.o.Aside) == 0 {
 		return nil
 	}
 	s.mu.Lock()
@@ -147,8 +147,10 @@ func (s *Service) takeAside(ctx context.Context) error {
 	for _, j := range jobs {
 		s.o.Exclude(j.report.IDs) // it may be done already elsewhere
 	}
-	if _, err := s.o.Aside.Erase(ctx, targets(jobs)); err != nil {
-		return fmt.Errorf("erase from %s of this node: %w", s.o.Aside.Name, err)
+	for _, aside := range s.o.Aside {
+		if _, err := aside.Erase(ctx, targets(jobs)); err != nil {
+			return fmt.Errorf("erase from %s of this node: %w", aside.Name, err)
+		}
 	}
 	revision, err := s.o.Bus.PutJob(ctx, s.node(), strconv.AppendUint(nil, last, 10), s.clearedAt)
 	if err != nil {
@@ -164,7 +166,7 @@ func (s *Service) takeAside(ctx context.Context) error {
 func (s *Service) node() string { return "erased-from/" + s.o.Bus.NodeID() }
 
 func (s *Service) loadCleared(ctx context.Context) error {
-	if s.o.Aside == nil {
+	if len(s.o.Aside) == 0 {
 		return nil
 	}
 	data, revision, err := s.o.Bus.GetJob(ctx, s.node())
@@ -185,10 +187,9 @@ func withKept(r client.Erasure) client.Erasure {
 	r.Kept = []string{
 		"Backups and snapshots that were made before have everything that was in them.",
 		"What flows, plugins, destinations and subscribers were given before is with those who got it.",
-		"A run of a flow that has not ended keeps what it knew of the profile until it ends; the timelines of runs stay for 30 days.",
 		"Dead letters that name the person otherwise than by a profile id, such as rows of an import, stay until they are 30 days old.",
-		"Events that were not valid are about nobody, so they are not found by the profile: they stay for as long as events are kept.",
-		"What is deleted from the log (INGEST), the commits (COMMITS) and the profiles (PROFILES) cannot be read any more, but its bytes stay in files under " +
+		"Events that were not valid are about nobody; those that came under an identifier that was not yet the profile's are not found by it, and stay for as long as events are kept.",
+		"What is deleted from the log (INGEST), the commits (COMMITS), the profiles (PROFILES) and earlier states of runs (FLOWS) cannot be read any more, but its bytes stay in files under " +
 			"jetstream/ until the server writes these anew: within minutes for a file of which more than half was deleted and that is no longer the last, " +
 			"else when as much as a file holds was written after it.",
 	}

@@ -82,7 +82,9 @@ func newRig(t *testing.T, dir string) *rig {
 	var err error
 	r.bus, err = bus.Open(ctx, bus.Options{Dir: dir, Durability: bus.DurabilityFsync, Partitions: 4, DiskReserve: 1, Log: log})
 	check(err)
-	set, err := config.NewSet(1, config.Defaults(true))
+	strict, err := config.Parse("strict.yaml", []byte("{kind: event-type, id: strict, spec: {schema: {required: [total]}}}"))
+	check(err)
+	set, err := config.NewSet(1, append(config.Defaults(true), strict...))
 	check(err)
 	r.p, err = processor.New(ctx, processor.Options{
 		Bus: r.bus, Resources: fixed{set}, Dir: dir, Sole: true, EventsMaxAge: 30 * 24 * time.Hour, Log: log,
@@ -99,7 +101,7 @@ func newRig(t *testing.T, dir string) *rig {
 	r.service, err = New(ctx, Options{
 		Bus: r.bus, Commands: r.commands, Exclude: r.x.Exclude, Lead: r.leads.Load, Log: log,
 		Erasers: []Eraser{
-			QueryStore("query store", r.failing, true), Commits(r.bus), Events(r.bus), DeadLetters(r.bus),
+			QueryStore("query store", r.failing, true), Commits(r.bus), Events(r.bus, r.store), DeadLetters(r.bus),
 			QueryStore("query store, again", r.store, false),
 		},
 	})
@@ -146,10 +148,16 @@ func newRig(t *testing.T, dir string) *rig {
 // returns whom it was applied to.
 func (r *rig) send(received time.Time, session, text string, identifiers ...string) record.Outcome {
 	r.t.Helper()
+	return r.sendOf("page-view", received, session, text, identifiers...)
+}
+
+// sendOf sends an event of a type; none of the type strict is valid.
+func (r *rig) sendOf(eventType string, received time.Time, session, text string, identifiers ...string) record.Outcome {
+	r.t.Helper()
 	r.sent++
 	id := fmt.Sprintf("e-%d-%d", r.sent, time.Now().UnixNano())
 	e := &record.Event{
-		ID: id, Type: "page-view", Source: "test", Session: session, Time: received,
+		ID: id, Type: eventType, Source: "test", Session: session, Time: received,
 		Properties: sdk.AppendValue(nil, map[string]any{"text": text}),
 		Traits:     sdk.AppendValue(nil, map[string]any{"name": text}),
 	}
@@ -159,6 +167,12 @@ func (r *rig) send(received time.Time, session, text string, identifiers ...stri
 	}
 	c := &record.Command{Kind: record.KindEvent, ID: record.EventID("test", id), Received: received, Event: e, Reply: r.prefix + id}
 	c.Profile = r.bus.DerivedProfile(e.IDs[0].Kind, e.IDs[0].Value, 0)
+	if eventType == "strict" { // who takes events in looks whose identifier it is
+		held, _, err := r.bus.GetIdentity(r.t.Context(), r.bus.IdentityKey(e.IDs[0].Kind, e.IDs[0].Value))
+		if err == nil {
+			c.Profile = held.Profile
+		}
+	}
 	if err := r.bus.Append(r.t.Context(), []bus.Entry{{Partition: r.bus.Partition(c.Profile), Commands: record.AppendCommand(nil, c)}}); err != nil {
 		r.t.Fatal(err)
 	}

@@ -83,9 +83,14 @@ func deleteAll(ctx context.Context, s Store, ids []string, count *Count) error {
 
 // filterOf finds documents by whether a field is one of some ids.
 func filterOf(field string, scope condition.Scope, ids []string) (store.Filter, error) {
-	quoted := make([]string, len(ids))
-	for i, id := range ids {
-		quoted[i] = strconv.Quote(id)
+	return condition.CompileCondition(field+" in "+listed(ids), scope)
+}
+
+// listed is a list of texts as conditions have it.
+func listed(texts []string) string {
+	quoted := make([]string, len(texts))
+	for i, text := range texts {
+		quoted[i] = strconv.Quote(text)
 	}
-	return condition.CompileCondition(field+" in ["+strings.Join(quoted, ", ")+"]", scope)
+	return "[" + strings.Join(quoted, ", ") + "]"
 }

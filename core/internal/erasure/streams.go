@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
 	"github.com/tributary-bus/tributary/core/internal/record"
+	"github.com/tributary-bus/tributary/core/internal/store"
 	"github.com/tributary-bus/tributary/sdk"
+	"github.com/tributary-bus/tributary/sdk/condition"
 )
 
 // Commits waits until no commit is kept any more that was made before the erasure, so
@@ -101,8 +104,10 @@ func until(ctx context.Context, what string, holds func() (bool, error)) error {
 	}
 }
 
-// Events overwrites the events of the profiles in EVENTS.
-func Events(b *bus.Bus) Eraser {
+// Events overwrites the events of the profiles in EVENTS: those about them, and those
+// that were sent to them and are about nobody, since they are not valid. The query
+// store cannot find the latter by a profile, so they are deleted from it first.
+func Events(b *bus.Bus, s Store) Eraser {
 	return Eraser{Name: "events", Erase: func(ctx context.Context, targets []Target) ([]Count, error) {
 		of := owners(targets)
 		partitions := map[int]bool{}
@@ -112,13 +117,24 @@ func Events(b *bus.Bus) Eraser {
 		counts := make([]Count, len(targets))
 		for _, p := range slices.Sorted(maps.Keys(partitions)) {
 			var found []uint64
+			invalid := map[string][]string{}
 			err := b.EventsOf(ctx, p, func(e bus.StoredEvent) error {
-				if i, ok := of[profileOf(e.Data)]; ok {
-					found = append(found, e.Seq)
-					counts[i].Removed++
+				i, valid := of[profileOf(e.Data)]
+				if !valid {
+					var sent bool
+					if i, sent = of[senderOf(e.Data)]; !sent {
+						return nil
+					}
+					source := textAt(e.Data, "event", "source")
+					invalid[source] = append(invalid[source], textAt(e.Data, "event", "id"))
 				}
+				found = append(found, e.Seq)
+				counts[i].Removed++
 				return nil
 			})
+			if err == nil {
+				err = deleteInvalid(ctx, s, invalid)
+			}
 			if err != nil || len(found) == 0 {
 				if err != nil {
 					return nil, err
@@ -129,7 +145,11 @@ func Events(b *bus.Bus) Eraser {
 				return nil, err
 			}
 			err = b.EventsOf(ctx, p, func(e bus.StoredEvent) error {
-				if i, ok := of[profileOf(e.Data)]; ok {
+				i, ok := of[profileOf(e.Data)]
+				if !ok {
+					i, ok = of[senderOf(e.Data)]
+				}
+				if ok {
 					counts[i].Remaining++
 				}
 				return nil
@@ -140,6 +160,23 @@ func Events(b *bus.Bus) Eraser {
 		}
 		return counts, nil
 	}}
+}
+
+// deleteInvalid deletes events that are about nobody, by their sources and ids.
+func deleteInvalid(ctx context.Context, s Store, invalid map[string][]string) error {
+	for source, all := range invalid {
+		for ids := range slices.Chunk(all, idsAtOnce) {
+			text := "event.valid == false && event.source == " + strconv.Quote(source) + " && event.id in " + listed(ids)
+			filter, err := condition.CompileCondition(text, condition.EventScope)
+			if err != nil {
+				return fmt.Errorf("find events that are not valid: %w", err)
+			}
+			if _, err := s.Delete(ctx, store.Events, filter); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // owners tells by id which target has it.
@@ -157,13 +194,28 @@ func owners(targets []Target) map[string]int {
 // log; empty where it is about nobody, or cannot be read. It reads no further than to
 // there.
 func profileOf(data []byte) string {
-	member := "event"
 	if bytes.HasPrefix(data, []byte(`{"change":`)) {
-		member = "change"
+		return textAt(data, "change", "profile")
 	}
-	d := jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true))
-	if !enter(d, member) || !enter(d, "profile") {
+	return textAt(data, "event", "profile")
+}
+
+// senderOf is whom a message of EVENTS was sent to that is about nobody, since its event
+// is not valid; empty for any other.
+func senderOf(data []byte) string {
+	if !bytes.Contains(data, []byte(`"sender":"`)) {
 		return ""
+	}
+	return textAt(data, "sender")
+}
+
+// textAt is a text in an object of JSON; empty where there is none.
+func textAt(data []byte, path ...string) string {
+	d := jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true))
+	for _, member := range path {
+		if !enter(d, member) {
+			return ""
+		}
 	}
 	token, err := d.ReadToken()
 	if err != nil || token.Kind() != '"' {

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -75,5 +76,85 @@ spec: {}
 		if got := r.trait(user, "n"); got == nil {
 			t.Errorf("%s: consented, and the flow was not run", user)
 		}
+	}
+}
+
+// consenting is longFlow for those who agreed to marketing.
+var consenting = strings.Replace(longFlow, "  nodes:", "  consents: [marketing]\n  nodes:", 1) + `---
+kind: consent-type
+id: marketing
+spec: {}
+`
+
+// Whoever withdraws consent while a node takes long has the run stopped before the
+// next one, and nothing of it is committed.
+func TestConsentWithdrawnMeanwhileStopsARun(t *testing.T) {
+	r := newRig(t, 0, consenting)
+	h := newHanging()
+	defer h.free()
+	r.plugin("test", h.actions())
+	told := watch(r, t, "long")
+	r.start()
+	r.consents(`{"marketing":true}`, time.Hour, "stays", "goes")
+	r.send("order", "", "stays", "goes")
+	eventually(t, "the runs to be journalled", func() bool { all, _ := r.journal(""); return all == 2 })
+	r.consents(`{"marketing":false}`, 0, "goes")
+	eventually(t, "the consent to be withdrawn", func() bool {
+		doc := r.document("goes")
+		return strings.Contains(fmt.Sprint(doc.Profile.Consents["marketing"]), "granted:false")
+	})
+	h.free()
+	told.ended(2)
+	r.settled()
+	wantStopped(t, r, told, h)
+}
+
+// So does one who withdraws it while the server is down.
+func TestConsentIsAskedForWhenARunGoesOn(t *testing.T) {
+	r := newRig(t, 0, consenting)
+	h := newHanging()
+	defer h.free()
+	r.plugin("test", h.actions())
+	r.start()
+	r.consents(`{"marketing":true}`, time.Hour, "stays", "goes")
+	r.send("order", "", "stays", "goes")
+	eventually(t, "the runs to be journalled", func() bool { all, _ := r.journal(""); return all == 2 })
+	r.stopEngine()
+	r.consents(`{"marketing":false}`, 0, "goes")
+	eventually(t, "the consent to be withdrawn", func() bool {
+		doc := r.document("goes")
+		return strings.Contains(fmt.Sprint(doc.Profile.Consents["marketing"]), "granted:false")
+	})
+	told := watch(r, t, "long")
+	r.start()
+	h.free()
+	told.ended(2)
+	r.settled()
+	wantStopped(t, r, told, h)
+}
+
+func wantStopped(t *testing.T, r *rig, told *watcher, h *hanging) {
+	t.Helper()
+	for user, want := range map[string]any{"stays": int64(1), "goes": nil} {
+		if got := r.trait(user, "n"); got != want {
+			t.Errorf("%s: n is %v, want %v", user, got, want)
+		}
+	}
+	if n := h.last.Load(); n != 1 {
+		t.Errorf("the last node was asked for %d times, want once", n)
+	}
+	var ends []string
+	for _, steps := range told.ended(2) {
+		ends = append(ends, steps[len(steps)-1].brief())
+	}
+	slices.Sort(ends)
+	if want := []string{"ended 0 ok", "ended 0 stopped consent was withdrawn, or has expired: marketing"}; !slices.Equal(ends, want) {
+		t.Errorf("the runs are told to have ended as %q, want %q", ends, want)
+	}
+	if letters := r.deadLetters(); len(letters) > 0 {
+		t.Errorf("dead letters: %+v", letters)
+	}
+	if all, _ := r.journal(""); all != 0 {
+		t.Errorf("%d runs are left in the journal", all)
 	}
 }

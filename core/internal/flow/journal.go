@@ -18,6 +18,7 @@ type keeping interface {
 	PutRun(ctx context.Context, run string, data []byte, expect uint64) (revision uint64, err error)
 	DeleteRun(ctx context.Context, run string, revision uint64) error
 	Runs(ctx context.Context, each func(run string, data []byte, revision uint64) error) error
+	EraseRuns(ctx context.Context, revisions []uint64) error
 	SyncRuns(ctx context.Context) error
 }
 

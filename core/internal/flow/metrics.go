@@ -15,6 +15,7 @@ type counters struct {
 	ended        *metrics.Counter
 	failed       *metrics.Counter
 	noConsent    *metrics.Counter // runs that were not begun
+	stopped      *metrics.Counter
 	calls        *metrics.Counter
 	callsFailed  *metrics.Counter
 	retries      *metrics.Counter
@@ -33,6 +34,7 @@ func newCounters(log *slog.Logger) *counters {
 		ended:        set.NewCounter("tributary_flow_runs_ended_total"),
 		failed:       set.NewCounter("tributary_flow_runs_failed_total"),
 		noConsent:    set.NewCounter("tributary_flow_runs_without_consent_total"),
+		stopped:      set.NewCounter("tributary_flow_runs_stopped_total"),
 		calls:        set.NewCounter("tributary_flow_calls_total"),
 		callsFailed:  set.NewCounter("tributary_flow_calls_failed_total"),
 		retries:      set.NewCounter("tributary_flow_calls_retried_total"),

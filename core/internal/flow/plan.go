@@ -48,6 +48,8 @@ type failure struct {
 	Attempts      int
 	// kept is true where there is a dead letter already.
 	kept bool
+	// stop is set where the run did not fail but was stopped: nothing of it is kept.
+	stop *stopped
 }
 
 // A result is what became of a node.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"sync"
 	"time"
 
@@ -32,9 +31,12 @@ type run struct {
 	size   int       // of what its nodes have answered, in bytes
 	since  time.Time // when it was told that it began; zero: nobody listened
 
+	looked time.Time // when the profile was read last, as it stands
 	// mu guards what is journalled: the progress, and the revision of the
-	// journal's entry (0: none).
+	// journal's entry (0: none). And stop, which ends the run while it is carried
+	// out.
 	mu       sync.Mutex
+	stop     context.CancelCauseFunc
 	progress *progress
 	held     bool // the trigger has held
 	revision uint64
@@ -59,11 +61,16 @@ var errNobody = errors.New("the event is about nobody, so there is no profile to
 // to the next start.
 func (r *run) execute(ctx context.Context) {
 	e := r.lane.session.engine
-	err := r.carryOut(ctx)
+	err := r.stoppable(ctx)
 	if err != nil && r.progress.failure == nil {
 		r.progress.failure = &failure{Message: err.Error(), Attempts: 1}
 	}
-	if f := r.progress.failure; f != nil && ctx.Err() == nil {
+	switch f := r.progress.failure; {
+	case f == nil || ctx.Err() != nil:
+	case f.stop != nil:
+		e.metrics.stopped.Inc()
+		err = nil
+	default:
 		e.metrics.failed.Inc()
 		r.lane.tell("a run failed; what it was for is a dead letter", "run", r.id, "node", f.Node, "reason", f.Message, "attempts", f.Attempts)
 		err = nil
@@ -84,18 +91,13 @@ func (r *run) execute(ctx context.Context) {
 	revision := r.revision
 	r.mu.Unlock()
 	if revision > 0 {
-		if r.progress.failure != nil {
+		if f := r.progress.failure; f != nil && f.stop == nil {
 			// Without its entry in the journal the dead letter is all that is left of it.
 			if err := e.bus.SyncRuns(ctx); err != nil && ctx.Err() == nil {
 				e.log.Warn("the dead letter of a run cannot be made durable", "flow", r.flow.ID, "run", r.id, "error", err)
 			}
 		}
-		err := e.bus.DeleteRun(ctx, r.id, revision)
-		if errors.Is(err, bus.ErrConflict) {
-			// Another node wrote it as it let the partition go: the run is over all the same.
-			err = e.bus.DeleteRun(ctx, r.id, math.MaxInt64)
-		}
-		if err != nil {
+		if err := r.forget(ctx, revision); err != nil {
 			e.log.Warn("a run that has ended stays in the journal; it is ended again at the next start", "flow", r.flow.ID, "run", r.id, "error", err)
 		}
 	}
@@ -115,7 +117,11 @@ func (r *run) carryOut(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !r.held {
+	if r.held { // it goes on, after a restart
+		if err := r.consented(view.profile, view.now); err != nil {
+			return err
+		}
+	} else {
 		if err := r.trigger(view); err != nil || !r.held {
 			return err
 		}
@@ -123,6 +129,9 @@ func (r *run) carryOut(ctx context.Context) error {
 		r.tellBegun()
 	}
 	if err := r.walk(ctx, view); err != nil || r.progress.failure != nil {
+		return err
+	}
+	if err := r.mayGoOn(ctx); err != nil {
 		return err
 	}
 	if err := r.commit(ctx, view); err != nil || r.progress.failure != nil {
@@ -190,11 +199,16 @@ func (r *run) look(ctx context.Context) (*view, error) {
 			pause(ctx, retryPause)
 			continue
 		}
-		if to, merged := mergedInto(document); err == nil && merged && time.Since(r.begun) <= lookFor {
+		to, merged := mergedInto(document)
+		switch {
+		case err == nil && isErased(document):
+			return nil, errErased
+		case err == nil && merged && time.Since(r.begun) <= lookFor:
 			who = to // the run goes on with the person
 			continue
 		}
 		if err == nil {
+			r.looked = time.Now()
 			v, err := newView(r.event, document, now)
 			if err != nil {
 				return nil, err
@@ -239,6 +253,11 @@ func (r *run) walk(ctx context.Context, v *view) error {
 	defer func() { others.end() }()
 	now := make([]result, 0, 1)
 	for running := 0; ; {
+		if len(next) > 0 {
+			if err := r.mayGoOn(ctx); err != nil {
+				return err
+			}
+		}
 		now = now[:0]
 		for _, n := range next {
 			node := &r.flow.Nodes[n]

@@ -49,6 +49,7 @@ const (
 	outcomeOK       = "ok"
 	outcomeAnswered = "answered"
 	outcomeFailed   = "failed"
+	outcomeStopped  = "stopped"
 )
 
 // listened tells whether somebody listens to the run's flow.
@@ -105,7 +106,11 @@ func (r *run) tellEnded() {
 	if !r.since.IsZero() {
 		s.Took = milliseconds(time.Since(r.since))
 	}
-	if f != nil {
+	switch {
+	case f == nil:
+	case f.stop != nil:
+		s.Outcome, s.Error = outcomeStopped, clipped(f.Message)
+	default:
 		s.Outcome, s.Node, s.Attempts, s.Error = outcomeFailed, f.Node, f.Attempts, clipped(f.Message)
 		for i := range r.flow.Nodes {
 			if r.flow.Nodes[i].ID == f.Node {

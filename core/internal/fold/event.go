@@ -284,6 +284,9 @@ func (f *Fold) processed(hops uint8, room int) record.Processed {
 		Event: f.event, Config: f.Rules.set.Revision(), Changes: f.changes, Aside: f.aside,
 		Transient: f.transient, TransientSession: f.transientSession,
 	}
+	if !f.event.Valid {
+		out.Sender = f.Command.Profile
+	}
 	if f.event.Profile != "" {
 		out.Revision = f.Doc.Profile.Revision
 		if f.event.Session != "" {

@@ -36,8 +36,12 @@ func (e exclusion) without(docs []store.Document) []store.Document {
 	return kept
 }
 
-// profileOf is the profile that a document is of, empty for an event about nobody.
+// profileOf is the profile that a document is of, or that a not valid event was sent
+// to; empty for another event about nobody.
 func profileOf(d *store.Document) string {
+	if d.Sender != "" {
+		return d.Sender
+	}
 	for i, column := range d.Kind.Columns() {
 		if column == "profile" {
 			return d.Column(i)

@@ -32,6 +32,7 @@ func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, 
 	var revision uint64
 	var changes []byte
 	var config uint64
+	var sender string           // of an event that is not valid
 	var aside bool              // its profile does not count it
 	var noEvent, noSession bool // what is not for the store
 	err := s.members(text, func(name string) error {
@@ -52,6 +53,12 @@ func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, 
 			}
 			config = token.Uint()
 			return nil
+		case "sender":
+			token, err := s.decoder.ReadToken()
+			if err == nil && token.Kind() == '"' {
+				sender = token.String()
+			}
+			return err
 		case "aside":
 			aside = true
 			return s.decoder.SkipValue()
@@ -92,6 +99,7 @@ func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, 
 	if !hasEvent || docs[first].Kind != store.Events {
 		return docs[:first], fmt.Errorf("split event: %w: it has no event", record.ErrMalformed)
 	}
+	docs[first].Sender = sender
 	if !aside {
 		docs[first].Config = config
 	}

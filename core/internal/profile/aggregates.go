@@ -122,11 +122,13 @@ func (a *Aggregates) stale(w *record.Window, since uint64) bool {
 	return w.Since <= a.revision && w.Since != since
 }
 
-// Clear drops the windows of a document that nobody reads any more.
+// Clear drops the windows of a document that nobody reads any more. It looks once at
+// what a document has: what is entered afterwards by the same revision is kept.
 func (a *Aggregates) Clear(doc *record.Document) {
-	if a == nil {
+	if a == nil || doc.Cleared == a.revision && a.revision > 0 {
 		return
 	}
+	doc.Cleared = a.revision
 	for name, w := range doc.Windows {
 		if a.stale(w, a.since[name]) {
 			delete(doc.Windows, name)

@@ -83,6 +83,7 @@ func Unite(into, other *record.Document, strategies Strategies, now time.Time) {
 	}
 	uniteStats(&a.Stats, &b.Stats)
 	uniteSessions(into, other)
+	into.Cleared = 0 // the other may have been ahead, or behind
 	for name, w := range other.Windows {
 		if into.Windows == nil {
 			into.Windows = map[string]*record.Window{}

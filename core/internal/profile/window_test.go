@@ -413,3 +413,33 @@ func TestWindowSumsStayExact(t *testing.T) {
 		t.Errorf("sum = %v", got)
 	}
 }
+
+// What a document has is looked through once for each revision of the configuration,
+// and again when it was united with another.
+func TestADocumentIsClearedOnceARevision(t *testing.T) {
+	later := NewAggregates(9, []Aggregate{{Type: "a", Window: time.Hour, Since: 1}})
+	stale := func() *record.Window { return &record.Window{Span: 1, Since: 1} }
+	doc := emptyDocument()
+	doc.Windows = map[string]*record.Window{"x": stale()}
+	CountEvent(doc, happened("b", noon, `{}`), later, noon)
+	if len(doc.Windows) != 0 {
+		t.Fatalf("windows %v", doc.Windows)
+	}
+	doc.Windows["x"] = stale() // as nothing but a merge does
+	CountEvent(doc, happened("b", noon, `{}`), later, noon)
+	if len(doc.Windows) != 1 {
+		t.Error("a document is looked through by each event")
+	}
+	delete(doc.Windows, "x")
+	other := &record.Document{State: record.StateLive, Profile: sdk.NewProfile("q", noon), Windows: map[string]*record.Window{"y": stale()}}
+	Unite(doc, other, Strategies{}, noon)
+	CountEvent(doc, happened("b", noon, `{}`), later, noon)
+	if len(doc.Windows) != 0 {
+		t.Errorf("what came with a merge is left: %v", doc.Windows)
+	}
+	doc.Windows["x"] = stale()
+	CountEvent(doc, happened("b", noon, `{}`), NewAggregates(10, nil), noon)
+	if len(doc.Windows) != 0 {
+		t.Errorf("what a later revision does not keep is left: %v", doc.Windows)
+	}
+}

@@ -49,6 +49,9 @@ type Document struct {
 	// Filled says, by the id that events carry, up to where what was stored of them
 	// has been entered into the windows.
 	Filled map[string]Fill
+	// Cleared is the revision of the configuration by which nothing stands in Windows
+	// and Filled that is not kept; 0: that is not known. It is not stored.
+	Cleared uint64
 }
 
 // A Stamp is when a field was changed, in milliseconds since 1970, and by what: an

@@ -19,12 +19,13 @@ type Processed struct {
 
 // A ProcessedEvent is the payload of a message of EVENTS: a JSON object
 //
-//	{"event":{…},"revision":7,"config":3,"aside":true,"transient":true,"transient_session":true,"session":{…},"changes":{"traits.vip":true}}
+//	{"event":{…},"revision":7,"config":3,"aside":true,"transient":true,"transient_session":true,"sender":"…","session":{…},"changes":{"traits.vip":true}}
 //
 // where revision is the profile's after the command that caused the event (absent for
 // an event about nobody), config the configuration that the event was processed by,
 // aside, transient and transient_session (absent where they are not) that the event
 // left its profile as it was, and that the event and its session are not to be queried,
+// sender the profile that a not valid event was sent to, which is about nobody,
 // session the event's session after the event, and changes what the event changed in
 // the profile, by path.
 type ProcessedEvent struct {
@@ -38,6 +39,9 @@ type ProcessedEvent struct {
 	// Transient keeps the event out of the query store, and TransientSession what it
 	// says of its session.
 	Transient, TransientSession bool
+	// Sender is empty for a valid event. The profile may never have come to be. It is
+	// what a not valid event is found by when that profile is erased.
+	Sender string
 }
 
 // AppendJSON appends the payload.
@@ -58,6 +62,10 @@ func (p *ProcessedEvent) AppendJSON(dst []byte) []byte {
 	}
 	if p.TransientSession {
 		dst = append(dst, `,"transient_session":true`...)
+	}
+	if p.Sender != "" {
+		dst = append(dst, `,"sender":`...)
+		dst = sdk.AppendString(dst, p.Sender)
 	}
 	if p.Session != nil {
 		dst = append(dst, `,"session":`...)

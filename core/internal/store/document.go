@@ -106,7 +106,10 @@ type Document struct {
 	Config uint64
 	// Log is of an event that changed its profile: what an entry of the change log
 	// says of that, as record.CutChanges writes it, and the profile's revision.
-	Log     *Log
+	Log *Log
+	// Sender is the profile that an event was sent to which is about nobody, since it is
+	// not valid. It is not kept.
+	Sender  string
 	columns [maxColumns]string
 }
 
