@@ -153,13 +153,15 @@ func owners(targets []Target) map[string]int {
 	return of
 }
 
-// profileOf is whom a message of EVENTS is about, an event or an entry of a change
-// log; empty where it is about nobody, or cannot be read. It reads no further than to
+// profileOf is whom a message of EVENTS is about, an event or what is told beside events
+// (record.TypeChange); empty where it is about nobody, or cannot be read. It reads no further than to
 // there.
 func profileOf(data []byte) string {
 	member := "event"
-	if bytes.HasPrefix(data, []byte(`{"change":`)) {
-		member = "change"
+	for _, beside := range [...]string{"change", "session", "left"} {
+		if bytes.HasPrefix(data, []byte(`{"`+beside+`":`)) {
+			member = beside
+		}
 	}
 	d := jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true))
 	if !enter(d, member) || !enter(d, "profile") {
