@@ -55,5 +55,5 @@ func TestWhatIsBeingFilledIsTold(t *testing.T) {
 	r.expect("GET", check, "", 200, document+"}")
 	r.expect("PUT", check, spec, 200, `{"revision":3,"differences":[{"kind":"event-type","id":"check","action":"unchanged"}]}`)
 	r.expect("POST", "/api/v1/apply?dry-run=true", dry, 200, `{"revision":3,"differences":[{"kind":"event-type","id":"check","action":"unchanged"}]}`)
-	refused(`count(\"order\", \"7d\") > 3`, "moves with time")
+	refused(`count(\"order\", \"7d\") > 3`, "moves with time, also where profiles keep it")
 }
