@@ -92,6 +92,9 @@ func TestRetailFirstConditionAfter(t *testing.T) {
 	}
 	refused(`count("order-completed", "1040w") >= 10`, "nobody keeps count(")
 	file := writeFile(t, "check.yaml", check)
+	if out := p.run("apply", "-f", file, "--dry-run"); !strings.Contains(out, "event-type/check  (backfilling: windows that it reads would be filled") {
+		t.Errorf("a dry run prints\n%s", out)
+	}
 	if out := p.run("apply", "-f", file); !strings.Contains(out, "event-type/check  (backfilling") {
 		t.Errorf("apply said: %s", out)
 	}

@@ -48,7 +48,7 @@ type Difference struct {
 	Kind   string `json:"kind"`
 	ID     string `json:"id"`
 	Action string `json:"action"`
-	// Backfilling is that of the resource as it is now.
+	// Backfilling is that of the resource as it is now, or would be after a dry run.
 	Backfilling bool `json:"backfilling,omitzero"`
 }
 

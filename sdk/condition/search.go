@@ -278,7 +278,8 @@ func (s *search) aggregate(n *node) (Field, *Error) {
 	path := sdk.Path{"stats", "events", a.Type}
 	switch {
 	case a.Window > 0:
-		return Field{}, s.refuse(n, "count, first and last of all time can be searched by", "the store keeps no figure of a window, which moves with time")
+		return Field{}, s.refuse(n, "have a flow with this condition keep a trait or a segment, and search for that; count, first and last of all time can be searched by",
+			"the store keeps no figure of a window, which moves with time, also where profiles keep it")
 	case a.Func == Count:
 		return Field{Path: append(path, "count"), Missing: int64(0)}, nil
 	case a.Func == Sum:

@@ -128,7 +128,8 @@ func TestPredicateRefuses(t *testing.T) {
 		scope  condition.Scope
 		reason string
 	}{
-		{`count("x", "7d") > 3`, condition.ProfileScope, "the store keeps no figure of a window"},
+		{`count("x", "7d") > 3`, condition.ProfileScope, "the store keeps no figure of a window, which moves with time, also where profiles keep it"},
+		{`count("x", "7d") > 3`, condition.ProfileScope, "have a flow with this condition keep a trait or a segment, and search for that"},
 		{`sum("x", "total", "7d") > 3`, condition.ProfileScope, "the store keeps no figure of a window"},
 		{`sum("x", "total") > 3`, condition.ProfileScope, "the sum is not kept in the store"},
 		{`count("x") > 3`, condition.EventScope, "the search is over events"},

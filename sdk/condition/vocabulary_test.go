@@ -33,8 +33,8 @@ const (
 		"id":"s1","profile":"0198f1c2-0000-7000-8000-000000000001","started":"2026-03-10T12:25:00.000Z","updated":"2026-03-10T12:31:00.000Z","duration":360,"status":"active",
 		"device":{"type":"mobile"},"utm":{"source":"mail"},"geo":{"country":"PT","region":"Lisbon","city":"Lisboa","lat":38.75,"lon":-9.2}}`
 	formEvent    = `{"type":"form-submitted","properties":{"form":"contact"}}`
-	videoEvent   = `{"type":"video-watched","properties":{"seconds":31}}`
-	consentEvent = `{"type":"consent-changed","properties":{"granted":true}}`
+	videoEvent   = `{"type":"video-playback-completed","properties":{"video_id":"v-3"}}`
+	consentEvent = `{"type":"consent-update","properties":{"consents":{"marketing":true}}}`
 )
 
 // annPast is when her events were, by type.
@@ -106,7 +106,7 @@ func TestVocabulary(t *testing.T) {
 				continue
 			}
 			vars := ann
-			for eventType, other := range map[string]string{"form-submitted": formEvent, "video-watched": videoEvent, "consent-changed": consentEvent} {
+			for eventType, other := range map[string]string{"form-submitted": formEvent, "video-playback-completed": videoEvent, "consent-update": consentEvent} {
 				if strings.Contains(code[1], eventType) {
 					vars.Event = document(t, other)
 				}

@@ -132,7 +132,10 @@ func printApplied(w io.Writer, result *client.ApplyResult, dryRun bool) {
 	for _, d := range result.Differences {
 		counts[d.Action]++
 		note := ""
-		if d.Backfilling {
+		switch {
+		case d.Backfilling && dryRun && d.Action != client.Unchanged:
+			note = "  (backfilling: windows that it reads would be filled from stored events)"
+		case d.Backfilling:
 			note = "  (backfilling: windows that it reads are being filled from stored events)"
 		}
 		fmt.Fprintf(w, "%-9s  %s/%s%s\n", d.Action, d.Kind, d.ID, note)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -50,39 +49,47 @@ any id it ever had or by an identifier, such as user:17850.`,
 			if err != nil {
 				return err
 			}
-			items := []jsontext.Value{}
-			for more := true; more && len(items) < most; more = q.Cursor != "" {
-				q.Limit = min(most-len(items), pageSize)
+			items, rows := []jsontext.Value{}, [][]string{}
+			printed := func() int {
+				if format(output) == asTable {
+					return len(rows)
+				}
+				return len(items)
+			}
+			for more := true; more && printed() < most; more = q.Cursor != "" {
+				q.Limit = min(most-printed(), pageSize)
 				page, err := server.ProfileChanges(c.Context(), args[0], q)
 				if err != nil {
 					return g.explain(err)
 				}
 				items, q.Cursor = append(items, page.Items...), page.Cursor
+				if rows, err = changeRows(rows, page.Items); err != nil {
+					return err
+				}
 			}
-			if q.Cursor != "" {
+			if q.Cursor != "" || printed() > most {
 				fmt.Fprintf(c.ErrOrStderr(), "the last %d; more with --limit\n", most)
 			}
-			return printChanges(c.OutOrStdout(), format(output), items)
+			if format(output) != asTable {
+				return writeValue(c.OutOrStdout(), format(output), items)
+			}
+			return table(c.OutOrStdout(), []string{"TIME", "PATH", "VALUE", "BY"}, rows[:min(len(rows), most)])
 		},
 	}
 	c.Flags().StringVar(&q.Path, "path", "", "only changes of this place, such as traits.name, and of what is in it")
 	c.Flags().StringVar(&from, "from", "", "only changes received since this time or date")
 	c.Flags().StringVar(&before, "before", "", "only changes received before this time or date")
-	c.Flags().IntVar(&most, "limit", 20, "show at most so many")
+	c.Flags().IntVar(&most, "limit", 20, "show at most so many lines, or entries of -o json and yaml, which may have several places each")
 	outputFlag(c, &output, asTable, asJSON, asYAML)
 	return c
 }
 
-// printChanges writes a line for each place that was changed.
-func printChanges(w io.Writer, f format, items []jsontext.Value) error {
-	if f != asTable {
-		return writeValue(w, f, items)
-	}
-	var rows [][]string
+// changeRows adds a line for each place that was changed.
+func changeRows(rows [][]string, items []jsontext.Value) ([][]string, error) {
 	for _, text := range items {
 		item := &client.Change{}
 		if err := json.Unmarshal(text, item); err != nil {
-			return fmt.Errorf("read a change: %w", err)
+			return nil, fmt.Errorf("read a change: %w", err)
 		}
 		head := []string{sdk.FormatTime(item.Time), author(&item.By)}
 		for _, path := range slices.Sorted(maps.Keys(item.Changes)) {
@@ -92,7 +99,7 @@ func printChanges(w io.Writer, f format, items []jsontext.Value) error {
 			rows = append(rows, []string{head[0], fmt.Sprintf("(%d more)", item.Omitted), "", head[1]})
 		}
 	}
-	return table(w, []string{"TIME", "PATH", "VALUE", "BY"}, rows)
+	return rows, nil
 }
 
 // shownValue is how much of a value a line has room for, in characters.

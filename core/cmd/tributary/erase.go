@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +20,7 @@ import (
 func newProfilesDelete(g *globals) *cobra.Command {
 	var (
 		wait, yes bool
+		within    time.Duration
 		output    string
 	)
 	c := &cobra.Command{
@@ -31,12 +31,16 @@ the dead letters that name it. ID is any id it ever had, or an identifier such a
 user:17850. Events of the person that arrive later are of somebody new.
 
 The report says what was removed where. The profile is gone when the command
-ends; what is left goes on by itself, within seconds: --wait waits for it. On a
-terminal the command asks first, unless --yes is given.`,
+ends; what is left goes on by itself, within seconds: --wait waits for it, also
+while the server is away, for at most as long as --timeout says. On a terminal the
+command asks first, unless --yes is given.`,
 		Example: `  tributary profiles delete user:17850
   tributary profiles delete 5b0c2f4e-9c5e-8d1f-a5a1-3f0f6f1c2d3e --yes --wait -o json`,
 		Args: exactly("ID"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if within <= 0 {
+				return usagef("--timeout %v: want a time above 0, such as 10m", within)
+			}
 			on, err := g.connect()
 			if err != nil {
 				return err
@@ -49,7 +53,8 @@ terminal the command asks first, unless --yes is given.`,
 			}
 			report, err := on.EraseProfile(c.Context(), args[0])
 			if err == nil && wait {
-				report, err = erased(c.Context(), on, report)
+				w := erasureWait{g: g, on: on, notes: c.ErrOrStderr(), within: within}
+				report, err = w.erased(c.Context(), report)
 			}
 			if err != nil {
 				return g.explain(err)
@@ -58,31 +63,14 @@ terminal the command asks first, unless --yes is given.`,
 		},
 	}
 	c.Flags().BoolVar(&wait, "wait", false, "wait until every part is done")
+	c.Flags().DurationVar(&within, "timeout", time.Hour, "how long --wait waits")
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	outputFlag(c, &output, asTable, asJSON, asYAML)
 	return c
 }
 
-// erasurePoll is how often an erasure is looked at that is waited for.
-const erasurePoll = 200 * time.Millisecond
-
-func erased(ctx context.Context, on *client.Client, report *client.Erasure) (*client.Erasure, error) {
-	for report.State != client.Erased {
-		select {
-		case <-time.After(erasurePoll):
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-		next, err := on.Erasure(ctx, report.Profile)
-		if err != nil && !client.IsTemporary(err) {
-			return nil, err
-		}
-		if err == nil {
-			report = next
-		}
-	}
-	return report, nil
-}
+// maxErasures is how many reports the server lists at most.
+const maxErasures = 10_000
 
 func newProfilesErasures(g *globals) *cobra.Command {
 	var output string
@@ -93,6 +81,9 @@ func newProfilesErasures(g *globals) *cobra.Command {
 		Example: "  tributary profiles erasures\n  tributary profiles erasures 5b0c2f4e-9c5e-8d1f-a5a1-3f0f6f1c2d3e -o json",
 		Args:    between(0, "ID"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if limit < 1 || limit > maxErasures {
+				return usagef("--limit %d: want 1 to %d", limit, maxErasures)
+			}
 			from, err := g.connect()
 			if err != nil {
 				return err

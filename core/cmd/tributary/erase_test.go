@@ -171,3 +171,88 @@ spec:
 		}
 	}
 }
+
+// Who waits for an erasure is told when the server goes away, goes on waiting, and is
+// told why where that takes too long.
+func TestWhoWaitsForAnErasureIsToldThatTheServerIsAway(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv(killedAfter, "commits")
+	server := run(t, dir)
+	must(t, dir, "send", "view", "--user", "ann", "--wait", "indexed")
+	id := profileOfUser(t, dir, "ann")
+	fails(t, dir, exitUsage, "--timeout 0s: want a time above 0, such as 10m", "profiles", "delete", id, "--wait", "--timeout", "0s")
+	for _, limit := range []string{"0", "-1", "10001"} {
+		fails(t, dir, exitUsage, "--limit "+limit+": want 1 to 10000", "profiles", "erasures", "--limit", limit)
+	}
+
+	waiting := command(t.Context(), dir, "profiles", "delete", id, "--wait")
+	var out, notes tail
+	waiting.Stdout, waiting.Stderr = &out, &notes
+	if err := waiting.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- waiting.Wait() }()
+	told := func(what string) {
+		t.Helper()
+		for end := time.Now().Add(30 * time.Second); !strings.Contains(notes.String(), what); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("it does not say %q:\n%s", what, &notes)
+			}
+		}
+	}
+	<-server.done
+	told("waiting for it\n")
+	t.Setenv(killedAfter, "")
+	run(t, dir) // at another address
+	told("the server is back\n")
+	if err := <-ended; err != nil {
+		t.Fatalf("%v\n%s", err, &notes)
+	}
+	contains(t, "the report", out.String(), "erased profile "+id)
+	if n := strings.Count(notes.String(), "waiting for it"); n != 1 {
+		t.Errorf("it says %d times that it waits:\n%s", n, &notes)
+	}
+}
+
+func TestWaitingForAnErasureEnds(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv(killedAfter, "commits")
+	server := run(t, dir)
+	must(t, dir, "send", "view", "--user", "ann", "--wait", "indexed")
+	id := profileOfUser(t, dir, "ann")
+	code, stdout, stderr := cli(t, dir, "profiles", "delete", id, "--wait", "--timeout", "12s")
+	<-server.done
+	if code != exitFailed || stdout != "" {
+		t.Errorf("it ends with %d and prints %s", code, stdout)
+	}
+	contains(t, "the error", stderr, "profile "+id+" is not erased everywhere after 12s: the part \"commits\" is not done; it goes on by itself, and `tributary profiles erasures "+
+		id+"` shows how far it is; at last: ", "does not answer at")
+}
+
+// The limit of a change log's table is a number of lines, of its JSON one of entries.
+func TestProfilesChangesPrintsNoMoreThanItsLimit(t *testing.T) {
+	dir := t.TempDir()
+	run(t, dir)
+	for _, id := range []string{"1", "2"} {
+		must(t, dir, "send", "identify", "--id", id, "--user", "ann", "--trait", "a="+id, "--trait", "b="+id, "--trait", "c="+id, "--wait", "indexed")
+	}
+	for _, limit := range []int{1, 2, 4, 5} {
+		code, stdout, stderr := cli(t, dir, "profiles", "changes", "user:ann", "--limit", fmt.Sprint(limit))
+		if lines := strings.Count(stdout, "\n") - 1; code != exitDone || lines != limit {
+			t.Errorf("--limit %d prints %d lines:\n%s", limit, lines, stdout)
+		}
+		contains(t, "the note", stderr, fmt.Sprintf("the last %d; more with --limit", limit))
+	}
+	_, all, note := cli(t, dir, "profiles", "changes", "user:ann", "--limit", "1000")
+	if strings.Count(all, "event identify 2") != 3 || note != "" {
+		t.Errorf("all of it is\n%s%s", all, note)
+	}
+	var entries []client.Change
+	if err := json.Unmarshal([]byte(must(t, dir, "profiles", "changes", "user:ann", "--limit", "1", "-o", "json")), &entries); err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 1 || len(entries[0].Changes) != 3 {
+		t.Errorf("one entry is %+v", entries)
+	}
+}

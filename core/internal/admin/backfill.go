@@ -3,15 +3,15 @@ package admin
 import (
 	"net/http"
 
+	"github.com/tributary-bus/tributary/core/internal/config"
 	"github.com/tributary-bus/tributary/core/internal/profile"
 	"github.com/tributary-bus/tributary/sdk/client"
 	"github.com/tributary-bus/tributary/sdk/condition"
 )
 
-// filling returns what tells whether windows that a resource's conditions read are
-// being filled, and how far that is.
-func (a *API) filling(r *http.Request) (of func(kind, id string) (bool, *client.Backfill), err error) {
-	set := a.o.Resources.Current()
+// filling returns what tells whether windows that the conditions of a set's resource
+// read are being filled, or would be, and how far that is.
+func (a *API) filling(r *http.Request, set *config.Set) (of func(kind, id string) (bool, *client.Backfill), err error) {
 	if len(set.Kept().List()) == 0 {
 		return func(string, string) (bool, *client.Backfill) { return false, nil }, nil
 	}
@@ -30,7 +30,7 @@ func (a *API) filling(r *http.Request) (of func(kind, id string) (bool, *client.
 
 // mark marks resources of which windows are being filled.
 func (a *API) mark(r *http.Request, list []client.Resource) error {
-	filling, err := a.filling(r)
+	filling, err := a.filling(r, a.o.Resources.Current())
 	if err != nil {
 		return err
 	}

@@ -145,7 +145,7 @@ func (a *API) apply(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return applyProblem(err)
 	}
-	return answer(w, a.applied(r, result, dryRun))
+	return answer(w, a.applied(r, result))
 }
 
 // change applies one change, on the revision that the caller expects.
@@ -158,20 +158,17 @@ func (a *API) change(r *http.Request, c config.Change) (*client.ApplyResult, err
 	if err != nil {
 		return nil, applyProblem(err)
 	}
-	return a.applied(r, result, false), nil
+	return a.applied(r, result), nil
 }
 
-// applied is the answer to an apply. It was made, whether or not it can be told now
-// which windows are to be filled.
-func (a *API) applied(r *http.Request, result resources.Result, dryRun bool) *client.ApplyResult {
+// applied is the answer to an apply, or a dry run. It was made, whether or not it can be
+// told now which windows are to be filled.
+func (a *API) applied(r *http.Request, result resources.Result) *client.ApplyResult {
 	out := &client.ApplyResult{Revision: result.Revision, Differences: make([]client.Difference, len(result.Differences))}
 	for i, d := range result.Differences {
 		out.Differences[i] = client.Difference{Kind: d.Kind, ID: d.ID, Action: string(d.Action)}
 	}
-	if dryRun {
-		return out
-	}
-	if filling, err := a.filling(r); err == nil {
+	if filling, err := a.filling(r, result.Set); err == nil {
 		for i := range out.Differences {
 			d := &out.Differences[i]
 			d.Backfilling, _ = filling(d.Kind, d.ID)

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/tributary-bus/tributary/core/internal/profile"
+	"github.com/tributary-bus/tributary/sdk/condition"
 )
 
 func TestTheCatalogueIsComplete(t *testing.T) {
@@ -104,7 +106,7 @@ func page() string {
 	for _, t := range Catalogue() {
 		if t.Group != group {
 			group = t.Group
-			fmt.Fprintf(&b, "\n### %s\n\n| type | what happened | tags | journey | event's traits | profile |\n|---|---|---|---|---|---|\n", group)
+			fmt.Fprintf(&b, "\n### %s\n\n| type | what happened | tags | journey | properties (as a trait) | profile |\n|---|---|---|---|---|---|\n", group)
 		}
 		x := t.Type
 		journey := "–"
@@ -114,12 +116,7 @@ func page() string {
 				journey = code(strings.ReplaceAll(x.Journey.From.Source(), "|", `\|`))
 			}
 		}
-		var traits, effects []string
-		for _, rule := range x.Traits {
-			if to := code(rule.To.String()); !slices.Contains(traits, to) {
-				traits = append(traits, to)
-			}
-		}
+		var effects []string
 		for _, rule := range x.Copy {
 			to := rule.To
 			if rule.Name != nil {
@@ -133,10 +130,48 @@ func page() string {
 				effects = append(effects, effect)
 			}
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", x.ID, x.Description, listed(x.Tags), journey, listed(traits), listed(effects))
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", x.ID, x.Description, listed(x.Tags), journey, listed(properties(x)), listed(effects))
 	}
 	return b.String() + "\n"
 }
+
+// properties are what an event of the type is to have, with the trait that each becomes,
+// where that has another name, and what else of it the rules read.
+func properties(x *EventType) (list []string) {
+	var named []string
+	for _, rule := range x.Traits {
+		from, to := rule.From.String(), rule.To.String()
+		named = append(named, from)
+		switch {
+		case from == to:
+			list = append(list, code(from))
+		default:
+			list = append(list, code(from)+" (as "+code(to)+")")
+		}
+	}
+	add := func(p *condition.Program) {
+		if p == nil {
+			return
+		}
+		for _, found := range propertyPath.FindAllStringSubmatch(p.Source(), -1) {
+			if path := found[1]; !slices.ContainsFunc(named, func(n string) bool { return n == path || strings.HasPrefix(n, path+".") }) {
+				named = append(named, path)
+				list = append(list, code(path))
+			}
+		}
+	}
+	for _, rule := range x.Copy {
+		add(rule.Name)
+		add(rule.From)
+		add(rule.When)
+	}
+	if x.Journey != nil {
+		add(x.Journey.From)
+	}
+	return list
+}
+
+var propertyPath = regexp.MustCompile(`\bevent\.properties\.([a-z_]+(?:\.[a-z_]+)*)`)
 
 func code(text string) string { return "`" + text + "`" }
 

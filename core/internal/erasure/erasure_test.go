@@ -321,6 +321,8 @@ func TestProfileOfAProcessedEvent(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"event":{"id":"a","properties":{"profile":"x"},"profile":"p"},"session":{"profile":"q"}}`: "p",
 		`{"change":{"profile":"p","revision":7,"changes":{"traits.profile":"x"}}}`:                  "p",
+		`{"session":{"id":"s","profile":"p","context":{"profile":"x"}}}`:                            "p",
+		`{"left":{"profile":"p","sessions":["s"]}}`:                                                 "p",
 		`{"event":{"id":"a","profile":null}}`:                                                       "", `{"event":{"id":"a"},"profile":"x"}`: "",
 		`{"event":{"profile":7}}`: "", `{"event":"p"}`: "", `{`: "", ``: "", `[]`: "",
 	} {

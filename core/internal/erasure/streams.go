@@ -190,12 +190,14 @@ func owners(targets []Target) map[string]int {
 	return of
 }
 
-// profileOf is whom a message of EVENTS is about, an event or an entry of a change
-// log; empty where it is about nobody, or cannot be read. It reads no further than to
+// profileOf is whom a message of EVENTS is about, an event or what is told beside events
+// (record.TypeChange); empty where it is about nobody, or cannot be read. It reads no further than to
 // there.
 func profileOf(data []byte) string {
-	if bytes.HasPrefix(data, []byte(`{"change":`)) {
-		return textAt(data, "change", "profile")
+	for _, beside := range [...]string{"change", "session", "left"} {
+		if bytes.HasPrefix(data, []byte(`{"`+beside+`":`)) {
+			return textAt(data, beside, "profile")
+		}
 	}
 	return textAt(data, "event", "profile")
 }

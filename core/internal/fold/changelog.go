@@ -15,7 +15,7 @@ func (f *Fold) logChange(by record.Author, changes map[string]any) {
 	}
 	entry := record.Entry(f.Doc.Profile, f.Command.Received, by, changes)
 	data := entry.AppendJSON(append(make([]byte, 0, 256+len(entry.Changes)), `{"change":`...))
-	f.result.Changes = append(f.result.Changes, record.Processed{Type: record.TypeChange, Data: append(data, '}'), Hops: f.Command.Hops})
+	f.tellBeside(append(data, '}'))
 }
 
 // valuesAt is what stands at places of the profile, null where nothing does.

@@ -209,6 +209,7 @@ func (f *Fold) redirect(m *record.Merge) {
 	absorb := record.Absorb{From: f.Command.Profile, Shared: m.Shared}
 	if f.Doc != nil {
 		absorb.Document = f.Doc.AppendJSON(nil)
+		f.leaveSessions()
 	}
 	f.send(record.KindAbsorb, m.Peer.ID, record.AppendAbsorb(nil, &absorb))
 	f.Doc = &record.Document{State: record.StateRedirect, To: m.Peer.ID, Rank: m.Peer}
@@ -337,8 +338,10 @@ func (f *Fold) applyAbsorb() {
 			f.send(record.KindRedirect, id, to)
 		}
 	}
+	taken := f.sessionsOf(a.doc)
 	f.tell(record.TypeProfileMerged, mergedProperties(a.From, trimmed))
 	f.bound(sessionsKept, f.tellOf)
+	f.tellSessions(taken)
 }
 
 // unite adds another profile's document to this one's; it names what had to be left

@@ -94,8 +94,13 @@ func (r *Rules) Fingerprint(e *record.Event) time.Duration {
 // Ephemeral tells whether an event is of a source whose events are folded into their
 // profiles and go on to flows, but belong to no session, open none and renew none,
 // and are not taken into the query store. A session that one names still tells, where
-// somebody has it, whom it is about.
+// somebody has it, whom it is about. It is one where its source was ephemeral when the
+// event was taken in, or is now: what was sent to pass stays out of the store also where
+// its source is changed or deleted before it is processed.
 func (r *Rules) Ephemeral(e *record.Event) bool {
+	if e.Ephemeral {
+		return true
+	}
 	source, ok := r.set.Source(e.Source)
 	return ok && source.Ephemeral
 }

@@ -38,6 +38,8 @@ const (
 	noRank
 	noForward
 	noLinks
+	noLeave
+	noMove
 	noOrder // no rule: effects may be done in any order
 )
 
@@ -79,6 +81,10 @@ func (w *world) mutate(c *record.Command, r *Result) {
 				return m.Kind == record.KindMerge && err == nil && len(body.Shared) == 0
 			})
 		}
+	case noLeave, noMove:
+		r.Changes = slices.DeleteFunc(r.Changes, func(told record.Processed) bool {
+			return sdk.RawView(told.Data).At("left").IsObject() == (w.without == noLeave)
+		})
 	case noForward:
 		if r.Forwarded {
 			r.Commands = nil
@@ -298,11 +304,13 @@ func (l *life) check() error {
 	where := map[string]string{} // event → live profile
 	users := map[string]string{} // user → live profile
 	l.last = map[string]int64{}
+	documents := map[string]*record.Document{}
 	for id, s := range l.profiles {
 		doc, err := record.ParseDocument([]byte(s.text))
 		if err != nil {
 			return err
 		}
+		documents[id] = doc
 		if doc.State != record.StateLive {
 			continue
 		}
@@ -333,6 +341,9 @@ func (l *life) check() error {
 				return fmt.Errorf("the id %s of %s leads to %q: %w", old, id, end, err)
 			}
 		}
+	}
+	if err := l.index.check(documents); err != nil {
+		return err
 	}
 	for id := range l.identities {
 		if _, err := l.resolve(l.identities[id].holder); err != nil {
@@ -446,8 +457,9 @@ func simulate(seed uint64, rules *Rules, without mutation) (err error) {
 
 // TestSimulation runs the protocol of identities and merges through partitions whose
 // owners die or stall between any two steps, gateways that are behind, retries,
-// erasures, links from other sites and fingerprints: nothing is lost, nothing counts twice, who is one person ends as one
-// profile, and no profile is of two users.
+// erasures, links from other sites and fingerprints: nothing is lost, nothing counts
+// twice, who is one person ends as one profile, no profile is of two users, and the
+// query store has each session once.
 func TestSimulation(t *testing.T) {
 	runs := uint64(2000)
 	if os.Getenv("TRIBUTARY_SOAK") != "" {
@@ -501,6 +513,7 @@ func TestSimulationFindsWhatIsLeftOut(t *testing.T) {
 		"a newer document stays": noCompare, "keys that moved on": noCompareKeys, "keys by create": noCreate,
 		"one user a person": noUsers, "the user is agreed on first": noAgreement, "erased keys": noGeneration,
 		"a tombstone": noTombstone, "rank": noRank, "forwarding": noForward, "links": noLinks,
+		"what left a profile": noLeave, "what came to one": noMove,
 	} {
 		if seed, err := firstFailure(4000, rules, without); err == nil {
 			t.Errorf("without %s 4000 runs find nothing", name)

@@ -334,3 +334,32 @@ func textOf(doc *record.Document) []byte {
 	}
 	return doc.AppendJSON(nil)
 }
+
+// An interest counts by 1 where an event has no value, by its value where that is a
+// number, and else it stays as it is: the event is valid all the same.
+func TestInterestsCountByNumbers(t *testing.T) {
+	r := compile(t, "")
+	for properties, want := range map[string]struct{ more, less, reset any }{
+		`{}`:               {11, 9, 0},
+		`{"value":null}`:   {11, 9, 0},
+		`{"value":2}`:      {12, 8, 2},
+		`{"value":0.5}`:    {10.5, 9.5, 0.5},
+		`{"value":0}`:      {10, 10, 0},
+		`{"value":-2}`:     {10, 10, -2},
+		`{"value":"2"}`:    {10, 10, 10},
+		`{"value":"lots"}`: {10, 10, 10},
+		`{"value":true}`:   {10, 10, 10},
+		`{"value":[2]}`:    {10, 10, 10},
+		`{"value":{}}`:     {10, 10, 10},
+	} {
+		for kind, want := range map[string]any{"increase-interest": want.more, "decrease-interest": want.less, "reset-interest": want.reset} {
+			c := command(kind, strings.Replace(strings.Replace(properties, "{", `{"interest":"cycling",`, 1), ",}", "}", 1))
+			begin := command("reset-interest", `{"interest":"cycling","value":10}`)
+			doc, out := folded(t, r, begin, c)
+			got := string(sdk.AppendValue(nil, doc.Profile.Interests["cycling"]))
+			if valid := out.at("event.valid"); got != fmt.Sprint(want) || valid != "true" {
+				t.Errorf("%s %s: %s, valid %v, want %v", kind, properties, got, valid, want)
+			}
+		}
+	}
+}

@@ -32,6 +32,7 @@ type world struct {
 	identities map[record.Identifier]identity
 	seen       map[record.ID]bool // recorded, or reserved by a batch
 	former     map[record.Identifier][]string
+	index      *index // what the query store has of sessions
 	erasures   []erasure
 	dropped    map[string]bool // events that an erasure took
 	faults     float64         // how often something dies at a step
@@ -58,6 +59,7 @@ type commitment struct {
 	moves     []move
 	seen      []record.ID
 	commands  []record.Command
+	told      []record.Processed
 	erasures  []erasure
 	dropped   []string
 }
@@ -95,7 +97,7 @@ func newWorld(seed uint64, rules *Rules, without mutation) *world {
 		Rand: rand.New(rand.NewPCG(seed, 7)), rules: rules, without: without, clock: noon,
 		log: make([][]record.Command, worldParts), commits: make([][]*commitment, worldParts), owners: make([]*owner, worldParts),
 		profiles: map[string]stored{}, identities: map[record.Identifier]identity{}, seen: map[record.ID]bool{},
-		former: map[record.Identifier][]string{}, dropped: map[string]bool{},
+		former: map[record.Identifier][]string{}, dropped: map[string]bool{}, index: newIndex(),
 	}
 }
 
@@ -239,6 +241,7 @@ func (w *world) effects(c *commitment) []func() {
 	for _, command := range c.commands {
 		list = append(list, func() { w.send(command) })
 	}
+	list = append(list, func() { w.index.read(c) })
 	for _, profile := range slices.Sorted(maps.Keys(c.documents)) {
 		text := c.documents[profile]
 		list = append(list, func() {
@@ -339,6 +342,7 @@ func (w *world) foldOne(c *commitment, command record.Command, held map[record.I
 		}
 		c.commands = append(c.commands, sent)
 	}
+	c.told = append(append(c.told, r.Events...), r.Changes...)
 }
 
 // reserve notes an id as seen, unless the commit comes to nothing.

@@ -37,7 +37,7 @@ func BenchmarkParseEncode(b *testing.B) {
 		if err := in.parseNative(body, r, &limits); err != nil || in.events[0].problem != nil {
 			b.Fatal(err, in.events[0].problem)
 		}
-		in.name("shop")
+		in.name(shopSource)
 		for i := range in.events {
 			e := &in.events[i]
 			in.commit.put(e, &record.Command{Kind: record.KindEvent, ID: e.id, Received: in.received, Event: &e.Event})
@@ -62,7 +62,7 @@ func BenchmarkParseEncode100(b *testing.B) {
 		if err := in.parseNative(body, r, &limits); err != nil || len(in.events) != 100 {
 			b.Fatal(err)
 		}
-		in.name("shop")
+		in.name(shopSource)
 		for i := range in.events {
 			e := &in.events[i]
 			e.partition = i % 16

@@ -4,6 +4,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/config"
 	"github.com/tributary-bus/tributary/core/internal/record"
 )
 
@@ -54,8 +55,9 @@ func (c *commit) put(e *event, command *record.Command) {
 	c.commands[e.entry] = record.AppendCommand(c.commands[e.entry], command)
 }
 
-// name gives every event that can be accepted its id.
-func (b *batch) name(source string) {
+// name gives every event that can be accepted its id, and notes what has to stay as its
+// source is now.
+func (b *batch) name(source *config.Source) {
 	for i := range b.events {
 		e := &b.events[i]
 		if e.status != accepted {
@@ -64,8 +66,8 @@ func (b *batch) name(source string) {
 		if e.ID == "" {
 			e.ID = newID()
 		}
-		e.Source = source
-		e.id = record.EventID(source, e.ID)
+		e.Source, e.Ephemeral = source.ID, source.Ephemeral
+		e.id = record.EventID(source.ID, e.ID)
 	}
 }
 

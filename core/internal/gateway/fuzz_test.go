@@ -166,7 +166,7 @@ func checkDialect(t *testing.T, d dialect, r *request) {
 		}
 		return
 	}
-	b.name("shop")
+	b.name(shopSource)
 	for i := range b.events {
 		if e := &b.events[i]; e.status == accepted {
 			if e.Time.IsZero() {

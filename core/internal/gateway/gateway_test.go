@@ -72,6 +72,9 @@ type fixedResources struct{ set *config.Set }
 
 func (f fixedResources) Current() *config.Set { return f.set }
 
+// shopSource is the source that most tests send by.
+var shopSource = &config.Source{ID: "shop"}
+
 // testNow is a time that no test depends on otherwise.
 var testNow = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 

@@ -41,7 +41,7 @@ func (g *Gateway) admit(source *config.Source, b *batch) *refusal {
 
 func (g *Gateway) take(ctx context.Context, source *config.Source, rules *rules, b *batch, waiter *waiter) *refusal {
 	b.screen(source)
-	b.name(source.ID)
+	b.name(source)
 	for i := range b.events {
 		e := &b.events[i]
 		if e.status != accepted {

@@ -47,7 +47,7 @@ func TestRouting(t *testing.T) {
 					t.Fatal(refused.message)
 				}
 			}
-			batch.name("shop")
+			batch.name(shopSource)
 			for i := range batch.events {
 				batch.events[i].status, batch.events[i].first = accepted, -1
 				rules.compute(&batch.events[i], testNow)
@@ -97,7 +97,7 @@ func TestRouterAsksOnce(t *testing.T) {
 		if refused := b.parseNative([]byte(body), rules, &testLimits); refused != nil {
 			t.Fatal(refused.message)
 		}
-		b.name("shop")
+		b.name(shopSource)
 		if err := r.route(t.Context(), b, rules, "shop"); err != nil {
 			t.Fatal(err)
 		}
@@ -153,7 +153,7 @@ func TestRouterAsksOnce(t *testing.T) {
 	if refused := b.parseNative([]byte(`{"type":"x","ids":{"user":"9"}}`), rules, &testLimits); refused != nil {
 		t.Fatal(refused.message)
 	}
-	b.name("shop")
+	b.name(shopSource)
 	if err := r.route(t.Context(), b, rules, "shop"); !errors.Is(err, directory.err) {
 		t.Errorf("error %v, want that of the bus", err)
 	}
@@ -176,7 +176,7 @@ func TestRouterUsesWhatItKnewAfterAPause(t *testing.T) {
 		if refused := b.parseNative([]byte(body.String()), rules, &testLimits); refused != nil {
 			t.Fatal(refused.message)
 		}
-		b.name("shop")
+		b.name(shopSource)
 		if err := r.route(t.Context(), b, rules, "shop"); err != nil {
 			t.Fatal(err)
 		}
@@ -214,7 +214,7 @@ func TestRouterLearnsNothingOfEventsAside(t *testing.T) {
 		if refused := b.parseNative([]byte(`{"type":"x","ids":{"user":"1"},"session":"s"}`), rules, &testLimits); refused != nil {
 			t.Fatal(refused.message)
 		}
-		b.name("shop")
+		b.name(shopSource)
 		b.events[0].TransientProfile = aside
 		if err := r.route(t.Context(), b, rules, "shop"); err != nil {
 			t.Fatal(err)
@@ -257,7 +257,7 @@ func TestProfileLessPartitionsSpread(t *testing.T) {
 		if refused := b.parseNative([]byte(`{"type":"x","profile_less":true}{"type":"x","profile_less":true}`), rules, &testLimits); refused != nil {
 			t.Fatal(refused.message)
 		}
-		b.name("shop")
+		b.name(shopSource)
 		if err := r.route(t.Context(), b, rules, "shop"); err != nil {
 			t.Fatal(err)
 		}

@@ -47,7 +47,7 @@ spec: {event: 'event.type == "joined" ? event.properties.number : null', priorit
 			if refused := b.parseNative([]byte(c.event), rules, &testLimits); refused != nil || b.events[0].problem != nil {
 				t.Fatal(refused, b.events[0].problem)
 			}
-			b.name("shop")
+			b.name(shopSource)
 			rules.compute(&b.events[0], testNow)
 			router := newRouter(nullBus{16})
 			if err := router.route(t.Context(), b, rules, "shop"); err != nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/bus"
+	"github.com/tributary-bus/tributary/core/internal/record"
 	"github.com/tributary-bus/tributary/core/internal/store"
 )
 
@@ -64,9 +65,17 @@ func (x *Indexer) readEvents(ctx context.Context) error {
 		began := time.Now()
 		x.held[feedEvents].CompareAndSwap(0, events[0].Time.UnixNano())
 		docs = docs[:0]
+		var gone []store.Deletion
 		for i := range events {
 			e := &events[i]
-			if docs, err = split.event(e.Data, docs); err != nil {
+			if e.Type == record.TypeChange {
+				var told store.Batch
+				told, err = split.change(e.Data)
+				docs, gone = append(docs, told.Put...), append(gone, told.Delete...)
+			} else {
+				docs, err = split.event(e.Data, docs)
+			}
+			if err != nil {
 				details := map[string]any{"stream": "events", "sequence": int64(e.Seq), "type": e.Type,
 					"partition": int64(e.Partition), "c": int64(e.C), "n": int64(e.N)}
 				if err := x.deadLetter(ctx, err.Error(), e.Data, details); err != nil {
@@ -74,7 +83,7 @@ func (x *Indexer) readEvents(ctx context.Context) error {
 				}
 			}
 		}
-		err = x.apply(ctx, feedEvents, store.Batch{Put: latest(docs)}, func(p *position) {
+		err = x.apply(ctx, feedEvents, store.Batch{Put: latest(docs), Delete: gone}, func(p *position) {
 			for i := range events {
 				e := &events[i]
 				p.Events = e.Seq

@@ -2,6 +2,7 @@ package indexer
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -68,5 +69,101 @@ func TestEndedSessionsAreStored(t *testing.T) {
 	}
 	if n := r.count(store.Sessions); n != 3 {
 		t.Errorf("%d sessions are stored, want 3: one is not to be", n)
+	}
+}
+
+// When two profiles become one, the store has each of their sessions once: the
+// survivor's. That holds whether the store had them before, or gets all of it at once,
+// and for one that is filled anew.
+func TestSessionsOfAMergeAreStoredOnce(t *testing.T) {
+	set, err := config.NewSet(1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for name, early := range map[string]bool{"one after another": true, "at once": false} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			docs, commits := map[string]*record.Document{}, map[string]uint64{}
+			// fold folds a command into its profile and sends what it tells; it returns the
+			// commands that it causes.
+			do := func(c record.Command) (caused []record.Command) {
+				var f fold.Fold
+				f.Begin(fold.Input{Rules: fold.NewRules(set), Command: &c, Doc: docs[c.Profile]})
+				result := f.Apply(f.Route())
+				docs[c.Profile] = result.Doc
+				commits[c.Profile]++
+				var messages []bus.EventMessage
+				for n, e := range append(result.Events, result.Changes...) {
+					messages = append(messages, bus.EventMessage{
+						Partition: map[string]int{"old": 0, "young": 1}[c.Profile], C: commits[c.Profile], N: n + 1, Type: e.Type, Data: e.Data,
+					})
+				}
+				if err := r.bus.PublishEvents(t.Context(), messages); err != nil {
+					t.Fatal(err)
+				}
+				return append(caused, result.Commands...)
+			}
+			event := func(profile, session string, minute int, transient bool) {
+				at, id := noon.Add(time.Duration(minute)*time.Minute), fmt.Sprint(profile, session, minute)
+				do(record.Command{
+					Kind: record.KindEvent, ID: record.EventID("shop", id), Profile: profile, Received: at,
+					Event: &record.Event{ID: id, Type: "page-view", Source: "shop", Session: session, Time: at, TransientSession: transient},
+				})
+			}
+			stored := func() (list []string) {
+				err := r.store.Scan(t.Context(), store.Sessions, nil, func(d store.Document) error {
+					var s sdk.Session
+					if err := s.UnmarshalJSON(d.Body); err != nil {
+						return err
+					}
+					list = append(list, fmt.Sprint(d.ID, " ", s.Profile, " ", s.Status, " ", s.Events))
+					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				slices.Sort(list)
+				return list
+			}
+			want := func(when string, sessions ...string) {
+				t.Helper()
+				var got []string
+				deadline := time.Now().Add(20 * time.Second)
+				for got = stored(); !slices.Equal(got, sessions) && time.Now().Before(deadline); got = stored() {
+					time.Sleep(5 * time.Millisecond)
+				}
+				if !slices.Equal(got, sessions) {
+					t.Fatalf("%s: %q, want %q", when, got, sessions)
+				}
+			}
+			event("old", "both", 0, false)
+			event("old", "mine", 1, false)
+			event("young", "both", 2, false)
+			event("young", "theirs", 3, false)
+			event("young", "secret", 4, true)
+			event("young", "past", 4, false)
+			do(record.Command{Kind: record.KindDue, ID: record.DueID("young", noon), Profile: "young", Received: noon.Add(33 * time.Minute)})
+			if early {
+				r.run(0)
+				want("before", "old/both old active 1", "old/mine old active 1", "young/both young ended 1", "young/past young active 1", "young/theirs young ended 1")
+			}
+			peer := record.Rank{Created: docs["old"].Profile.Created, ID: "old"}
+			for _, c := range do(record.Command{Kind: record.KindMerge, ID: record.ID{1}, Profile: "young", Received: noon.Add(33 * time.Minute), Body: record.AppendMerge(nil, &record.Merge{Peer: peer})}) {
+				c.ID = record.ID{2}
+				do(c)
+			}
+			if !early {
+				r.run(0)
+			}
+			merged := []string{"old/both old ended 2", "old/mine old active 1", "old/past old active 1", "old/theirs old ended 1"}
+			want("after", merged...)
+			if err := r.x.Rebuild(t.Context(), func(uint64, uint64) {}); err != nil {
+				t.Fatal(err)
+			}
+			want("filled anew", merged...)
+			do(record.Command{Kind: record.KindDue, ID: record.DueID("old", noon), Profile: "old", Received: noon.Add(time.Hour)})
+			want("in the end", "old/both old ended 2", "old/mine old ended 1", "old/past old ended 1", "old/theirs old ended 1")
+		})
 	}
 }

@@ -23,12 +23,12 @@ func newSplitter() *splitter {
 	return s
 }
 
-// event splits a message of EVENTS: into the event and its session, but for what is
+// event splits an event of EVENTS: into the event and its session, but for what is
 // transient, each by a mark of its own; of a transient event what it changed is left.
-// One that is no event holds a change. The documents' bodies are parts of text.
+// The documents' bodies are parts of text.
 func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, error) {
 	first := len(docs)
-	var hasEvent, hasChange bool
+	var hasEvent bool
 	var revision uint64
 	var changes []byte
 	var config uint64
@@ -40,8 +40,6 @@ func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, 
 		switch name {
 		case "event":
 			kind, hasEvent = store.Events, true
-		case "change":
-			kind, hasChange = store.Changes, true
 		case "session":
 		case "config":
 			token, err := s.decoder.ReadToken()
@@ -93,9 +91,6 @@ func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, 
 	if err != nil {
 		return docs[:first], fmt.Errorf("split event: %w", err)
 	}
-	if hasChange && !hasEvent && len(docs) == first+1 {
-		return docs, nil
-	}
 	if !hasEvent || docs[first].Kind != store.Events {
 		return docs[:first], fmt.Errorf("split event: %w: it has no event", record.ErrMalformed)
 	}
@@ -125,6 +120,52 @@ func (s *splitter) event(text []byte, docs []store.Document) ([]store.Document, 
 		}
 	}
 	return kept, nil
+}
+
+// change takes what a message of EVENTS says that is no event: an entry of a change log,
+// a session that came from another profile, or that those of a profile went.
+func (s *splitter) change(text []byte) (batch store.Batch, err error) {
+	members := 0
+	err = s.members(text, func(name string) error {
+		members++
+		kind := store.Sessions
+		switch name {
+		case "left":
+			value, err := s.decoder.ReadValue()
+			if err == nil {
+				batch.Delete, err = deletions(value)
+			}
+			return err
+		case "change":
+			kind = store.Changes
+		case "session":
+		default:
+			return fmt.Errorf("%w: %q is nothing that is told beside events", record.ErrMalformed, name)
+		}
+		doc, err := store.ReadDocument(kind, text, s.decoder)
+		batch.Put = append(batch.Put, doc)
+		return err
+	})
+	if err == nil && members != 1 {
+		err = fmt.Errorf("%w: it says %d things, want one", record.ErrMalformed, members)
+	}
+	if err != nil {
+		return store.Batch{}, fmt.Errorf("split change: %w", err)
+	}
+	return batch, nil
+}
+
+// deletions are those of sessions that a profile does not have any more.
+func deletions(text []byte) ([]store.Deletion, error) {
+	left, err := record.ParseLeft(text)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]store.Deletion, len(left.Sessions))
+	for i, session := range left.Sessions {
+		list[i] = store.Deletion{Kind: store.Sessions, ID: store.Sessions.ID(session, left.Profile)}
+	}
+	return list, nil
 }
 
 // document takes the profile out of a message of PROFILES. live is false where

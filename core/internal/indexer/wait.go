@@ -89,7 +89,9 @@ func (ws *waiters) wake(batch *store.Batch, marks bus.Marks) {
 		}
 	}
 	for _, d := range batch.Delete {
-		versions[d.ID] = math.MaxUint64 // it will not come back
+		if d.Kind == store.Profiles {
+			versions[d.ID] = math.MaxUint64 // it will not come back
+		}
 	}
 	ws.mu.Lock()
 	defer ws.mu.Unlock()

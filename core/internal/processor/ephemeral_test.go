@@ -134,6 +134,44 @@ func TestEphemeralEvents(t *testing.T) {
 	}
 }
 
+// An event that was taken in from an ephemeral source stays one, where the source is
+// deleted before it is processed, or is ephemeral no more.
+func TestEphemeralEventsOutliveTheirSource(t *testing.T) {
+	n, _ := startEnriching(t)
+	profile := n.bus.DerivedProfile(record.KindUser, "ann", 0)
+	marked := func(source, id string) *record.Command {
+		c := n.of(source, "s-"+id, id, "ann", id)
+		c.Event.Ephemeral = true
+		return c
+	}
+	n.send(marked("deleted", "a"), marked("test", "b"), n.of("deleted", "s-c", "c", "ann", "c"))
+	for id, session := range map[string]string{"a": "", "b": "", "c": "s-c"} {
+		if o := n.outcome(id); o.Status != record.StatusAccepted || o.Profile != profile || o.Session != session {
+			t.Errorf("the outcome of %s is %+v", id, o)
+		}
+	}
+	if doc := n.document(profile); fmt.Sprint(doc.Profile.Counters["sum"]) != "3" || len(doc.Sessions) != 1 || doc.Sessions[0].ID != "s-c" {
+		t.Errorf("the profile is %s", doc.AppendJSON(nil))
+	}
+	for _, session := range []string{"s-a", "s-b"} {
+		if id, _, err := n.bus.GetIdentity(t.Context(), n.bus.IdentityKey(record.KindSessionID, session)); err == nil {
+			t.Errorf("the session %s is held by %s", session, id.Profile)
+		}
+	}
+	kept := 0
+	for _, e := range n.events() {
+		text := string(e.Data)
+		if own := strings.Contains(text, `"id":"a"`) || strings.Contains(text, `"id":"b"`); own != strings.Contains(text, `"transient":true`) && !strings.Contains(text, `"source":"system"`) {
+			t.Errorf("%s", text)
+		} else if own {
+			kept++
+		}
+	}
+	if kept != 2 {
+		t.Errorf("%d events are ephemeral, want 2", kept)
+	}
+}
+
 func TestEventsAreEnrichedOnce(t *testing.T) {
 	n, _ := startEnriching(t)
 	sent := func(source, id, user string) {

@@ -15,16 +15,18 @@ const Inactivity = 30 * time.Minute
 // others side by side, the latest first. A visit that went from one profile to the
 // other is not counted twice. How many may be kept is the caller's to say.
 //
-// A session that only the other has still names that profile: its next event, or its
-// end, says whose it is now, and one that has ended is found by the id that it had.
+// Each that the other has is this profile's from then on, by a revision that neither had.
 func uniteSessions(into, other *record.Document) {
 	for _, theirs := range other.Sessions {
 		i := slices.IndexFunc(into.Sessions, func(s *record.Session) bool { return s.ID == theirs.ID })
 		if i < 0 {
+			theirs.Profile = into.Profile.ID
+			theirs.Revision++
 			into.Sessions = append(into.Sessions, theirs)
 			continue
 		}
 		both, shared := uniteSession(into.Sessions[i], theirs)
+		both.Profile = into.Profile.ID
 		into.Sessions[i] = both
 		into.Profile.Stats.Visits -= shared
 	}

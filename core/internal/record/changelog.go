@@ -12,7 +12,8 @@ import (
 
 // TypeChange is the type of a message of EVENTS that is no event: it says what a
 // command changed in a profile that has no event of its own, such as a run's patch.
-// No event has an empty type. Its payload is {"change":{…}}, a [ChangeEntry].
+// No event has an empty type. Its payload is {"change":{…}}, a [ChangeEntry], or, of a
+// profile that became part of another, a [Left] or what [AppendMoved] writes.
 const TypeChange = ""
 
 // The kinds of author of a change.

@@ -115,6 +115,9 @@ type Event struct {
 	// TransientProfile is true where the event leaves its profile, and its session,
 	// as they are, and makes none.
 	TransientProfile bool
+	// Ephemeral is true where the event's source was one when the event was taken in: it
+	// stays so, whatever becomes of the source until it is processed.
+	Ephemeral bool
 	// Static is true where the first of IDs says whom the event is about, whatever
 	// the others and the session say.
 	Static bool
@@ -191,6 +194,7 @@ const (
 	flagTransientSession = 1 << 5
 	flagTransientProfile = 1 << 6
 	flagStatic           = 1 << 7
+	flagEphemeral        = 1 << 8
 )
 
 // AppendCommand appends one command. A message of INGEST is one or more of
@@ -215,6 +219,9 @@ func AppendCommand(dst []byte, c *Command) []byte {
 	}
 	if c.Event != nil && c.Event.Static {
 		flags |= flagStatic
+	}
+	if c.Event != nil && c.Event.Ephemeral {
+		flags |= flagEphemeral
 	}
 	if c.Flows {
 		flags |= flagFlows
@@ -342,6 +349,7 @@ func (r *reader) command(c *Command) {
 		c.Event.TransientSession = flags&flagTransientSession != 0
 		c.Event.TransientProfile = flags&flagTransientProfile != 0
 		c.Event.Static = flags&flagStatic != 0
+		c.Event.Ephemeral = flags&flagEphemeral != 0
 	case KindConfig:
 		c.Revision = r.uvarint()
 	case KindPatch, KindSegment, KindMerge, KindAbsorb, KindResume, KindErase, KindRedirect, KindDue, KindBackfill:

@@ -20,7 +20,7 @@ func commands() []Command {
 				Properties: []byte(`{"total":1.5}`), Traits: []byte{}, Context: []byte(`{}`), Tags: []string{"a", ""},
 			},
 		},
-		{Kind: KindEvent, ID: EventID("shop", "2"), Received: at, Event: &Event{ID: "2", Type: "x", Source: "shop", ProfileLess: true, Transient: true, TransientSession: true, TransientProfile: true, Time: at, Properties: []byte{}, Traits: []byte{}, Context: []byte{}}},
+		{Kind: KindEvent, ID: EventID("shop", "2"), Received: at, Event: &Event{ID: "2", Type: "x", Source: "shop", ProfileLess: true, Transient: true, TransientSession: true, TransientProfile: true, Ephemeral: true, Time: at, Properties: []byte{}, Traits: []byte{}, Context: []byte{}}},
 		{Kind: KindConfig, Received: at, Revision: 1 << 40},
 		{Kind: KindPatch, ID: DerivedID(3, 9, 1), Profile: "p1", Received: at, Body: []byte(`{"set":{}}`)},
 		{Kind: KindDue, ID: DueID("p1", at), Profile: "p1", Received: at, Body: []byte{}},

@@ -28,6 +28,8 @@ type Result struct {
 	// that was compared with.
 	Revision    uint64
 	Differences []config.Difference // in the order of the changes
+	// Set is the one afterwards; of a dry run, the one that there would be.
+	Set *config.Set
 }
 
 // Apply makes changes, all or none of them. It returns when they are durable,
@@ -57,7 +59,7 @@ func (r *Registry) Apply(ctx context.Context, changes []config.Change, o ApplyOp
 			return Result{}, err
 		}
 		if o.DryRun {
-			return Result{before.Revision(), differences}, nil
+			return Result{before.Revision(), differences, set}, nil
 		}
 		if set != before {
 			conflict, err := r.write(ctx, set, differing(set, differences), seq, base)
@@ -73,7 +75,7 @@ func (r *Registry) Apply(ctx context.Context, changes []config.Change, o ApplyOp
 			r.wake()
 			return Result{}, fmt.Errorf("revision %d of the configuration is stored, but has not arrived everywhere yet: %w", set.Revision(), err)
 		}
-		return Result{set.Revision(), differences}, nil
+		return Result{set.Revision(), differences, set}, nil
 	}
 }
 

@@ -167,14 +167,14 @@ func TestApplySurvivesARestart(t *testing.T) {
 	b, stop := openBus(t, dir)
 	r := open(t, b)
 	got := apply(t, r, source("a", "A"), source("b", "B"))
-	if expected := (Result{2, []config.Difference{{Kind: "source", ID: "a", Action: config.Created}, {Kind: "source", ID: "b", Action: config.Created}}}); !reflect.DeepEqual(got, expected) {
+	if expected := (Result{2, []config.Difference{{Kind: "source", ID: "a", Action: config.Created}, {Kind: "source", ID: "b", Action: config.Created}}, r.Current()}); !reflect.DeepEqual(got, expected) {
 		t.Errorf("got %+v", got)
 	}
 	got = apply(t, r, source("a", "A"), source("b", "C"), deletion("dev"), deletion("none"))
 	if expected := (Result{3, []config.Difference{
 		{Kind: "source", ID: "a", Action: config.Unchanged}, {Kind: "source", ID: "b", Action: config.Changed},
 		{Kind: "source", ID: "dev", Action: config.Deleted}, {Kind: "source", ID: "none", Action: config.Unchanged},
-	}}); !reflect.DeepEqual(got, expected) {
+	}, r.Current()}); !reflect.DeepEqual(got, expected) {
 		t.Errorf("got %+v", got)
 	}
 	want(t, r, b, 3, "a", "b")
