@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/tributary-bus/tributary/core/internal/store"
 )
@@ -122,7 +121,7 @@ func (s *Store) deleteSeen(ctx context.Context, q *question) (found, gone uint64
 	}
 	err = s.each(ctx, q, reading{version: true, sources: !q.bounds.exact}, func(h *hit, _ *store.Document) error {
 		found++
-		actions = append(actions, slices.Clip(deleteLine(h.Index, h.ID, h.Version)))
+		actions = append(actions, deleteLine(h.Index, h.ID, h.Version))
 		if len(actions) < mostBulkLines {
 			return nil
 		}

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -103,7 +102,7 @@ func deleteLine(index, id string, version uint64) []byte {
 }
 
 func appendAction(dst []byte, action, index, id string, version uint64, by string) []byte {
-	dst = slices.Concat(dst, []byte(`{"`+action+`":{"_index":"`+index+`","_id":`))
+	dst = append(dst, `{"`+action+`":{"_index":"`+index+`","_id":`...)
 	dst = append(sdk.AppendString(dst, id), `,"version":`...)
 	return append(strconv.AppendUint(dst, version, 10), `,"version_type":"`+by+"\"}}\n"...)
 }
