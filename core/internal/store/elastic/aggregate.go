@@ -113,12 +113,10 @@ func (s *Store) histogramByScan(ctx context.Context, q *question, field sdk.Path
 			return err
 		}
 		text, _ := value.(string)
-		at, err := sdk.ParseTime(text)
-		if err != nil {
-			return nil // not a time
+		if at, err := sdk.ParseTime(text); err == nil {
+			seconds := at.Unix()
+			counts[seconds-(seconds%width+width)%width]++
 		}
-		seconds := at.Unix()
-		counts[seconds-(seconds%width+width)%width]++
 		if len(counts) > store.MaxBuckets {
 			return errTooMany
 		}
