@@ -85,7 +85,7 @@ func (s *Store) remove(ctx context.Context, actions [][]byte) error {
 }
 
 // Delete implements [store.Writer]. What it removes it removes in the version that it saw;
-// a late write of that version does not bring it back within an hour.
+// a late write of that version does not bring it back, as [deleteLine] says.
 func (s *Store) Delete(ctx context.Context, kind store.Kind, filter store.Filter) (uint64, error) {
 	q, err := s.question(ctx, kind, filter)
 	if err != nil {

@@ -96,7 +96,8 @@ func putLines(index string, d *store.Document) ([]byte, error) {
 }
 
 // deleteLine is the line of a bulk request that removes a document of a version or an
-// earlier one. That version, and those before, cannot come back for an hour.
+// earlier one. That version, and those before, cannot come back for an hour, unless the
+// node is restarted in between: what it has on disk does not tell of deletions.
 func deleteLine(index, id string, version uint64) []byte {
 	return appendAction(nil, "delete", index, id, version, "external_gte")
 }
