@@ -1,8 +1,10 @@
 package elastic
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -49,11 +51,11 @@ func (s *Store) Histogram(ctx context.Context, h store.HistogramQuery) ([]store.
 		count = s.histogramOfColumn
 	}
 	counts, err := count(ctx, q, h.Field, width)
-	if err != nil {
+	if err != nil && !errors.Is(err, errTooMany) {
 		return nil, fmt.Errorf("histogram of %s: %w", h.Kind, err)
 	}
 	if len(counts) > store.MaxBuckets {
-		return nil, fmt.Errorf("%w: more than %d buckets: choose a longer interval or a narrower filter", store.ErrInvalid, store.MaxBuckets)
+		return nil, errTooMany
 	}
 	var buckets []store.Bucket
 	for start, n := range counts {
@@ -111,12 +113,10 @@ func (s *Store) histogramByScan(ctx context.Context, q *question, field sdk.Path
 			return err
 		}
 		text, _ := value.(string)
-		at, err := sdk.ParseTime(text)
-		if err != nil {
-			return nil // not a time
+		if at, err := sdk.ParseTime(text); err == nil {
+			seconds := at.Unix()
+			counts[seconds-(seconds%width+width)%width]++
 		}
-		seconds := at.Unix()
-		counts[seconds-(seconds%width+width)%width]++
 		if len(counts) > store.MaxBuckets {
 			return errTooMany
 		}
@@ -247,7 +247,7 @@ func (s *Store) termsByScan(ctx context.Context, q *question, field sdk.Path) ([
 	slices.SortFunc(tallies, func(a, b *tally) int {
 		switch {
 		case a.term.Count != b.term.Count:
-			return -compareCounts(a.term.Count, b.term.Count)
+			return cmp.Compare(b.term.Count, a.term.Count)
 		case a.rank != b.rank:
 			return a.rank - b.rank
 		}
@@ -258,13 +258,6 @@ func (s *Store) termsByScan(ctx context.Context, q *question, field sdk.Path) ([
 		terms[i] = t.term
 	}
 	return terms, nil
-}
-
-func compareCounts(a, b uint64) int {
-	if a < b {
-		return -1
-	}
-	return 1
 }
 
 // tallyOf is what counts a value; false for what is not counted.

@@ -190,7 +190,7 @@ func (c *client) do(ctx context.Context, method, path string, query url.Values, 
 	}
 	limited, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	defer context.AfterFunc(c.closed, cancel)()
+	defer context.AfterFunc(c.closed, cancel)() //nolint:contextcheck // the store's end, beside the caller's
 	request, err := http.NewRequestWithContext(limited, method, path+"?"+query.Encode(), bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("make request: %w", err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/tributary-bus/tributary/core/internal/store"
 )
@@ -86,7 +85,7 @@ func (s *Store) remove(ctx context.Context, actions [][]byte) error {
 }
 
 // Delete implements [store.Writer]. What it removes it removes in the version that it saw;
-// a late write of that version does not bring it back within an hour.
+// a late write of that version does not bring it back, as [deleteLine] says.
 func (s *Store) Delete(ctx context.Context, kind store.Kind, filter store.Filter) (uint64, error) {
 	q, err := s.question(ctx, kind, filter)
 	if err != nil {
@@ -122,7 +121,7 @@ func (s *Store) deleteSeen(ctx context.Context, q *question) (found, gone uint64
 	}
 	err = s.each(ctx, q, reading{version: true, sources: !q.bounds.exact}, func(h *hit, _ *store.Document) error {
 		found++
-		actions = append(actions, slices.Clip(deleteLine(h.Index, h.ID, h.Version)))
+		actions = append(actions, deleteLine(h.Index, h.ID, h.Version))
 		if len(actions) < mostBulkLines {
 			return nil
 		}

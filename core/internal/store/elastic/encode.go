@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -97,13 +96,14 @@ func putLines(index string, d *store.Document) ([]byte, error) {
 }
 
 // deleteLine is the line of a bulk request that removes a document of a version or an
-// earlier one. That version, and those before, cannot come back for an hour.
+// earlier one. That version, and those before, cannot come back for an hour, unless the
+// node is restarted in between: what it has on disk does not tell of deletions.
 func deleteLine(index, id string, version uint64) []byte {
 	return appendAction(nil, "delete", index, id, version, "external_gte")
 }
 
 func appendAction(dst []byte, action, index, id string, version uint64, by string) []byte {
-	dst = slices.Concat(dst, []byte(`{"`+action+`":{"_index":"`+index+`","_id":`))
+	dst = append(dst, `{"`+action+`":{"_index":"`+index+`","_id":`...)
 	dst = append(sdk.AppendString(dst, id), `,"version":`...)
 	return append(strconv.AppendUint(dst, version, 10), `,"version_type":"`+by+"\"}}\n"...)
 }

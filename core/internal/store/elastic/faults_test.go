@@ -138,6 +138,20 @@ func TestWhatIsTooLargeAtOnceIsSentInParts(t *testing.T) {
 	wantEvents(t, s, 200, "200")
 }
 
+// Of two nodes one is away, and nobody notices.
+func TestOneOfTwoNodesIsAway(t *testing.T) {
+	url := servers.SharedElasticsearch(t)
+	away := servers.NewPlainProxy(t, url)
+	away.Inject(&servers.Fault{Do: servers.CutRequest(0)})
+	s := open(t, elastic.Options{URLs: []string{away.URL, url}})
+	for i := range 5 {
+		if _, err := s.Apply(t.Context(), events(t, 10*i, 10)); err != nil {
+			t.Error(err)
+		}
+	}
+	wantEvents(t, s, 50, "50")
+}
+
 func TestALateAnswerIsNotWaitedFor(t *testing.T) {
 	s, p := behind(t, elastic.Options{Timeout: time.Second})
 	f := &servers.Fault{Do: servers.Late(5 * time.Second)}

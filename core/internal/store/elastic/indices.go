@@ -160,6 +160,7 @@ func (s *Store) renew(ctx context.Context, l *layout) error {
 	if err := s.client.ask(ctx, "POST", "/_aliases", nil, query{"actions": actions}, nil); err != nil {
 		return fmt.Errorf("have the aliases name generation %d: %w", generation, err)
 	}
+	s.log.Info("the store in Elasticsearch begins anew", "prefix", s.prefix, "generation", generation)
 	return s.removeBefore(ctx, l, generation)
 }
 
@@ -176,6 +177,9 @@ func (s *Store) removeBefore(ctx context.Context, l *layout, generation int) err
 			names = append(names, i.name)
 			generations[i.generation] = true
 		}
+	}
+	if len(names) > 0 {
+		s.log.Info("indices of earlier generations are removed", "prefix", s.prefix, "indices", names)
 	}
 	if err := s.removeIndices(ctx, names); err != nil {
 		return err

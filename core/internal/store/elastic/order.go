@@ -1,12 +1,11 @@
 package elastic
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/big"
 	"slices"
 	"strings"
-
-	"encoding/json"
 
 	"github.com/tributary-bus/tributary/core/internal/store"
 	"github.com/tributary-bus/tributary/sdk"
@@ -87,16 +86,9 @@ func (o *order) seatOf(d *store.Document) (seat, error) {
 		}
 		return at, nil
 	}
-	view := sdk.RawView(d.Body)
-	for _, name := range o.path {
-		view = view.Member(name)
-	}
-	if !view.Exists("") {
-		return at, nil
-	}
-	value, err := sdk.ParseValue(view.Raw())
+	value, err := valueAt(d, o.path)
 	if err != nil {
-		return at, fmt.Errorf("read %s of %s document %s: %w", o.path, o.kind, d.ID, err)
+		return at, err
 	}
 	switch v := value.(type) {
 	case string:

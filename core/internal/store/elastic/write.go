@@ -101,7 +101,7 @@ type storedPosition struct {
 
 func (s *Store) putPosition(ctx context.Context, l *layout, position []byte) error {
 	path := "/" + s.indexName(l.generation, state, "") + "/_doc/" + positionID
-	err := s.client.ask(ctx, "PUT", path, params("require_alias", "false"), storedPosition{base64.StdEncoding.EncodeToString(position)}, nil)
+	err := s.client.ask(ctx, "PUT", path, nil, storedPosition{base64.StdEncoding.EncodeToString(position)}, nil)
 	if err != nil {
 		return fmt.Errorf("write position: %w", err)
 	}
