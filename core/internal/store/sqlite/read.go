@@ -16,20 +16,31 @@ func (s *Store) Get(ctx context.Context, kind store.Kind, id string) (doc store.
 	if kind.Columns() == nil {
 		return doc, unknownKind(kind)
 	}
-	query := fmt.Sprintf("SELECT body, %s FROM %s WHERE %s = ?", configOf(kind), kind, strings.Join(key(kind), " = ? AND "))
-	err = s.use(ctx, "get "+string(kind)+" document "+id, func(f *file) error {
-		var body []byte
-		var config uint64
-		err := f.readers.QueryRowContext(ctx, query, keyArgs(kind, id)...).Scan(&body, &config)
+	query := fmt.Sprintf("SELECT %s FROM %s WHERE %s = ?", wholeOf(kind), kind, strings.Join(key(kind), " = ? AND "))
+	err = s.use(ctx, "get "+string(kind)+" document "+id, func(f *file) (err error) {
+		doc, err = scanWhole(kind, f.readers.QueryRowContext(ctx, query, keyArgs(kind, id)...).Scan)
 		if errors.Is(err, sql.ErrNoRows) {
 			return store.ErrNotFound
 		}
-		if err == nil {
-			doc, err = store.NewDocument(kind, body)
-			doc.Config = config
-		}
 		return err
 	})
+	return doc, err
+}
+
+// scanWhole reads a document from a row that has what [wholeOf] selects, behind other
+// columns.
+func scanWhole(kind store.Kind, scan func(...any) error, others ...any) (store.Document, error) {
+	var body, changes []byte
+	var config uint64
+	var revision sql.NullInt64
+	if err := scan(append(others, &body, &config, &revision, &changes)...); err != nil {
+		return store.Document{}, err
+	}
+	doc, err := store.NewDocument(kind, body)
+	doc.Config = config
+	if changes != nil {
+		doc.Log = &store.Log{Revision: uint64(revision.Int64), Changes: changes}
+	}
 	return doc, err
 }
 
@@ -101,17 +112,11 @@ func (s *Store) Scan(ctx context.Context, kind store.Kind, filter store.Filter, 
 	if err != nil {
 		return err
 	}
-	query := fmt.Sprintf("SELECT rowid, body, %s FROM %s WHERE (%s) AND rowid > ? ORDER BY rowid LIMIT %d", configOf(kind), kind, where, step)
+	query := fmt.Sprintf("SELECT rowid, %s FROM %s WHERE (%s) AND rowid > ? ORDER BY rowid LIMIT %d", wholeOf(kind), kind, where, step)
 	for after := int64(math.MinInt64); ; {
 		docs := make([]store.Document, 0, step)
 		err := s.rows(ctx, "scan "+string(kind), query, append(args[:len(args):len(args)], after), func(rows *sql.Rows) error {
-			var body []byte
-			var config uint64
-			if err := rows.Scan(&after, &body, &config); err != nil {
-				return err
-			}
-			doc, err := store.NewDocument(kind, body)
-			doc.Config = config
+			doc, err := scanWhole(kind, rows.Scan, &after)
 			docs = append(docs, doc)
 			return err
 		})
