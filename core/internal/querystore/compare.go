@@ -217,7 +217,11 @@ func (c *comparison) alone(ctx context.Context, kind store.Kind, at time.Time) (
 	return found, nil
 }
 
+// differ names a difference, once.
 func (c *comparison) differ(d client.StoreDifference) {
+	if slices.ContainsFunc(c.of.Differences, func(other client.StoreDifference) bool { return other.Kind == d.Kind && other.ID == d.ID }) {
+		return
+	}
 	if len(c.of.Differences) == MaxDifferences {
 		c.of.More++
 		return

@@ -58,6 +58,7 @@ func (s *Store) begin(ctx context.Context, target Target) (*side, error) {
 	var to *side
 	if again {
 		to = newSide(target, s.kept.store)
+		to.before = s.kept
 	} else {
 		opened, err := s.o.Open(ctx, target)
 		if opened == nil {
@@ -169,6 +170,9 @@ func (s *Store) empty(ctx context.Context, to *side) error {
 	s.mu.RUnlock()
 	if !emptied {
 		s.reached("noted")
+		if to.before != nil {
+			to.before.users.Wait()
+		}
 		if err := to.store.Reset(ctx); err != nil {
 			return err
 		}

@@ -73,6 +73,7 @@ type side struct {
 	store  store.Store
 	index  *indexer.Indexer // nil while the store is to be emptied
 	users  sync.WaitGroup   // who reads
+	before *side            // the same store when it answered, until its readers are done; nil: it did not
 	// answers ends when it does not answer any more.
 	answers context.Context
 	over    context.CancelFunc
