@@ -149,7 +149,7 @@ func (s *Store) open(ctx context.Context, target Target) (*side, error) {
 		return nil, err
 	}
 	if err != nil {
-		s.o.Log.Error("a query store cannot be used; events are taken in all the same", "store", target.String(), "error", err)
+		s.o.Log.Error("a query store cannot be used; events are taken in all the same, and `tributary store rebuild` makes a broken one anew", "store", target.String(), "error", err)
 	}
 	return newSide(target, opened), nil
 }
@@ -276,6 +276,13 @@ func (e Everywhere) Scrub(ctx context.Context) error {
 		return 0, nil
 	})
 	return err
+}
+
+// Answers is the store that answers.
+func (s *Store) Answers() Target {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.answering.target.clone()
 }
 
 // Reached is up to where both streams are in the store that answers.
