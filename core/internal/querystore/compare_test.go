@@ -112,7 +112,7 @@ func TestCopyTakesWhatTheBusLetGoOfMeanwhile(t *testing.T) {
 	r.send(100)
 	r.settled()
 	long := time.Now().Add(-3 * copyMargin)
-	c := &copier{bus: r.bus, from: r.store.answering.store, into: r.store.answering.index, log: slog.New(slog.DiscardHandler), copied: func() {}}
+	c := &copier{bus: r.bus, from: r.store.answering.store, into: r.store.answering.index, log: slog.New(slog.DiscardHandler), reached: func(string) {}}
 	c.note = copyNote{Until: long, Through: map[store.Kind]time.Time{store.Events: long, store.Changes: long, store.Sessions: long}}
 	more, err := c.missing(t.Context())
 	if err != nil || !more || c.note.Until.Before(time.Now()) || !c.note.Through[store.Sessions].IsZero() || !c.note.Through[store.Events].Equal(long) {

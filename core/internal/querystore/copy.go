@@ -22,11 +22,12 @@ import (
 //
 // It goes day by day, and keeps in the filled store, with what it copies, how far it is.
 type copier struct {
-	bus    *bus.Bus
-	from   store.Store
-	into   *indexer.Indexer
-	log    *slog.Logger
-	copied func() // called after each day
+	bus  *bus.Bus
+	from store.Store
+	into *indexer.Indexer
+	log  *slog.Logger
+	// reached is told when a part of a day is "put", and when a day is "copied".
+	reached func(step string)
 
 	note        copyNote
 	done, total uint64 // documents
@@ -74,7 +75,7 @@ func (c *copier) copy(ctx context.Context, tell func()) error {
 		if err := c.slice(ctx, &one, tell); err != nil {
 			return err
 		}
-		c.copied()
+		c.reached("copied")
 		tell()
 	}
 	for _, kind := range copies[:2] {
@@ -189,6 +190,7 @@ func (c *copier) slice(ctx context.Context, one *slice, tell func()) error {
 		if err := c.put(ctx, docs); err != nil {
 			return err
 		}
+		c.reached("put")
 		docs, bytes = docs[:0], 0
 		c.done = min(c.done+n, before+one.count)
 		tell()

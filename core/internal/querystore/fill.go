@@ -139,7 +139,7 @@ func (s *Store) fill(ctx context.Context, job *Job, to *side) error {
 		s.index(to)
 	}
 	s.mu.Unlock()
-	c := &copier{bus: s.o.Bus, from: from.store, into: to.index, log: s.o.Log, copied: func() { s.reached("copied") }}
+	c := &copier{bus: s.o.Bus, from: from.store, into: to.index, log: s.o.Log, reached: s.reached}
 	for {
 		if err := c.copy(ctx, func() { s.tell(ctx, job, c, to.index) }); err != nil {
 			return err

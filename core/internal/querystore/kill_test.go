@@ -70,7 +70,7 @@ func TestFillGoesOnAfterAKill(t *testing.T) {
 	calm.stop()
 	calm.closeBus()
 
-	for _, step := range []string{"noted 1", "emptied 1", "copied 1", "copied 4", "copied 9", "copied all 1", "caught up 1", "kept 1", "switched 1"} {
+	for _, step := range []string{"noted 1", "emptied 1", "put 1", "copied 1", "copied 2", "put 2", "copied 7", "copied 9", "copied all 1", "caught up 1", "kept 1", "switched 1"} {
 		t.Run(step, func(t *testing.T) {
 			dir := t.TempDir()
 			if err := os.CopyFS(dir, os.DirFS(origin)); err != nil {

@@ -37,7 +37,7 @@ const (
 var start = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 
 // at is when the i-th event happened and was received.
-func at(i int) time.Time { return start.Add(time.Duration(i) * 5 * time.Minute) }
+func at(i int) time.Time { return start.Add(time.Duration(i) * 2 * time.Minute) }
 
 // A rig is a real bus, and SQLite files that are filled from it.
 type rig struct {
