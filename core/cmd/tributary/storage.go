@@ -3,19 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/tributary-bus/tributary/core/internal/admin"
-	"github.com/tributary-bus/tributary/core/internal/config"
 	"github.com/tributary-bus/tributary/core/internal/erasure"
 	"github.com/tributary-bus/tributary/core/internal/querystore"
 	"github.com/tributary-bus/tributary/core/internal/record"
 	"github.com/tributary-bus/tributary/core/internal/store"
-	"github.com/tributary-bus/tributary/core/internal/store/sqlite"
 	"github.com/tributary-bus/tributary/sdk/client"
 )
 
@@ -24,7 +19,7 @@ import (
 // mends it.
 func (s *server) openStore(ctx context.Context) (err error) {
 	s.store, err = querystore.Open(ctx, querystore.Options{
-		Dir: s.config.Data, Bus: s.bus, Wished: s.target(s.config), Standard: querystore.Target{Store: storeSQLite, Place: standardFile},
+		Dir: s.config.Data, Bus: s.bus, Wished: wishedStore(s.config), Standard: querystore.Target{Store: storeSQLite, Place: standardFile},
 		Open: s.openTarget, Exists: s.targetExists, Remove: s.removeTarget,
 		Retention: time.Duration(s.config.Store.Retention.Events), Log: s.log, Reached: filledStep,
 	})
@@ -35,53 +30,6 @@ func (s *server) openStore(ctx context.Context) (err error) {
 // server there.
 var filledStep func(step string)
 
-// storeSQLite is the store in a file.
-const storeSQLite = "sqlite"
-
-// storeKinds are the kinds of store.
-var storeKinds = []string{storeSQLite}
-
-// standardFile is the query store in the data directory.
-const standardFile = "store.db"
-
-// target is the store that the settings name.
-func (s *server) target(c *config.Config) querystore.Target {
-	place := c.Store.SQLite.Path
-	if place != "" {
-		if path, err := filepath.Abs(place); err == nil {
-			place = path
-		}
-	}
-	// The directory may be moved with its store.
-	if place == "" || place == filepath.Join(c.Data, standardFile) {
-		place = standardFile
-	}
-	return querystore.Target{Store: storeSQLite, Place: place}
-}
-
-// file is the path of an SQLite store.
-func (s *server) file(target querystore.Target) string {
-	if filepath.IsAbs(target.Place) {
-		return target.Place
-	}
-	return filepath.Join(s.config.Data, target.Place)
-}
-
-func (s *server) openTarget(ctx context.Context, target querystore.Target) (store.Store, error) {
-	opened, err := sqlite.Open(ctx, sqlite.Options{Path: s.file(target), Log: s.log})
-	if opened == nil {
-		return nil, err
-	}
-	return opened, err
-}
-
-func (s *server) targetExists(target querystore.Target) bool {
-	_, err := os.Stat(s.file(target))
-	return err == nil
-}
-
-func (s *server) removeTarget(target querystore.Target) error { return sqlite.Remove(s.file(target)) }
-
 // stores are the query stores as the admin API sees them.
 type stores struct{ *server }
 
@@ -90,21 +38,21 @@ func (s stores) Status(ctx context.Context) client.StoreStatus { return s.store.
 
 // Rebuild implements [admin.Stores].
 func (s stores) Rebuild(ctx context.Context, what client.Rebuild) (admin.Rebuilding, error) {
-	target := s.store.Answers()
-	if what.To != "" {
-		if !slices.Contains(storeKinds, what.To) {
-			return nil, fmt.Errorf("%w: there is no kind of store %q; want %s", store.ErrInvalid, what.To, strings.Join(storeKinds, " or "))
-		}
-		c, err := s.config.With(what.Settings)
-		if err != nil {
-			return nil, err
-		}
-		target = s.target(&c)
-	}
+	answers := s.store.Answers()
 	for key := range what.Settings {
 		if !strings.HasPrefix(key, "store."+what.To+".") {
 			return nil, fmt.Errorf("%w: %s is no setting of the store that is to be filled; say which one in to", store.ErrInvalid, key)
 		}
+	}
+	if what.To == "" {
+		return s.store.Rebuild(ctx, answers)
+	}
+	target, err := namedStore(s.config, what, s.store.Known())
+	if err != nil {
+		return nil, err
+	}
+	if target.Is(answers) && len(what.Settings) > 0 {
+		return nil, fmt.Errorf("%w: %s answers already; its settings are taken when the server starts", store.ErrInvalid, target)
 	}
 	return s.store.Rebuild(ctx, target)
 }

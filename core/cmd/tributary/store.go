@@ -107,6 +107,7 @@ after a restart, and the old one is kept until "tributary store drop".
 Events keep flowing meanwhile. The server goes on when this command is ended, and
 when it was ended itself. One rebuild is done at a time.`,
 		Example: `  tributary store rebuild
+  tributary store rebuild --to elasticsearch --set store.elasticsearch.urls=https://es-1.example:9200 --set store.elasticsearch.api_key=file:key
   tributary store rebuild --to sqlite --set store.sqlite.path=/mnt/fast/store.db`,
 		Args: exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -151,7 +152,7 @@ when it was ended itself. One rebuild is done at a time.`,
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar(&to, "to", "", "kind of the store that is to answer: sqlite (default: the one that answers)")
+	flags.StringVar(&to, "to", "", "kind of the store that is to answer: elasticsearch or sqlite (default: the one that answers)")
 	flags.StringArrayVar(&set, "set", nil, "a setting of that store: `key=value`; may be given several times")
 	outputFlag(c, &output, asTable, asJSON)
 	return c
@@ -162,7 +163,7 @@ func rebuildOf(to string, set []string) (client.Rebuild, error) {
 	what := client.Rebuild{To: to}
 	if to == "" {
 		if len(set) > 0 {
-			return what, usagef("--set is for another store; say --to sqlite too")
+			return what, usagef("--set is for another store; say --to elasticsearch or --to sqlite too")
 		}
 		return what, nil
 	}

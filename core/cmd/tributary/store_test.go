@@ -57,9 +57,15 @@ func TestStoreMoves(t *testing.T) {
 	contains(t, "the status", must(t, dir, "store", "status"), "answers  sqlite store.db\n")
 	fails(t, dir, exitFailed, "there is one store alone", "store", "compare")
 	fails(t, dir, exitFailed, "none is kept", "store", "drop")
-	fails(t, dir, exitUsage, "--to sqlite", "store", "rebuild", "--set", "store.sqlite.path="+other)
+	fails(t, dir, exitUsage, "say --to elasticsearch or --to sqlite too", "store", "rebuild", "--set", "store.sqlite.path="+other)
 	fails(t, dir, exitUsage, "store.sqlite.", "store", "rebuild", "--to", "sqlite", "--set", "store.retention.events=7d")
-	fails(t, dir, exitUsage, "--to postgres: want sqlite", "store", "rebuild", "--to", "postgres")
+	fails(t, dir, exitUsage, "--to postgres: want elasticsearch or sqlite", "store", "rebuild", "--to", "postgres")
+	fails(t, dir, exitFailed, "say --set store.elasticsearch.urls=https://…", "store", "rebuild", "--to", "elasticsearch")
+	fails(t, dir, exitFailed, "store.elasticsearch.urls", "store", "rebuild", "--to", "elasticsearch", "--set", "store.elasticsearch.urls=https://elastic:hunter2@es-1:9200")
+	fails(t, dir, exitFailed, "rebuild store: ", "store", "rebuild", "--to", "elasticsearch", "--set", "store.elasticsearch.urls=http://127.0.0.1:1", "--set", "store.elasticsearch.username=u", "--set", "store.elasticsearch.password=hunter2")
+	if status := storeStatus(t, dir); status.Filling != nil || strings.Contains(server.log.String(), "hunter2") {
+		t.Errorf("after a store that does not answer the status is %+v", status)
+	}
 	server.stop()
 
 	move := []string{"--set", "store.sqlite.path=" + other}

@@ -40,16 +40,23 @@ func Given(prefix string, env, set []string) (map[string]string, error) {
 	if len(s.problems) > 0 {
 		return nil, s.problems
 	}
-	if _, err := (&Config{}).with(s, values); err != nil {
-		return nil, err
-	}
-	return values, nil
+	// What they say together is up to who has the others.
+	_, err := (&Config{}).with(s, values)
+	return values, err
 }
 
 // With returns the configuration with some settings changed, as [Given] returns them. The
 // error is [Problems].
 func (c *Config) With(values map[string]string) (Config, error) {
-	return c.with(&settings{}, values)
+	s := &settings{}
+	changed, err := c.with(s, values)
+	if err == nil {
+		changed.Store.Elasticsearch.validate(s)
+	}
+	if len(s.problems) > 0 {
+		return Config{}, s.problems
+	}
+	return changed, err
 }
 
 func (c *Config) with(s *settings, values map[string]string) (Config, error) {

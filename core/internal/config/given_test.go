@@ -35,6 +35,16 @@ func TestGiven(t *testing.T) {
 			t.Errorf("%s: %v, want %s", set, err, want)
 		}
 	}
+	for _, wrong := range []map[string]string{
+		{"store.elasticsearch.urls": "https://es-1:9200,ftp://es-2"},
+		{"store.elasticsearch.urls": "https://elastic:hunter2@es-1:9200"},
+		{"store.elasticsearch.password": "hunter2"},
+		{"store.elasticsearch.api_key": "hunter2", "store.elasticsearch.username": "elastic"},
+	} {
+		if _, err := c.With(wrong); err == nil || !strings.Contains(err.Error(), "store.elasticsearch.") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%v: %v", wrong, err)
+		}
+	}
 	if _, err := c.With(map[string]string{"store.nonsense": "x"}); err == nil {
 		t.Error("an unknown setting is taken")
 	}

@@ -59,6 +59,11 @@ func TestCompareNamesDifferences(t *testing.T) {
 	if _, err := kept.Apply(t.Context(), store.Batch{Put: []store.Document{doc}}); err != nil {
 		t.Fatal(err)
 	}
+	// The counts alone tell what is missing.
+	counted, err := r.store.Compare(t.Context(), 0)
+	if err != nil || len(counted.Differences) != 1+people || counted.Kinds[0].Sampled != 0 {
+		t.Errorf("%d differences are counted, want %d: %v %+v", len(counted.Differences), 1+people, err, counted)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	flowing := make(chan struct{})
 	go func() {

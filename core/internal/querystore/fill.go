@@ -28,17 +28,27 @@ func (s *Store) Rebuild(ctx context.Context, target Target) (*Job, error) {
 	if err := s.free(); err != nil {
 		return nil, err
 	}
-	if target.is(s.answering.target) {
+	if target.Is(s.answering.target) {
 		return s.rebuildInPlace(), nil
 	}
+	job := newJob(filling(target))
+	s.job = job
+	// Opening may take as long as a server takes that does not answer.
+	s.mu.Unlock()
 	to, err := s.begin(ctx, target)
+	s.mu.Lock()
+	if err == nil && s.stopped {
+		// It is kept that it is to be filled.
+		err = errors.Join(errStopping, to.store.Close())
+	}
 	if err != nil {
-		return nil, fmt.Errorf("rebuild store: %w", err)
+		err = fmt.Errorf("rebuild store: %w", err)
+		job.end(err)
+		return nil, err
 	}
 	s.filling = to
-	s.job = newJob(filling(target))
-	s.fillInBackground(s.job)
-	return s.job, nil
+	s.fillInBackground(job)
+	return job, nil
 }
 
 func (s *Store) rebuildInPlace() *Job {
@@ -52,13 +62,16 @@ func (s *Store) rebuildInPlace() *Job {
 	return job
 }
 
-// begin opens the store that is to be filled, and keeps that it is. The caller holds mu.
+// begin opens the store that is to be filled, and keeps that it is.
 func (s *Store) begin(ctx context.Context, target Target) (*side, error) {
-	again := s.kept != nil && s.kept.target.is(target)
+	s.mu.RLock()
+	kept := s.kept // which nobody changes while a job is under way
+	s.mu.RUnlock()
+	again := kept != nil && kept.target.Is(target)
 	var to *side
 	if again {
-		to = newSide(target, s.kept.store)
-		to.before = s.kept
+		to = newSide(target, kept.store)
+		to.before = kept
 	} else {
 		opened, err := s.o.Open(ctx, target)
 		if opened == nil {
@@ -68,6 +81,8 @@ func (s *Store) begin(ctx context.Context, target Target) (*side, error) {
 			return nil, errors.Join(err, opened.Close())
 		}
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	err := s.commit(func(next *state) {
 		next.Filling = &fillState{Target: target.clone()}
 		if again {

@@ -66,6 +66,9 @@ func TestFillGivesAllToTheOtherStore(t *testing.T) {
 		t.Errorf("compared was %+v", compared.Kinds)
 	}
 	same(t, content(t, r.store.answering.store), content(t, r.store.kept.store))
+	if page, err := r.store.ProfileChanges(t.Context(), store.ChangesQuery{Profiles: []string{"p-0"}, Limit: 1000}); err != nil || len(page.Documents) != 180+180 {
+		t.Errorf("%d entries in a change log, want those of 180 events and 180 others, %v", len(page.Documents), err)
+	}
 	r.stop()
 	r.run()
 	r.settled()

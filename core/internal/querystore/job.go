@@ -12,6 +12,8 @@ import (
 // for; the text around it tells what.
 var ErrUnderWay = errors.New("already under way")
 
+var errStopping = errors.New("the server is stopping")
+
 // A Job is what is done with stores by itself, whoever waits for it.
 type Job struct {
 	What string // what is done, in words
@@ -92,7 +94,7 @@ func (s *Store) underWay() *Job {
 // free is an error where nothing can be begun. The caller holds mu.
 func (s *Store) free() error {
 	if s.stopped || s.ctx == nil {
-		return errors.New("the server is stopping")
+		return errStopping
 	}
 	if s.job != nil && s.job.underWay() {
 		now, total := s.job.Progress()

@@ -86,7 +86,7 @@ func replace(path string, text []byte) error {
 func decide(kept *state, wished, standard Target, exists func(Target) bool) *state {
 	if kept == nil {
 		s := &state{Answers: wished, Configured: wished.String()}
-		if !wished.is(standard) && exists(standard) {
+		if !wished.Is(standard) && exists(standard) {
 			s.Answers, s.Filling = standard, &fillState{Target: wished}
 		}
 		return s
@@ -95,22 +95,22 @@ func decide(kept *state, wished, standard Target, exists func(Target) bool) *sta
 	if s.Configured != wished.String() {
 		s.Configured, s.Filling = wished.String(), nil
 		switch {
-		case wished.is(s.Answers):
+		case wished.Is(s.Answers):
 		case !exists(s.Answers): // it was moved away, or deleted
 			s.Answers = wished
 			s.Serial++
 		default:
 			s.Filling = &fillState{Target: wished}
 		}
-		if s.Kept != nil && s.Kept.is(wished) {
+		if s.Kept != nil && s.Kept.Is(wished) {
 			s.Kept = nil
 		}
 	}
 	// The settings are the newer ones.
-	if wished.is(s.Answers) {
+	if wished.Is(s.Answers) {
 		s.Answers = wished
 	}
-	if s.Filling != nil && wished.is(s.Filling.Target) {
+	if s.Filling != nil && wished.Is(s.Filling.Target) {
 		s.Filling = &fillState{Target: wished, Emptied: s.Filling.Emptied}
 	}
 	if s.Kept != nil && !exists(*s.Kept) {

@@ -37,7 +37,7 @@ func TestDecideWhichStoreAnswers(t *testing.T) {
 	} {
 		exists := func(target Target) bool {
 			for _, e := range c.exist {
-				if e.is(target) {
+				if e.Is(target) {
 					return true
 				}
 			}

@@ -285,6 +285,17 @@ func (s *Store) Answers() Target {
 	return s.answering.target.clone()
 }
 
+// Known are the stores that are there: the one that answers, and the one that is kept.
+func (s *Store) Known() []Target {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	list := []Target{s.answering.target.clone()}
+	if s.kept != nil {
+		list = append(list, s.kept.target.clone())
+	}
+	return list
+}
+
 // Reached is up to where both streams are in the store that answers.
 func (s *Store) Reached() (events, documents uint64) {
 	on, done := s.lease()

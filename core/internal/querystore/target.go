@@ -15,8 +15,8 @@ type Target struct {
 // String names the store for people, without its settings.
 func (t Target) String() string { return t.Store + " " + t.Place }
 
-// is tells whether both are the same store, whatever the settings.
-func (t Target) is(other Target) bool { return t.Store == other.Store && t.Place == other.Place }
+// Is tells whether both are the same store, whatever the settings.
+func (t Target) Is(other Target) bool { return t.Store == other.Store && t.Place == other.Place }
 
 func (t Target) clone() Target {
 	t.Settings = maps.Clone(t.Settings)
