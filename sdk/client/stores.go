@@ -133,10 +133,12 @@ func (c *Client) CompareStores(ctx context.Context, sample int) (*StoreCompariso
 	return compared, c.do(ctx, r)
 }
 
-// DropStore removes the store that answered before, and returns which one that was.
-func (c *Client) DropStore(ctx context.Context) (*StoreAt, error) {
+// DropStore removes the store that does not answer, with what is in it: the one that is
+// being filled, or else the one that answered before. It returns which one that was. With
+// force it is forgotten also where it cannot be emptied.
+func (c *Client) DropStore(ctx context.Context, force bool) (*StoreAt, error) {
 	dropped := &StoreAt{}
 	r := c.admin(http.MethodPost, "store", "drop")
-	r.out = dropped
+	r.body, r.out = map[string]bool{"force": force}, dropped
 	return dropped, c.do(ctx, r)
 }

@@ -63,8 +63,8 @@ func (s stores) Compare(ctx context.Context, sample int) (client.StoreComparison
 }
 
 // Drop implements [admin.Stores].
-func (s stores) Drop(ctx context.Context) (client.StoreAt, error) {
-	dropped, err := s.store.Drop(ctx)
+func (s stores) Drop(ctx context.Context, force bool) (client.StoreAt, error) {
+	dropped, err := s.store.Drop(ctx, force)
 	return client.StoreAt{Store: dropped.Store, Place: dropped.Place}, err
 }
 

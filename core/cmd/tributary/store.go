@@ -244,9 +244,12 @@ func printComparison(w io.Writer, compared *client.StoreComparison) error {
 }
 
 func newStoreDrop(g *globals) *cobra.Command {
-	return &cobra.Command{
-		Use:     "drop",
-		Short:   "Remove the store that answered before, with all that is in it",
+	var force bool
+	c := &cobra.Command{
+		Use:   "drop",
+		Short: "Remove the store that does not answer, with all that is in it",
+		Long: `Remove the store that is being filled, whose fill is given up, or else the store that
+answered before, with all that is in it.`,
 		Example: "  tributary store drop",
 		Args:    exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -254,7 +257,7 @@ func newStoreDrop(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			dropped, err := on.DropStore(c.Context())
+			dropped, err := on.DropStore(c.Context(), force)
 			if err != nil {
 				return g.explain(err)
 			}
@@ -262,4 +265,6 @@ func newStoreDrop(g *globals) *cobra.Command {
 			return err
 		},
 	}
+	c.Flags().BoolVar(&force, "force", false, "forget it also where it cannot be emptied, such as a server that is gone for good")
+	return c
 }

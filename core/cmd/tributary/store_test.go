@@ -56,7 +56,7 @@ func TestStoreMoves(t *testing.T) {
 	}
 	contains(t, "the status", must(t, dir, "store", "status"), "answers  sqlite store.db\n")
 	fails(t, dir, exitFailed, "there is one store alone", "store", "compare")
-	fails(t, dir, exitFailed, "none is kept", "store", "drop")
+	fails(t, dir, exitFailed, "there is none beside the one that answers", "store", "drop")
 	fails(t, dir, exitUsage, "say --to elasticsearch or --to sqlite too", "store", "rebuild", "--set", "store.sqlite.path="+other)
 	fails(t, dir, exitUsage, "store.sqlite.", "store", "rebuild", "--to", "sqlite", "--set", "store.retention.events=7d")
 	fails(t, dir, exitUsage, "--to postgres: want elasticsearch or sqlite", "store", "rebuild", "--to", "postgres")

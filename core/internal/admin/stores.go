@@ -24,7 +24,7 @@ type Stores interface {
 	// are not right, [querystore.ErrUnderWay] where something else is being done.
 	Rebuild(ctx context.Context, what client.Rebuild) (Rebuilding, error)
 	Compare(ctx context.Context, sample int) (client.StoreComparison, error)
-	Drop(ctx context.Context) (client.StoreAt, error)
+	Drop(ctx context.Context, force bool) (client.StoreAt, error)
 }
 
 // Rebuilding is the filling of a store that goes on by itself.
@@ -125,9 +125,15 @@ func (a *API) compare(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, compared)
 }
 
-// drop removes the store that answered before.
+// drop removes the store that does not answer.
 func (a *API) drop(w http.ResponseWriter, r *http.Request) error {
-	dropped, err := a.o.Stores.Drop(r.Context())
+	asked := struct {
+		Force bool `json:"force"`
+	}{}
+	if err := optionalBody(w, r, &asked); err != nil {
+		return err
+	}
+	dropped, err := a.o.Stores.Drop(r.Context(), asked.Force)
 	if err != nil {
 		return problemOfStores(err)
 	}

@@ -40,7 +40,8 @@ func (f *fakeStores) Compare(_ context.Context, sample int) (client.StoreCompari
 	return client.StoreComparison{}, f.refuse
 }
 
-func (f *fakeStores) Drop(context.Context) (client.StoreAt, error) {
+func (f *fakeStores) Drop(_ context.Context, force bool) (client.StoreAt, error) {
+	f.asked = fmt.Sprint(force)
 	return client.StoreAt{Store: "sqlite", Place: "old.db"}, f.refuse
 }
 
@@ -61,6 +62,9 @@ func TestStores(t *testing.T) {
 	}
 	r.refuses("POST", "/api/v1/store/compare", `{"sample":-1}`, 400, "invalid", "want 0 to")
 	r.expect("POST", "/api/v1/store/drop", "", 200, `{"store":"sqlite","place":"old.db"}`)
+	if r.call("POST", "/api/v1/store/drop", `{"force":true}`); r.stores.asked != "true" {
+		t.Error("force is not told")
+	}
 	r.stores.refuse = fmt.Errorf("%w: sqlite x is being filled", querystore.ErrUnderWay)
 	for _, path := range []string{"rebuild", "compare", "drop"} {
 		r.refuses("POST", "/api/v1/store/"+path, "", 409, "conflict", "sqlite x is being filled")

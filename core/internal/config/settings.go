@@ -123,7 +123,7 @@ type SQLite struct {
 // Elasticsearch is the store in Elasticsearch 8.
 type Elasticsearch struct {
 	URLs        []string `key:"urls" doc:"URLs of the nodes of an Elasticsearch 8 that takes SQLite's place as the query store, such as https://es-1.example:9200. A directory whose SQLite is filled goes over to it by itself. Empty: SQLite."`
-	Prefix      string   `key:"prefix" default:"tributary" doc:"How the names of all indices begin. Each installation that uses the same Elasticsearch has one of its own."`
+	Prefix      string   `key:"prefix" default:"tributary" doc:"How the names of all indices begin. Each node that uses the same Elasticsearch has one of its own."`
 	Username    string   `key:"username" doc:"User that the nodes are asked as."`
 	Password    Secret   `key:"password" doc:"The user's password."`
 	APIKey      Secret   `key:"api_key" doc:"API key, in the form that Elasticsearch calls encoded, instead of a user."`

@@ -31,6 +31,9 @@ func (s *Store) Rebuild(ctx context.Context, target Target) (*Job, error) {
 	if target.Is(s.answering.target) {
 		return s.rebuildInPlace(), nil
 	}
+	if s.filling != nil {
+		return nil, fmt.Errorf("rebuild store: %w: %s is filled in part; `tributary store drop` removes it", ErrUnderWay, s.filling.target)
+	}
 	job := newJob(filling(target))
 	s.job = job
 	// Opening may take as long as a server takes that does not answer.
@@ -110,15 +113,22 @@ const (
 // fillInBackground fills until it is done or the context ends; then the next start goes
 // on with it. The caller holds mu.
 func (s *Store) fillInBackground(job *Job) {
-	ctx, to := s.ctx, s.filling
+	to := s.filling
+	ctx, cancel := context.WithCancel(s.ctx)
+	job.stop = cancel
+	stopping := s.ctx
 	s.group.Go(func() error {
+		defer cancel()
 		pause := firstPause
 		for {
 			began := time.Now()
 			err := s.fill(ctx, job, to)
 			s.fails(err)
 			if err == nil || ctx.Err() != nil {
-				if err != nil {
+				switch {
+				case err != nil && stopping.Err() == nil:
+					err = fmt.Errorf("%s: it was given up", job.What)
+				case err != nil:
 					err = fmt.Errorf("%s: the server stops; it goes on with that when it is back", job.What)
 				}
 				job.end(err)

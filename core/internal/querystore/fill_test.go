@@ -80,11 +80,11 @@ func TestFillGivesAllToTheOtherStore(t *testing.T) {
 	if n := r.count(store.Events); n != 1800 || r.store.answering.target.Place != first.Place {
 		t.Errorf("%d events of %s", n, r.store.answering.target)
 	}
-	dropped, err := r.store.Drop(t.Context())
+	dropped, err := r.store.Drop(t.Context(), false)
 	if err != nil || dropped.Place != second.Place || options(r.dir, nil, r.wished).Exists(second) {
 		t.Errorf("dropped is %s, %v", dropped, err)
 	}
-	if _, err := r.store.Drop(t.Context()); !errors.Is(err, store.ErrNotFound) {
+	if _, err := r.store.Drop(t.Context(), false); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("dropped again: %v", err)
 	}
 	if _, err := r.store.Compare(t.Context(), 1); !errors.Is(err, store.ErrNotFound) {
@@ -251,3 +251,53 @@ func TestErasedBeforeTheFillStaysAway(t *testing.T) {
 		t.Errorf("%d events of 360", n)
 	}
 }
+
+// A fill is given up, also one that does not go on; so is a store that cannot be emptied
+// any more.
+func TestDropGivesUpAFill(t *testing.T) {
+	r := newRig(t, t.TempDir())
+	r.wrap = func(target Target, s store.Store) store.Store {
+		if target.Is(second) {
+			return lost{s}
+		}
+		return s
+	}
+	r.run()
+	r.send(100)
+	r.settled()
+	job, err := r.store.Rebuild(t.Context(), second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the fill fails", func() bool { return r.store.Failing() != nil })
+	if _, err := r.store.Rebuild(t.Context(), second); !errors.Is(err, ErrUnderWay) {
+		t.Errorf("another one: %v", err)
+	}
+	if _, err := r.store.Drop(t.Context(), false); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("dropped is what is lost: %v", err)
+	}
+	if err := job.Wait(t.Context(), func(_, _ uint64) {}); err == nil || !strings.Contains(err.Error(), "it was given up") {
+		t.Errorf("the fill ends with %v", err)
+	}
+	if _, err := r.store.Rebuild(t.Context(), second); !errors.Is(err, ErrUnderWay) || !strings.Contains(err.Error(), "filled in part") {
+		t.Errorf("another one beside what is left: %v", err)
+	}
+	if dropped, err := r.store.Drop(t.Context(), true); err != nil || !dropped.Is(second) || r.store.Failing() != nil {
+		t.Errorf("dropped is %s, %v", dropped, err)
+	}
+	if status := r.store.Status(t.Context()); status.Filling != nil || status.Answers.Place != first.Place {
+		t.Errorf("the status is %+v", status)
+	}
+	r.wrap = nil
+	r.stop()
+	r.run()
+	r.rebuild(second)
+	if n := r.count(store.Events); n != 100 {
+		t.Errorf("%d events of 100", n)
+	}
+}
+
+// A lost store is one that cannot be emptied.
+type lost struct{ store.Store }
+
+func (lost) Reset(context.Context) error { return store.ErrUnavailable }

@@ -18,6 +18,7 @@ var errStopping = errors.New("the server is stopping")
 type Job struct {
 	What string // what is done, in words
 	done chan struct{}
+	stop context.CancelFunc // gives it up; nil: it cannot be
 
 	mu         sync.Mutex
 	now, total uint64
