@@ -106,16 +106,21 @@ func (s *Store) Count(ctx context.Context, kind store.Kind, filter store.Filter)
 }
 
 // Scan implements [store.Reader]. It reads in steps, none of which keeps the
-// write-ahead log from being cleared for long.
+// write-ahead log from being cleared for long. Where an index tells between which rows
+// the documents lie, such as those of a day, it reads no others.
 func (s *Store) Scan(ctx context.Context, kind store.Kind, filter store.Filter, each func(store.Document) error) error {
 	where, args, err := s.where(kind, filter)
 	if err != nil {
 		return err
 	}
-	query := fmt.Sprintf("SELECT rowid, %s FROM %s WHERE (%s) AND rowid > ? ORDER BY rowid LIMIT %d", wholeOf(kind), kind, where, step)
-	for after := int64(math.MinInt64); ; {
+	query := fmt.Sprintf("SELECT rowid, %s FROM %s WHERE (%s) AND rowid > ? AND rowid <= ? ORDER BY rowid LIMIT %d", wholeOf(kind), kind, where, step)
+	after, last, err := s.span(ctx, kind, where, args)
+	if err != nil {
+		return err
+	}
+	for {
 		docs := make([]store.Document, 0, step)
-		err := s.rows(ctx, "scan "+string(kind), query, append(args[:len(args):len(args)], after), func(rows *sql.Rows) error {
+		err := s.rows(ctx, "scan "+string(kind), query, append(args[:len(args):len(args)], after, last), func(rows *sql.Rows) error {
 			doc, err := scanWhole(kind, rows.Scan, &after)
 			docs = append(docs, doc)
 			return err
@@ -132,6 +137,30 @@ func (s *Store) Scan(ctx context.Context, kind store.Kind, filter store.Filter, 
 			return nil
 		}
 	}
+}
+
+// span tells behind which row and up to which one the documents that a condition matches
+// lie, where an index tells: else all rows.
+func (s *Store) span(ctx context.Context, kind store.Kind, where string, args []any) (after, last int64, err error) {
+	after, last = math.MinInt64, math.MaxInt64
+	query := fmt.Sprintf("SELECT min(rowid), max(rowid) FROM %s WHERE %s", kind, where)
+	indexed := false
+	err = s.rows(ctx, "plan a scan of "+string(kind), "EXPLAIN QUERY PLAN "+query, args, func(rows *sql.Rows) error {
+		var id, parent, unused int64
+		var step string
+		err := rows.Scan(&id, &parent, &unused, &step)
+		indexed = indexed || strings.HasPrefix(step, "SEARCH "+string(kind)+" USING COVERING INDEX ")
+		return err
+	})
+	if err != nil || !indexed {
+		return after, last, err
+	}
+	var first, end sql.NullInt64
+	err = s.rows(ctx, "scan "+string(kind), query, args, func(rows *sql.Rows) error { return rows.Scan(&first, &end) })
+	if first.Valid {
+		return first.Int64 - 1, end.Int64, err
+	}
+	return 0, 0, err // none
 }
 
 // rows runs a query beside the writer and calls each for every row.
