@@ -42,7 +42,7 @@ func (s *Store) Compare(ctx context.Context, sample int) (c client.StoreComparis
 	}
 	job := newJob("two stores are being compared")
 	s.job = job
-	s.index(b)
+	s.index(b) //nolint:contextcheck // it goes on after the call, until Run ends
 	stop := b.stop
 	s.mu.Unlock()
 	defer func() { stop(); job.end(err) }()

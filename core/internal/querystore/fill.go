@@ -29,7 +29,7 @@ func (s *Store) Rebuild(ctx context.Context, target Target) (*Job, error) {
 		return nil, err
 	}
 	if target.Is(s.answering.target) {
-		return s.rebuildInPlace(), nil
+		return s.rebuildInPlace(), nil //nolint:contextcheck // it goes on after the call, until Run ends
 	}
 	if s.filling != nil {
 		return nil, fmt.Errorf("rebuild store: %w: %s is filled in part; `tributary store drop` removes it", ErrUnderWay, s.filling.target)
@@ -50,7 +50,7 @@ func (s *Store) Rebuild(ctx context.Context, target Target) (*Job, error) {
 		return nil, err
 	}
 	s.filling = to
-	s.fillInBackground(job)
+	s.fillInBackground(job) //nolint:contextcheck // it goes on after the call, until Run ends
 	return job, nil
 }
 
@@ -161,7 +161,7 @@ func (s *Store) fill(ctx context.Context, job *Job, to *side) error {
 	s.mu.Lock()
 	from := s.answering
 	if to.stop == nil {
-		s.index(to)
+		s.index(to) //nolint:contextcheck // it goes on after the call, until Run ends
 	}
 	s.mu.Unlock()
 	c := &copier{bus: s.o.Bus, from: from.store, into: to.index, log: s.o.Log, reached: s.reached}

@@ -99,7 +99,7 @@ func (s *Store) WaitIndexed(ctx context.Context, o record.Outcome) error {
 	for {
 		on, done := s.lease()
 		waiting, cancel := context.WithCancel(ctx)
-		stop := context.AfterFunc(on.answers, cancel)
+		stop := context.AfterFunc(on.answers, cancel) //nolint:contextcheck // it ends when the store answers no more
 		err := on.index.WaitIndexed(waiting, o)
 		stop()
 		cancel()

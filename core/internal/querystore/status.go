@@ -26,7 +26,7 @@ func (s *Store) Status(ctx context.Context) client.StoreStatus {
 			status.Filling.Error = failing.Error()
 		}
 		if filling.index != nil {
-			events, since := filling.index.Lag()
+			events, since := filling.index.Lag() //nolint:contextcheck // it bounds itself
 			status.Lag = &client.StoreLag{Events: events, Seconds: since.Round(time.Millisecond).Seconds()}
 		}
 	}

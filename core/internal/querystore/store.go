@@ -165,10 +165,10 @@ func (s *Store) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	s.mu.Lock()
 	s.ctx, s.group = ctx, group
-	s.index(s.answering)
+	s.index(s.answering) //nolint:contextcheck // by the one that Run keeps
 	if s.filling != nil {
 		s.job = newJob(filling(s.filling.target))
-		s.fillInBackground(s.job)
+		s.fillInBackground(s.job) //nolint:contextcheck // by the one that Run keeps
 	}
 	s.mu.Unlock()
 	close(s.begun)
