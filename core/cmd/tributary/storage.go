@@ -166,7 +166,7 @@ func (s *server) openErasures(ctx context.Context) (err error) {
 			erasure.QueryStore("query store", s.store.Everywhere(), true),
 			runs,
 			erasure.Commits(s.bus),
-			erasure.Events(s.bus, s.store),
+			erasure.Events(s.bus, s.store.Everywhere()),
 			erasure.DeadLetters(s.bus),
 			erasure.QueryStore("query store, again", s.store.Everywhere(), false),
 		},
