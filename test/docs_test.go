@@ -45,6 +45,7 @@ var shown = map[string]string{
 	`docs/operating.md: tributary run --data /var/lib/tributary --set bus.urls=nats://nats-1:4222,nats://nats-2:4222 \`: "needs a cluster",
 	"docs/operating.md: tributary plugin list":                                                                          "needs a plugin of a third party",
 	`docs/operating.md: tributary run --data /var/lib/tributary --set bus.urls=nats://nats-1:4222 \`:                    "needs a server with accounts",
+	`docs/stores.md: tributary store rebuild --to elasticsearch \`:                                                      "needs an Elasticsearch; TestStoreMovesToElasticsearch does it",
 	"docs/configuration.md: http:": "settings, not resources",
 }
 

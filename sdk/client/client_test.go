@@ -204,7 +204,7 @@ func TestRebuildStore(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			c := serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, test.answer) })
 			var steps int
-			err := c.RebuildStore(context.Background(), func(_, _ uint64) { steps++ })
+			err := c.RebuildStore(context.Background(), client.Rebuild{}, func(_, _ uint64) { steps++ })
 			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
 				t.Errorf("error %v, want %q", err, test.want)
 			}

@@ -1,10 +1,8 @@
 package client
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -161,38 +159,4 @@ func (c *Client) DeadLetter(ctx context.Context, seq uint64) (*DeadLetter, error
 	r := c.admin(http.MethodGet, "deadletters", strconv.FormatUint(seq, 10))
 	r.out = letter
 	return letter, c.do(ctx, r)
-}
-
-// RebuildStore drops the query store and fills it again from the bus. It
-// returns when that is done and calls report, unless nil, as it goes.
-func (c *Client) RebuildStore(ctx context.Context, report func(done, total uint64)) error {
-	response, err := c.open(ctx, c.admin(http.MethodPost, "store", "rebuild"))
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	lines := bufio.NewScanner(response.Body)
-	for lines.Scan() {
-		var step struct {
-			Done     uint64 `json:"done"`
-			Total    uint64 `json:"total"`
-			Finished bool   `json:"finished"`
-			Error    string `json:"error"`
-		}
-		if err := decode(lines.Bytes(), &step); err != nil {
-			return fmt.Errorf("read the progress of the rebuild: %w", err)
-		}
-		switch {
-		case step.Error != "":
-			return errors.New(step.Error)
-		case step.Finished:
-			return nil
-		case report != nil:
-			report(step.Done, step.Total)
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("read the progress of the rebuild: %w", err)
-	}
-	return errors.New("the server ended before the rebuild did; it goes on where it was when the server is back")
 }

@@ -55,6 +55,17 @@ func (p *progress) set(done int64, detail string) {
 	fmt.Fprintf(p.w, "%s: %d %%, %s\n", p.what, percent, detail)
 }
 
+// grow says that the total has become more.
+func (p *progress) grow(total int64) {
+	if total <= p.total {
+		return
+	}
+	p.total = total
+	if p.bar != nil {
+		p.bar.ChangeMax64(total)
+	}
+}
+
 // note writes a line between the bar's.
 func (p *progress) note(format string, args ...any) {
 	if p.bar != nil {

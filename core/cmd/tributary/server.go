@@ -25,11 +25,10 @@ import (
 	"github.com/tributary-bus/tributary/core/internal/flow"
 	"github.com/tributary-bus/tributary/core/internal/gateway"
 	"github.com/tributary-bus/tributary/core/internal/importer"
-	"github.com/tributary-bus/tributary/core/internal/indexer"
 	"github.com/tributary-bus/tributary/core/internal/live"
 	"github.com/tributary-bus/tributary/core/internal/processor"
+	"github.com/tributary-bus/tributary/core/internal/querystore"
 	"github.com/tributary-bus/tributary/core/internal/resources"
-	"github.com/tributary-bus/tributary/core/internal/store"
 	"github.com/tributary-bus/tributary/core/internal/supervisor"
 )
 
@@ -44,9 +43,8 @@ type server struct {
 
 	bus       *bus.Bus
 	resources *resources.Registry
-	store     store.Store
+	store     *querystore.Store
 	processor *processor.Processor
-	indexer   *indexer.Indexer
 	commands  *erasure.Commands
 	erasures  *erasure.Service
 	plugins   *supervisor.Supervisor
@@ -122,7 +120,7 @@ func (s *server) start(ctx context.Context) error {
 	s.work(ctx, "resources", func(ctx context.Context) error { s.resources.Run(ctx); return nil })
 	s.work(ctx, "processor", s.processor.Run)
 	s.work(ctx, "flows", s.flows.Run)
-	s.work(ctx, "indexer", s.indexer.Run)
+	s.work(ctx, "indexer", s.store.Run)
 	s.work(ctx, "backfill", s.backfill.Run)
 	s.work(ctx, "erasures", s.erasures.Run)
 	return s.serve()
@@ -174,7 +172,7 @@ func (s *server) openProcessor(ctx context.Context) (err error) {
 // openBackfill has the node that owns the first partition fill windows that are new.
 func (s *server) openBackfill() {
 	s.backfill = backfill.New(backfill.Options{
-		Bus: s.bus, Store: s.store, Index: s.indexer, Set: s.resources.Current, Log: s.log,
+		Bus: s.bus, Store: s.store, Index: s.store, Set: s.resources.Current, Log: s.log,
 		Leads: func() bool { owned, _ := s.processor.Owned(); return owned[0] },
 	})
 }
@@ -288,9 +286,9 @@ func (s *server) openAdmin() {
 		Bus: s.bus, Submit: s.submit, Set: s.resources.Current, Now: time.Now,
 	})
 	s.admin = admin.New(admin.Options{
-		Token: s.token, Resources: s.resources, Profiles: s.bus, Erasures: s.erasures, Store: s.store, Backfills: s.backfill, Rebuild: s.rebuild, Imports: imports,
+		Token: s.token, Resources: s.resources, Profiles: s.bus, Erasures: s.erasures, Store: s.store, Backfills: s.backfill, Stores: stores{s}, Imports: imports,
 		Letters: s.bus, Plugins: s.plugins, Accepting: s.accepting, Parts: s.parts, Status: s.status, Log: s.log,
-		Metrics: []func(io.Writer){s.bus.Metrics, s.gateway.Metrics, s.live.Metrics, s.processor.Metrics, s.flows.Metrics, s.indexer.Metrics, s.erasures.Metrics, s.plugins.Metrics, processMetrics},
+		Metrics: []func(io.Writer){s.bus.Metrics, s.gateway.Metrics, s.live.Metrics, s.processor.Metrics, s.flows.Metrics, s.store.Metrics, s.erasures.Metrics, s.plugins.Metrics, processMetrics},
 	})
 }
 

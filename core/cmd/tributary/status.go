@@ -15,8 +15,9 @@ import (
 
 // The states of a part.
 const (
-	stateOK   = "ok"
-	stateDown = "down"
+	stateOK       = "ok"
+	stateDegraded = "degraded"
+	stateDown     = "down"
 )
 
 // lagWithin bounds the questions to the bus behind a status.
@@ -43,14 +44,13 @@ func (s *server) status(ctx context.Context) client.Status {
 func (s *server) parts(ctx context.Context) []client.Part {
 	health := s.bus.Health()
 	stored := client.Part{Name: "store", State: stateOK}
-	err := s.store.Health(ctx)
-	if err == nil {
-		err = s.indexer.Refused()
-	}
-	if err != nil {
+	if err := s.store.Health(ctx); err != nil {
 		stored.State, stored.Reason = stateDown, err.Error()
 	}
 	parts := []client.Part{{Name: "bus", State: health.State, Reason: health.Reason}, stored}
+	if err := s.store.Failing(); err != nil {
+		parts = append(parts, client.Part{Name: "store-fill", State: stateDegraded, Reason: err.Error()})
+	}
 	if s.pluginsReady() == nil {
 		parts = append(parts, s.plugins.Degraded()...)
 	}

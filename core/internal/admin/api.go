@@ -35,7 +35,7 @@ type Options struct {
 	Store     store.Reader
 	// Backfills tells which windows are complete.
 	Backfills Backfills
-	Rebuild   func(ctx context.Context, progress func(done, total uint64)) error
+	Stores    Stores
 	Imports   Imports
 	Letters   DeadLetters
 	Plugins   Plugins
@@ -148,7 +148,10 @@ func New(o Options) *API {
 	a.handle("GET /api/v1/plugins/{name}/logs", a.pluginLogs)
 	a.stream("POST /api/v1/plugins/{name}/restart", a.restartPlugin)
 
+	a.handle("GET /api/v1/store", a.storeStatus)
 	a.stream("POST /api/v1/store/rebuild", a.rebuild)
+	a.stream("POST /api/v1/store/compare", a.compare)
+	a.stream("POST /api/v1/store/drop", a.drop)
 	a.stream("GET /api/v1/debug/{name}", a.profile)
 	return a
 }

@@ -39,7 +39,7 @@ type rig struct {
 	refused   atomic.Pointer[error] // why events are not accepted
 	part      atomic.Pointer[client.Part]
 	backfill  filling
-	rebuild   func(ctx context.Context, progress func(done, total uint64)) error
+	stores    fakeStores
 	submitted int
 	erasures  erasures
 }
@@ -83,7 +83,7 @@ func newRig(t *testing.T) *rig {
 	})
 	r.api = admin.New(admin.Options{
 		Token: token, Resources: registry, Profiles: r.bus, Erasures: &r.erasures, Store: r.store, Backfills: &r.backfill, Imports: imports, Letters: r.bus, Plugins: &plugins{},
-		Rebuild: func(ctx context.Context, progress func(done, total uint64)) error { return r.rebuild(ctx, progress) },
+		Stores: &r.stores,
 		Accepting: func() error {
 			if err := r.refused.Load(); err != nil {
 				return *err
@@ -464,7 +464,7 @@ func TestStatus(t *testing.T) {
 
 func TestRebuildTellsItsProgress(t *testing.T) {
 	r := newRig(t)
-	r.rebuild = func(_ context.Context, progress func(done, total uint64)) error {
+	r.stores.rebuild = func(_ context.Context, progress func(done, total uint64)) error {
 		progress(0, 2)
 		progress(1, 2)
 		progress(2, 2)
@@ -475,7 +475,7 @@ func TestRebuildTellsItsProgress(t *testing.T) {
 	if status != 200 || lines[0] != `{"done":0,"total":2}` || lines[len(lines)-1] != `{"done":2,"total":2,"finished":true}` {
 		t.Errorf("rebuild gives %d %s", status, text)
 	}
-	r.rebuild = func(context.Context, func(done, total uint64)) error { return errors.New("disk full") }
+	r.stores.rebuild = func(context.Context, func(done, total uint64)) error { return errors.New("disk full") }
 	if _, _, text = r.call("POST", "/api/v1/store/rebuild", ""); text != `{"done":0,"total":0,"error":"disk full"}` {
 		t.Errorf("a rebuild that fails gives %s", text)
 	}

@@ -17,7 +17,7 @@ import (
 func (b *Backfill) deliver(ctx context.Context, out *outbox, s *kept, c *chunk) error {
 	letters := b.letters(s, c)
 	if !s.Sending && len(letters) > 0 {
-		s.Sending, s.End, s.Next = true, c.end, c.next
+		s.Sending, s.End, s.Last = true, c.end, c.last
 		if err := b.save(ctx, s); err != nil {
 			return err
 		}
@@ -26,8 +26,8 @@ func (b *Backfill) deliver(ctx context.Context, out *outbox, s *kept, c *chunk) 
 		return err
 	}
 	s.Read += c.read
-	s.Sending, s.End, s.Next = false, place{}, ""
-	s.After, s.Finished = c.next, c.next == ""
+	s.Sending, s.End, s.Last = false, place{}, false
+	s.From, s.Finished = c.end, c.last
 	if !s.Finished {
 		s.Chunk++
 	}

@@ -51,7 +51,7 @@ type chunk struct {
 	at   time.Time                            // when windows end
 	of   map[string]map[string]*record.Window // windows by profile, as the events name it
 	end  place
-	next string // cursor of the chunk behind it, empty: it is the last one
+	last bool // no chunk is behind it
 	read uint64
 }
 
@@ -66,7 +66,7 @@ func (b *Backfill) choose(ctx context.Context, s *kept) (more bool, err error) {
 			return true, nil
 		}
 		s.Type, s.Finished, s.Sending = a.Type, false, false
-		s.Chunk, s.After, s.Horizon = s.Chunk+1, "", b.horizon(s.Since, a.Type)
+		s.Chunk, s.From, s.Horizon = s.Chunk+1, place{}, b.horizon(s.Since, a.Type)
 		return true, b.save(ctx, s)
 	}
 	return false, nil
@@ -89,11 +89,15 @@ func (b *Backfill) horizon(since uint64, eventType string) time.Time {
 	return at
 }
 
-// filter asks for the events of a type after a time.
-func filter(eventType string, horizon time.Time) (store.Filter, error) {
+// filter asks for the events of a type after a time, and at or after another one; either
+// may be zero.
+func filter(eventType string, horizon time.Time, from string) (store.Filter, error) {
 	text := "event.type == " + string(sdk.AppendString(nil, eventType))
 	if !horizon.IsZero() {
 		text += ` && event.time > timestamp("` + sdk.FormatTime(horizon) + `")`
+	}
+	if from != "" {
+		text += ` && event.time >= timestamp("` + from + `")`
 	}
 	program, err := condition.CompileCondition(text, condition.EventScope)
 	if err != nil {
@@ -110,7 +114,7 @@ func (b *Backfill) total(ctx context.Context, since uint64) (total uint64, err e
 			continue
 		}
 		asked = a.Type
-		events, err := filter(a.Type, b.horizon(since, a.Type))
+		events, err := filter(a.Type, b.horizon(since, a.Type), "")
 		if err != nil {
 			return 0, err
 		}
@@ -126,13 +130,13 @@ func (b *Backfill) total(ctx context.Context, since uint64) (total uint64, err e
 // search reads the chunk that the state names: up to its end, where that is known
 // already, however many events have come into it since.
 func (b *Backfill) search(ctx context.Context, s *kept) (*chunk, error) {
-	events, err := filter(s.Type, s.Horizon)
+	events, err := filter(s.Type, s.Horizon, s.From.Time)
 	if err != nil {
 		return nil, err
 	}
 	list := b.keptSince(s.Since, s.Type)
 	c := &chunk{at: b.now(), of: map[string]map[string]*record.Window{}}
-	for cursor := s.After; ; {
+	for cursor := ""; ; {
 		page, err := b.o.Store.Query(ctx, store.Query{Kind: store.Events, Filter: events, Sort: "time", Limit: b.page, Cursor: cursor})
 		if err != nil {
 			return nil, err
@@ -140,6 +144,9 @@ func (b *Backfill) search(ctx context.Context, s *kept) (*chunk, error) {
 		for i := range page.Documents {
 			d := &page.Documents[i]
 			at := placeOf(d)
+			if !at.after(s.From) {
+				continue
+			}
 			if s.Sending && at.after(s.End) {
 				return c.until(s), nil
 			}
@@ -156,7 +163,7 @@ func (b *Backfill) search(ctx context.Context, s *kept) (*chunk, error) {
 		case s.Sending && cursor == "":
 			return c.until(s), nil
 		case !s.Sending && (cursor == "" || c.read >= b.chunk):
-			c.next = cursor
+			c.last = cursor == ""
 			return c, nil
 		}
 	}
@@ -164,7 +171,7 @@ func (b *Backfill) search(ctx context.Context, s *kept) (*chunk, error) {
 
 // until is the chunk with the end that it is known to have.
 func (c *chunk) until(s *kept) *chunk {
-	c.end, c.next = s.End, s.Next
+	c.end, c.last = s.End, s.Last
 	return c
 }
 

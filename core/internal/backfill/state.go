@@ -23,14 +23,15 @@ type state struct {
 	Finished bool   `json:"finished,omitzero"`
 	// Horizon is up to when events are of no interest to any window of the type.
 	Horizon time.Time `json:"horizon,omitzero"`
-	// Chunk counts the chunks of the revision; the last one begins at the cursor After.
+	// Chunk counts the chunks of the revision; the last one begins behind the event From.
+	// It is no cursor: another store may answer when the search goes on.
 	Chunk uint64 `json:"chunk,omitzero"`
-	After string `json:"after,omitzero"`
-	// Sending is true while the chunk is sent: it ends with End, and behind it the
-	// search goes on at Next; empty: it is the type's last one.
-	Sending bool   `json:"sending,omitzero"`
-	End     place  `json:"end,omitzero"`
-	Next    string `json:"next,omitzero"`
+	From  place  `json:"from,omitzero"`
+	// Sending is true while the chunk is sent: it ends with End, and is the type's last
+	// one where Last is true.
+	Sending bool  `json:"sending,omitzero"`
+	End     place `json:"end,omitzero"`
+	Last    bool  `json:"last,omitzero"`
 	// Read counts the events read, of Total.
 	Read  uint64 `json:"read,omitzero"`
 	Total uint64 `json:"total,omitzero"`

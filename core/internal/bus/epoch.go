@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
 )
 
 // EventsState is what EVENTS holds.
@@ -14,6 +15,8 @@ type EventsState struct {
 	Epoch string
 	First uint64 // the first sequence that is kept; where nothing is, the next one
 	Last  uint64 // the last sequence given, kept or not
+	// FirstTime is when the first event that is kept was stored; zero where none is.
+	FirstTime time.Time
 }
 
 // EventsState returns what EVENTS holds.
@@ -25,6 +28,9 @@ func (b *Bus) EventsState(ctx context.Context) (EventsState, error) {
 	s := EventsState{Epoch: strconv.FormatInt(info.Created.UnixNano(), 36), First: info.State.FirstSeq, Last: info.State.LastSeq}
 	if s.First == 0 {
 		s.First = 1
+	}
+	if info.State.Msgs > 0 {
+		s.FirstTime = info.State.FirstTime
 	}
 	return s, nil
 }

@@ -28,6 +28,7 @@ func TestDefaults(t *testing.T) {
 		Durability: "fsync",
 		Bus:        Bus{Listen: "127.0.0.1:0", Replicas: 1, EventsMaxAge: Duration(30 * 24 * time.Hour)},
 		Plugins:    Plugins{Memory: 512 << 20},
+		Store:      Store{Elasticsearch: Elasticsearch{Prefix: "tributary", Shards: 1, Replicas: 1, Timeout: Duration(30 * time.Second)}},
 		Limits: Limits{
 			Event: 32 << 10, Request: 500 << 10, Inflated: 5 << 20, Events: 1000, Nesting: 64,
 		},

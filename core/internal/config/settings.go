@@ -110,13 +110,49 @@ type Plugins struct {
 
 // Store is the query store.
 type Store struct {
-	SQLite    SQLite    `key:"sqlite"`
-	Retention Retention `key:"retention"`
+	SQLite        SQLite        `key:"sqlite"`
+	Elasticsearch Elasticsearch `key:"elasticsearch"`
+	Retention     Retention     `key:"retention"`
 }
 
 // SQLite is the store in a file.
 type SQLite struct {
 	Path string `key:"path" doc:"File of the query store. Empty: store.db in the data directory."`
+}
+
+// Elasticsearch is the store in Elasticsearch 8.
+type Elasticsearch struct {
+	URLs        []string `key:"urls" doc:"URLs of the nodes of an Elasticsearch 8 that takes SQLite's place as the query store, such as https://es-1.example:9200. A directory whose SQLite is filled goes over to it by itself. Empty: SQLite."`
+	Prefix      string   `key:"prefix" default:"tributary" doc:"How the names of all indices begin. Each node that uses the same Elasticsearch has one of its own."`
+	Username    string   `key:"username" doc:"User that the nodes are asked as."`
+	Password    Secret   `key:"password" doc:"The user's password."`
+	APIKey      Secret   `key:"api_key" doc:"API key, in the form that Elasticsearch calls encoded, instead of a user."`
+	CAFile      string   `key:"ca_file" doc:"File of the authorities that sign the nodes' certificates, PEM. Empty: those of the system."`
+	Compression bool     `key:"compression" default:"false" doc:"Compress requests and answers."`
+	Shards      int      `key:"shards" default:"1" min:"1" max:"1024" doc:"Primary shards of each index that is made from now on."`
+	Replicas    int      `key:"replicas" default:"1" min:"0" max:"100" doc:"Copies of each index that is made from now on; 0 for a single node."`
+	Timeout     Duration `key:"timeout" default:"30s" min:"1s" doc:"Longest time that a request to a node may take."`
+}
+
+// validate reports what cannot be told from one setting alone.
+func (e *Elasticsearch) validate(s *settings) {
+	const key = "store.elasticsearch."
+	for i, text := range e.URLs {
+		u, err := url.Parse(text)
+		switch {
+		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+			// The text may hold a password.
+			s.fail(key+"urls", "URL %d is none; want such as https://es-1.example:9200", i+1)
+		case u.User != nil:
+			s.fail(key+"urls", "URL %d holds a user; say him with %susername and %spassword, which are not shown", i+1, key, key)
+		}
+	}
+	switch {
+	case e.APIKey != "" && e.Username != "":
+		s.fail(key+"api_key", "is set beside %susername; want one of them", key)
+	case e.Password != "" && e.Username == "":
+		s.fail(key+"username", "missing; a password needs its user")
+	}
 }
 
 // Retention is how long the query store keeps what it shows.
@@ -196,6 +232,7 @@ func (c *Config) validate(s *settings) {
 			s.fail("auth.jwt.jwks_url", "%s", message)
 		}
 	}
+	c.Store.Elasticsearch.validate(s)
 	if c.Limits.Inflated < c.Limits.Request {
 		s.fail("limits.inflated", "%s is less than limits.request, which is %s", c.Limits.Inflated, c.Limits.Request)
 	}

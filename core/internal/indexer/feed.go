@@ -228,6 +228,11 @@ func (x *Indexer) applyNow(ctx context.Context, feed int, batch store.Batch, adv
 	x.applied[feed].Store(true)
 	x.held[feed].Store(0)
 	x.waiters.wake(&batch, after.Marks)
+	return x.deadLetters(ctx, refused)
+}
+
+// deadLetters keeps what the store refused.
+func (x *Indexer) deadLetters(ctx context.Context, refused []store.Refused) error {
 	for i := range refused {
 		d := &refused[i].Document
 		details := map[string]any{"kind": string(d.Kind), "id": d.ID, "version": int64(d.Version)}

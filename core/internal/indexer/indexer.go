@@ -202,6 +202,8 @@ func (x *Indexer) Rebuild(ctx context.Context, progress func(done, total uint64)
 }
 
 func (x *Indexer) reset(ctx context.Context) error {
+	x.applying.Lock()
+	defer x.applying.Unlock()
 	x.move(position{}) // first: whoever learns of the reset does not take the old one for reached
 	x.resets.Add(1)
 	if err := x.store.Reset(ctx); err != nil {

@@ -17,6 +17,8 @@ type position struct {
 	Events    uint64    `json:"events"`
 	Marks     bus.Marks `json:"marks"`
 	Documents uint64    `json:"documents"`
+	// Note is that of [Indexer.Put].
+	Note json.RawMessage `json:"note,omitempty"`
 }
 
 func (p *position) encode() ([]byte, error) {
@@ -40,6 +42,9 @@ func (x *Indexer) resume(ctx context.Context) error {
 }
 
 func (x *Indexer) takePosition(ctx context.Context) error {
+	// Between the two nobody puts anything in.
+	x.applying.Lock()
+	defer x.applying.Unlock()
 	text, err := x.store.Position(ctx)
 	if err != nil {
 		return err
@@ -50,7 +55,7 @@ func (x *Indexer) takePosition(ctx context.Context) error {
 			return fmt.Errorf("read position: %w: %w; `tributary store rebuild` makes a new one from the bus", store.ErrBroken, err)
 		}
 		if p.Source != x.source {
-			return fmt.Errorf("read position: %w: it was filled from another bus; `tributary store rebuild` fills it from this one, or set store.sqlite.path to another file", store.ErrBroken)
+			return fmt.Errorf("read position: %w: it was filled from another bus; `tributary store rebuild` fills it from this one, or name another one in the settings", store.ErrBroken)
 		}
 	}
 	lastEvent, err := x.bus.EventsEnd(ctx) // the last one may have been erased

@@ -50,7 +50,7 @@ type Writer interface {
 
 // A Reader answers queries.
 type Reader interface {
-	// Get returns one document, or [ErrNotFound].
+	// Get returns one document whole, as it was applied, or [ErrNotFound].
 	Get(ctx context.Context, kind Kind, id string) (Document, error)
 	// Query returns one page of what a filter matches, in order.
 	Query(ctx context.Context, query Query) (Page, error)
@@ -68,8 +68,8 @@ type Reader interface {
 	// frequent come first; of equally frequent ones numbers, then strings, then
 	// booleans, each in ascending order.
 	Terms(ctx context.Context, query TermsQuery) ([]Term, error)
-	// Scan calls each for every matching document once, in no promised order,
-	// and stops at its first error. Documents that come or change meanwhile may
+	// Scan calls each for every matching document once, whole, as it was applied, in no
+	// promised order, and stops at its first error. Documents that come or change meanwhile may
 	// or may not be among them. It holds back no writer, however long it takes.
 	Scan(ctx context.Context, kind Kind, filter Filter, each func(Document) error) error
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
+	"math"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -146,5 +147,31 @@ func TestFullDisk(t *testing.T) {
 	}
 	if n, err := s.Count(t.Context(), store.Events, nil); err != nil || n != uint64(stored+100) {
 		t.Errorf("%d events, %v, want %d", n, err, stored+100)
+	}
+}
+
+// A scan of a day reads no more rows than from its first to its last one.
+func TestScanOfADayReadsItsRows(t *testing.T) {
+	s := openStore(t)
+	var docs []store.Document
+	for i := range 300 {
+		docs = append(docs, storetest.Event(t, i*600, nil))
+	}
+	if _, err := s.Apply(t.Context(), store.Batch{Put: docs}); err != nil {
+		t.Fatal(err)
+	}
+	for filter, want := range map[string][2]int64{
+		`event.received >= timestamp("2026-02-01T00:00:00.000Z") && event.received < timestamp("2026-02-02T00:00:00.000Z")`: {72, 216},
+		`event.received >= timestamp("2027-02-01T00:00:00.000Z")`:                                                           {0, 0},
+		`event.properties.total > 5`: {math.MinInt64, math.MaxInt64},
+	} {
+		where, args, err := s.where(store.Events, storetest.Filter(t, store.Events, filter))
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, last, err := s.span(t.Context(), store.Events, where, args)
+		if err != nil || after != want[0] || last != want[1] {
+			t.Errorf("%s: rows %d to %d, want %d, %v", filter, after, last, want, err)
+		}
 	}
 }

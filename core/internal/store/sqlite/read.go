@@ -16,20 +16,31 @@ func (s *Store) Get(ctx context.Context, kind store.Kind, id string) (doc store.
 	if kind.Columns() == nil {
 		return doc, unknownKind(kind)
 	}
-	query := fmt.Sprintf("SELECT body, %s FROM %s WHERE %s = ?", configOf(kind), kind, strings.Join(key(kind), " = ? AND "))
-	err = s.use(ctx, "get "+string(kind)+" document "+id, func(f *file) error {
-		var body []byte
-		var config uint64
-		err := f.readers.QueryRowContext(ctx, query, keyArgs(kind, id)...).Scan(&body, &config)
+	query := fmt.Sprintf("SELECT %s FROM %s WHERE %s = ?", wholeOf(kind), kind, strings.Join(key(kind), " = ? AND "))
+	err = s.use(ctx, "get "+string(kind)+" document "+id, func(f *file) (err error) {
+		doc, err = scanWhole(kind, f.readers.QueryRowContext(ctx, query, keyArgs(kind, id)...).Scan)
 		if errors.Is(err, sql.ErrNoRows) {
 			return store.ErrNotFound
 		}
-		if err == nil {
-			doc, err = store.NewDocument(kind, body)
-			doc.Config = config
-		}
 		return err
 	})
+	return doc, err
+}
+
+// scanWhole reads a document from a row that has what [wholeOf] selects, behind other
+// columns.
+func scanWhole(kind store.Kind, scan func(...any) error, others ...any) (store.Document, error) {
+	var body, changes []byte
+	var config uint64
+	var revision sql.NullInt64
+	if err := scan(append(others, &body, &config, &revision, &changes)...); err != nil {
+		return store.Document{}, err
+	}
+	doc, err := store.NewDocument(kind, body)
+	doc.Config = config
+	if changes != nil {
+		doc.Log = &store.Log{Revision: uint64(revision.Int64), Changes: changes}
+	}
 	return doc, err
 }
 
@@ -95,23 +106,22 @@ func (s *Store) Count(ctx context.Context, kind store.Kind, filter store.Filter)
 }
 
 // Scan implements [store.Reader]. It reads in steps, none of which keeps the
-// write-ahead log from being cleared for long.
+// write-ahead log from being cleared for long. Where an index tells between which rows
+// the documents lie, such as those of a day, it reads no others.
 func (s *Store) Scan(ctx context.Context, kind store.Kind, filter store.Filter, each func(store.Document) error) error {
 	where, args, err := s.where(kind, filter)
 	if err != nil {
 		return err
 	}
-	query := fmt.Sprintf("SELECT rowid, body, %s FROM %s WHERE (%s) AND rowid > ? ORDER BY rowid LIMIT %d", configOf(kind), kind, where, step)
-	for after := int64(math.MinInt64); ; {
+	query := fmt.Sprintf("SELECT rowid, %s FROM %s WHERE (%s) AND rowid > ? AND rowid <= ? ORDER BY rowid LIMIT %d", wholeOf(kind), kind, where, step)
+	after, last, err := s.span(ctx, kind, where, args)
+	if err != nil {
+		return err
+	}
+	for {
 		docs := make([]store.Document, 0, step)
-		err := s.rows(ctx, "scan "+string(kind), query, append(args[:len(args):len(args)], after), func(rows *sql.Rows) error {
-			var body []byte
-			var config uint64
-			if err := rows.Scan(&after, &body, &config); err != nil {
-				return err
-			}
-			doc, err := store.NewDocument(kind, body)
-			doc.Config = config
+		err := s.rows(ctx, "scan "+string(kind), query, append(args[:len(args):len(args)], after, last), func(rows *sql.Rows) error {
+			doc, err := scanWhole(kind, rows.Scan, &after)
 			docs = append(docs, doc)
 			return err
 		})
@@ -127,6 +137,30 @@ func (s *Store) Scan(ctx context.Context, kind store.Kind, filter store.Filter, 
 			return nil
 		}
 	}
+}
+
+// span tells behind which row and up to which one the documents that a condition matches
+// lie, where an index tells: else all rows.
+func (s *Store) span(ctx context.Context, kind store.Kind, where string, args []any) (after, last int64, err error) {
+	after, last = math.MinInt64, math.MaxInt64
+	query := fmt.Sprintf("SELECT min(rowid), max(rowid) FROM %s WHERE %s", kind, where)
+	indexed := false
+	err = s.rows(ctx, "plan a scan of "+string(kind), "EXPLAIN QUERY PLAN "+query, args, func(rows *sql.Rows) error {
+		var id, parent, unused int64
+		var step string
+		err := rows.Scan(&id, &parent, &unused, &step)
+		indexed = indexed || strings.HasPrefix(step, "SEARCH "+string(kind)+" USING COVERING INDEX ")
+		return err
+	})
+	if err != nil || !indexed {
+		return after, last, err
+	}
+	var first, end sql.NullInt64
+	err = s.rows(ctx, "scan "+string(kind), query, args, func(rows *sql.Rows) error { return rows.Scan(&first, &end) })
+	if first.Valid {
+		return first.Int64 - 1, end.Int64, err
+	}
+	return 0, 0, err // none
 }
 
 // rows runs a query beside the writer and calls each for every row.

@@ -100,6 +100,15 @@ func configOf(kind store.Kind) string {
 	return "0"
 }
 
+// wholeOf is what a query selects for a kind's documents: body, configuration, and what
+// they tell of changes. [scanWhole] reads it.
+func wholeOf(kind store.Kind) string {
+	if kind == store.Events {
+		return "body, config, revision, changes"
+	}
+	return "body, 0, NULL, NULL"
+}
+
 // key are the columns that a document of the kind is known by.
 func key(kind store.Kind) []string {
 	if scope := kind.Scope(); scope != "" {

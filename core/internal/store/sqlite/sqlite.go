@@ -227,3 +227,14 @@ func removeLog(path string) error {
 	}
 	return nil
 }
+
+// Remove deletes the files of a store that no process has open.
+func Remove(path string) error {
+	if err := removeLog(path); err != nil {
+		return err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove store %s: %w", path, err)
+	}
+	return nil
+}

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -147,5 +148,38 @@ func expireChanges(t *testing.T, s store.Store) {
 	}
 	if got := changesOf(t, s, store.ChangesQuery{Profiles: []string{"ann"}}); got != "ann/4 {\"traits.n\":4}\nann/3 {\"traits.n\":3}" {
 		t.Errorf("left are\n%s", got)
+	}
+}
+
+// whole documents are what is read one by one and by a scan: with them a store is
+// filled from another one.
+func whole(t *testing.T, s store.Store) {
+	changed := changing(t, 1, "ann", 7, map[string]any{"traits.name": "Ann"})
+	changed.Config = 3
+	docs := []store.Document{
+		changed, Event(t, 2, nil), Change(t, "ann", 8, 3, map[string]any{"traits.vip": true}),
+		Profile(t, "ann", 8, nil), Session(t, "ann", "s", 2),
+	}
+	put(t, s, docs...)
+	for i := range docs {
+		want := &docs[i]
+		got, err := s.Get(t.Context(), want.Kind, want.ID)
+		if err != nil || !reflect.DeepEqual(&got, want) {
+			t.Errorf("%s %s, %v:\n%+v\nwant\n%+v", want.Kind, want.ID, err, got, *want)
+		}
+		found := 0
+		err = s.Scan(t.Context(), want.Kind, nil, func(d store.Document) error {
+			if d.ID != want.ID {
+				return nil
+			}
+			found++
+			if !reflect.DeepEqual(&d, want) {
+				t.Errorf("scanned %s %s:\n%+v\nwant\n%+v", want.Kind, want.ID, d, *want)
+			}
+			return nil
+		})
+		if err != nil || found != 1 {
+			t.Errorf("a scan of %s gives %s %d times, %v", want.Kind, want.ID, found, err)
+		}
 	}
 }

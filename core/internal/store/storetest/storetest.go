@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Paging", paging},
 		{"PagingWhileWritten", pagingWhileWritten},
 		{"Scan", scan},
+		{"Whole", whole},
 		{"Histogram", histogram},
 		{"Terms", terms},
 		{"BigIntegers", bigIntegers},
