@@ -24,7 +24,7 @@ func client(t *testing.T, address string) *esapi.API {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := elastictransport.New(elastictransport.Config{URLs: []*url.URL{u}})
+	c, err := elastictransport.NewClient(elastictransport.WithURLs(u))
 	if err != nil {
 		t.Fatal(err)
 	}

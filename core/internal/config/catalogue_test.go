@@ -142,10 +142,9 @@ func properties(x *EventType) (list []string) {
 	for _, rule := range x.Traits {
 		from, to := rule.From.String(), rule.To.String()
 		named = append(named, from)
-		switch {
-		case from == to:
+		if from == to {
 			list = append(list, code(from))
-		default:
+		} else {
 			list = append(list, code(from)+" (as "+code(to)+")")
 		}
 	}

@@ -75,11 +75,18 @@ func newClient(o Options) (*client, error) {
 		// Elasticsearch only, not by every gateway.
 		header.Set("Authorization", "ApiKey "+o.APIKey)
 	}
-	nodes, err := elastictransport.New(elastictransport.Config{
-		UserAgent: "tributary", URLs: addresses, Username: o.Username, Password: o.Password, Header: header,
-		CompressRequestBody: o.Compression, PoolCompressor: o.Compression, Transport: transport,
-		RetryOnError: func(r *http.Request, _ error) bool { return r.Context().Err() == nil },
-	})
+	options := []elastictransport.Option{
+		elastictransport.WithUserAgent("tributary"), elastictransport.WithURLs(addresses...),
+		elastictransport.WithHeader(header), elastictransport.WithTransport(transport),
+		elastictransport.WithRetryOnError(func(r *http.Request, _ error) bool { return r.Context().Err() == nil }),
+	}
+	if o.Username != "" {
+		options = append(options, elastictransport.WithBasicAuth(o.Username, o.Password))
+	}
+	if o.Compression {
+		options = append(options, elastictransport.WithCompression())
+	}
+	nodes, err := elastictransport.NewClient(options...)
 	if err != nil {
 		return nil, fmt.Errorf("make client: %w", err)
 	}
