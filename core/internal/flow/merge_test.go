@@ -37,9 +37,19 @@ spec:
 	older, younger := record.Identifier{Kind: record.KindEmail, Value: "ann@mail.example"}, record.Identifier{Kind: record.KindAnonymous, Value: "a"}
 	send(now.Add(-time.Hour), "page", "", older)
 	send(now, "order", "asked", younger)
+	document := func(of record.Identifier) ([]byte, error) {
+		data, _, err := r.bus.GetDocument(t.Context(), r.bus.DerivedProfile(of.Kind, of.Value, 0))
+		return data, err
+	}
+	// Else who both are is known before there are two.
+	eventually(t, "two profiles", func() bool {
+		_, one := document(older)
+		_, other := document(younger)
+		return one == nil && other == nil
+	})
 	send(now, "page", "", older, younger)
 	eventually(t, "one to be part of the other", func() bool {
-		data, _, err := r.bus.GetDocument(t.Context(), r.bus.DerivedProfile(younger.Kind, younger.Value, 0))
+		data, err := document(younger)
 		if err != nil {
 			return false
 		}
