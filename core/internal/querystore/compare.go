@@ -17,9 +17,13 @@ import (
 // MaxDifferences is how many differences a comparison names.
 const MaxDifferences = 20
 
-// compareTries is how often what differs is looked at again: while events flow, one store
-// is a moment ahead of the other.
-const compareTries = 5
+const (
+	// compareTries is how often what differs has to be found so, unchanged since the look
+	// before: while events flow, one store is a moment ahead of the other.
+	compareTries = 5
+	// mostLooks bounds the looks at what changes with each.
+	mostLooks = 100
+)
 
 // Compare holds the store that answers against the one that is kept, which it first
 // brings up to date from the bus: the counts of each kind and day, and of each kind so
@@ -286,8 +290,11 @@ func (c *comparison) some(ctx context.Context, kind store.Kind, of int, from, to
 // document compares one document.
 func (c *comparison) document(ctx context.Context, kind store.Kind, id string) error {
 	what := ""
-	for try := range compareTries {
-		if try > 0 {
+	var seen [2]uint64
+	// What changes between two looks is not counted: while events flow, one store is
+	// ahead of the other for a moment, and for another one next.
+	for try, look := 0, 0; try < compareTries && look < mostLooks; look++ {
+		if look > 0 {
 			if err := c.align(ctx); err != nil {
 				return err
 			}
@@ -314,6 +321,11 @@ func (c *comparison) document(ctx context.Context, kind store.Kind, id string) e
 		if what == "" {
 			return nil
 		}
+		now := [2]uint64{docs[0].Version, docs[1].Version}
+		if now == seen || look == 0 {
+			try++
+		}
+		seen = now
 	}
 	c.differ(client.StoreDifference{Kind: string(kind), ID: id, What: what})
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/tributary-bus/tributary/core/internal/indexer"
 	"github.com/tributary-bus/tributary/sdk/client"
 )
 
@@ -11,6 +12,10 @@ import (
 func (s *Store) Status(ctx context.Context) client.StoreStatus {
 	s.mu.RLock()
 	answering, filling, kept, failing := s.answering, s.filling, s.kept, s.failing
+	var index *indexer.Indexer
+	if filling != nil {
+		index = filling.index // not yet, before it is emptied
+	}
 	s.mu.RUnlock()
 	status := client.StoreStatus{Answers: one(answering)}
 	if err := s.Health(ctx); err != nil {
@@ -25,8 +30,8 @@ func (s *Store) Status(ctx context.Context) client.StoreStatus {
 		if failing != nil {
 			status.Filling.Error = failing.Error()
 		}
-		if filling.index != nil {
-			events, since := filling.index.Lag() //nolint:contextcheck // it bounds itself
+		if index != nil {
+			events, since := index.Lag() //nolint:contextcheck // it bounds itself
 			status.Lag = &client.StoreLag{Events: events, Seconds: since.Round(time.Millisecond).Seconds()}
 		}
 	}
