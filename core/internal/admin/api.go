@@ -64,7 +64,7 @@ type Backfills interface {
 // Profiles is the part of the bus that holds profiles.
 type Profiles interface {
 	// Document is GetDocument from memory, where that is as good.
-	ReadDocument(ctx context.Context, profile string) (data []byte, revision uint64, err error)
+	Document(ctx context.Context, profile string) (data []byte, revision uint64, err error)
 	GetDocument(ctx context.Context, profile string) (data []byte, revision uint64, err error)
 	IdentityKey(kind, value string) bus.IdentityKey
 	GetIdentity(ctx context.Context, key bus.IdentityKey) (record.Identity, uint64, error)

@@ -24,7 +24,7 @@ import (
 
 // getProfile reads a profile from the bus, by an id it had or by kind:value.
 func (a *API) getProfile(w http.ResponseWriter, r *http.Request) error {
-	if text, _, err := a.o.Profiles.ReadDocument(r.Context(), r.PathValue("id")); err == nil {
+	if text, _, err := a.o.Profiles.Document(r.Context(), r.PathValue("id")); err == nil {
 		// As it is stored, which is the form that is shown: most reads end here.
 		doc := sdk.RawView(text)
 		if state, _ := doc.String("state"); state == record.StateLive {

@@ -31,43 +31,20 @@ func (b *Bus) Behind() bool {
 // processed soon.
 func (b *Bus) Busy() bool { return b.watch.pressure.isBusy.Load() }
 
-// Background does a portion of the work that nobody waits for. While callers queue up
-// to append, or many profiles are read, it goes one portion at a time, so that it never
-// has all processors nor the disk for itself. While the bus is busy it is held back but for a tenth of the time;
-// what gathers meanwhile is then done in large portions.
+// Background does a portion of the work that nobody waits for. While the bus is
+// busy such work is held back but for a tenth of the time, so that the gateway
+// has the processors; what gathers meanwhile is then done in large portions.
 // When ctx ends it goes ahead: a stop finishes what is begun.
 func (b *Bus) Background(ctx context.Context, work func() error) error {
 	p := &b.watch.pressure
-	done := p.begin(ctx)
+	select {
+	case <-p.opening():
+	case <-ctx.Done():
+	}
 	begun := time.Now()
 	err := work()
 	p.spend(time.Since(begun))
-	done()
 	return err
-}
-
-// begin waits until a portion of background work may go ahead, and returns what ends
-// it.
-func (p *pressure) begin(ctx context.Context) (done func()) {
-	for {
-		select {
-		case <-p.opening():
-		case <-ctx.Done():
-			return func() {}
-		}
-		if !p.byTurns.Load() {
-			return func() {}
-		}
-		select {
-		case p.turn <- struct{}{}:
-		case <-ctx.Done():
-			return func() {}
-		}
-		if p.isOpen() {
-			return func() { <-p.turn }
-		}
-		<-p.turn // the portion before this one has had the share
-	}
 }
 
 const (
@@ -75,8 +52,6 @@ const (
 	// until there are fewer than calmCallers.
 	busyCallers = 20
 	calmCallers = 10
-	// manyReads is how many reads of profiles in a sample have background work take turns.
-	manyReads = 20
 	// backgroundShare is the part of the time that background work has while
 	// the bus is busy.
 	backgroundShare = 0.1
@@ -96,14 +71,10 @@ const (
 type pressure struct {
 	room     func() bool   // INGEST keeps little enough for accepting to come first
 	appends  atomic.Uint64 // since the last sample
-	reads    atomic.Uint64 // of profiles for whoever waits, since the last sample
 	callers  atomic.Int64  // in Append now
 	isScarce atomic.Bool
-	isQueued atomic.Bool // callers queue up, and INGEST keeps little enough
-	isBusy   atomic.Bool // that, and CPU is scarce
-	byTurns  atomic.Bool // callers queue up, or read
+	isBusy   atomic.Bool
 	sampling atomic.Bool
-	turn     chan struct{} // full while a portion of background work is done by turns
 
 	mu      sync.Mutex
 	gate    chan struct{} // closed while background work may go ahead
@@ -120,7 +91,6 @@ type pressure struct {
 func (p *pressure) init(room func() bool) {
 	p.room = room
 	p.share, p.average = p.idle.look, 1
-	p.turn = make(chan struct{}, 1)
 	p.gate, p.open = make(chan struct{}), true
 	close(p.gate)
 	p.samples = []metrics.Sample{{Name: "/sched/latencies:seconds"}}
@@ -131,12 +101,6 @@ func (p *pressure) opening() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.gate
-}
-
-func (p *pressure) isOpen() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.open
 }
 
 // spend counts background work that was done, and closes the gate when it has
@@ -156,8 +120,6 @@ func (p *pressure) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.gate != nil { // else it never began
-		p.isQueued.Store(false)
-		p.byTurns.Store(false)
 		p.isBusy.Store(false)
 		p.let(true)
 	}
@@ -184,13 +146,10 @@ func (p *pressure) sample() bool {
 	p.isScarce.Store(scarce)
 	p.queue += (float64(p.callers.Load()) - p.queue) / 3
 	queue := float64(busyCallers)
-	if p.isQueued.Load() {
+	if p.isBusy.Load() {
 		queue = calmCallers
 	}
-	queued := arrived && p.queue >= queue && p.room()
-	busy := scarce && queued
-	p.isQueued.Store(queued)
-	p.byTurns.Store(queued || arrived && p.reads.Swap(0) >= manyReads)
+	busy := scarce && p.queue >= queue && p.room()
 	p.isBusy.Store(busy)
 	p.credit = min(p.credit+time.Duration(backgroundShare*float64(sampleEvery)), sampleEvery)
 	p.let(!busy || p.credit > 0)

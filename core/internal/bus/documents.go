@@ -31,13 +31,6 @@ func (b *Bus) Document(ctx context.Context, profile string) (data []byte, revisi
 	return b.GetDocument(ctx, profile)
 }
 
-// ReadDocument is Document for somebody outside who waits for the answer: where many are,
-// work that nobody waits for takes turns.
-func (b *Bus) ReadDocument(ctx context.Context, profile string) (data []byte, revision uint64, err error) {
-	b.watch.pressure.reads.Add(1)
-	return b.Document(ctx, profile)
-}
-
 // GetDocuments returns the documents of many profiles at once; Seq, their
 // revision, is 0 where there is none.
 func (b *Bus) GetDocuments(ctx context.Context, profiles []string) ([]StoredDocument, error) {
