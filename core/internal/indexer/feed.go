@@ -211,24 +211,34 @@ func (x *Indexer) applyNow(ctx context.Context, feed int, batch store.Batch, adv
 	defer x.applying.Unlock()
 	after := x.at()
 	advance(&after)
-	var err error
-	if batch.Position, err = after.encode(); err != nil {
-		return err
-	}
-	batch.Put = x.excluded.without(batch.Put)
-	began := time.Now()
-	refused, err := x.store.Apply(ctx, batch)
+	refused, err := x.take(ctx, &batch, after)
 	if err != nil {
 		return err
 	}
-	x.metrics.batch(&batch, time.Since(began))
-	x.mu.Lock()
-	x.position = after
-	x.mu.Unlock()
 	x.applied[feed].Store(true)
 	x.held[feed].Store(0)
 	x.waiters.wake(&batch, after.Marks)
 	return x.deadLetters(ctx, refused)
+}
+
+// take stores a batch, but for what is excluded, together with the position after it.
+// The caller holds applying.
+func (x *Indexer) take(ctx context.Context, batch *store.Batch, after position) ([]store.Refused, error) {
+	var err error
+	if batch.Position, err = after.encode(); err != nil {
+		return nil, err
+	}
+	batch.Put = x.excluded.without(batch.Put)
+	began := time.Now()
+	refused, err := x.store.Apply(ctx, *batch)
+	if err != nil {
+		return nil, err
+	}
+	x.metrics.batch(batch, time.Since(began))
+	x.mu.Lock()
+	x.position = after
+	x.mu.Unlock()
+	return refused, nil
 }
 
 // deadLetters keeps what the store refused.

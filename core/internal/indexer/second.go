@@ -27,20 +27,10 @@ func (x *Indexer) put(ctx context.Context, docs []store.Document, note json.RawM
 	}
 	after := x.at()
 	after.Note = note
-	text, err := after.encode()
+	refused, err := x.take(ctx, &store.Batch{Put: docs}, after)
 	if err != nil {
 		return err
 	}
-	batch := store.Batch{Put: x.excluded.without(docs), Position: text}
-	began := time.Now()
-	refused, err := x.store.Apply(ctx, batch)
-	if err != nil {
-		return err
-	}
-	x.metrics.batch(&batch, time.Since(began))
-	x.mu.Lock()
-	x.position = after
-	x.mu.Unlock()
 	return x.deadLetters(ctx, refused)
 }
 

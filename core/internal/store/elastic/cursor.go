@@ -25,7 +25,7 @@ func (o *order) parseCursor(text string) (*seat, error) {
 	at.rank, fits[0] = list[2].(int64)
 	at.value, fits[1] = list[3].(string)
 	at.id, fits[2] = list[4].(string)
-	if fits != [3]bool{true, true, true} || at.rank < rankNumber || at.rank > rankRest || o.cursor(*at) != text {
+	if fits != [3]bool{true, true, true} || at.rank < store.RankNumber || at.rank > store.RankRest || o.cursor(*at) != text {
 		return nil, wrong
 	}
 	return at, nil

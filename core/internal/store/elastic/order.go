@@ -23,25 +23,12 @@ type order struct {
 	column string
 }
 
-// The ranks.
-const (
-	rankNumber = 1
-	rankText   = 2
-	rankRest   = 3
-)
-
 func parseOrder(kind store.Kind, sort string) (order, error) {
-	if sort == "" {
-		times := kind.Times()
-		sort = "-" + times[len(times)-1]
-	}
-	o := order{kind: kind, sort: sort}
-	rest, desc := strings.CutPrefix(sort, "-")
-	path, err := sdk.ParsePath(rest)
+	sort, path, desc, err := store.ParseSort(kind, sort)
+	o := order{kind: kind, sort: sort, desc: desc, path: path}
 	if err != nil {
-		return o, fmt.Errorf("%w: sort: %w", store.ErrInvalid, err)
+		return o, err
 	}
-	o.desc, o.path = desc, path
 	if len(path) == 1 && slices.Contains(kind.Columns(), path[0]) {
 		o.column = path[0]
 	}
@@ -60,15 +47,6 @@ func (o *order) direction() string {
 	return "asc"
 }
 
-// keys are the columns that make a document's key, in the order by which equal ones are
-// sorted.
-func (o *order) keys() []string {
-	if scope := o.kind.Scope(); scope != "" {
-		return []string{"id", scope}
-	}
-	return []string{"id"}
-}
-
 // A seat is the place of a document in an order.
 type seat struct {
 	rank  int64
@@ -78,11 +56,11 @@ type seat struct {
 
 // seatOf gives the place of a document.
 func (o *order) seatOf(d *store.Document) (seat, error) {
-	at := seat{rank: rankRest, id: d.ID}
+	at := seat{rank: store.RankRest, id: d.ID}
 	if o.column != "" {
 		value := d.Column(slices.Index(o.kind.Columns(), o.column))
 		if value != "" || o.everywhere() || bearsText(d.Body, o.column) {
-			at.rank, at.value = rankText, value
+			at.rank, at.value = store.RankText, value
 		}
 		return at, nil
 	}
@@ -92,9 +70,9 @@ func (o *order) seatOf(d *store.Document) (seat, error) {
 	}
 	switch v := value.(type) {
 	case string:
-		at.rank, at.value = rankText, v
+		at.rank, at.value = store.RankText, v
 	case int64, float64, json.Number:
-		at.rank, at.value = rankNumber, ordered(v)
+		at.rank, at.value = store.RankNumber, ordered(v)
 	}
 	return at, nil
 }

@@ -70,13 +70,13 @@ type seated struct {
 // pageByColumn reads documents in the order of a column, first those that have one.
 func (s *Store) pageByColumn(ctx context.Context, q *question, by *order, after *seat, want int) (list []seated, err error) {
 	there := query{"exists": query{"field": by.column}}
-	if after == nil || after.rank <= rankText {
+	if after == nil || after.rank <= store.RankText {
 		filters := []query{q.bounds.possible}
 		if !by.everywhere() {
 			filters = append(filters, there)
 		}
 		ask := query{"bool": query{"filter": filters}}
-		if list, err = s.inOrder(ctx, q, by, ask, append([]string{by.column}, by.keys()...), after, want); err != nil {
+		if list, err = s.inOrder(ctx, q, by, ask, append([]string{by.column}, by.kind.Keys()...), after, want); err != nil {
 			return nil, err
 		}
 		after = nil
@@ -85,7 +85,7 @@ func (s *Store) pageByColumn(ctx context.Context, q *question, by *order, after 
 		return list, nil
 	}
 	ask := query{"bool": query{"filter": []query{q.bounds.possible}, "must_not": []query{there}}}
-	rest, err := s.inOrder(ctx, q, by, ask, by.keys(), after, want-len(list))
+	rest, err := s.inOrder(ctx, q, by, ask, by.kind.Keys(), after, want-len(list))
 	return append(list, rest...), err
 }
 

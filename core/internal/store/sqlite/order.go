@@ -24,25 +24,12 @@ type order struct {
 	column bool
 }
 
-// The ranks.
-const (
-	rankNumber = 1
-	rankText   = 2
-	rankRest   = 3
-)
-
 func parseOrder(kind store.Kind, sort string) (order, error) {
-	if sort == "" {
-		times := kind.Times()
-		sort = "-" + times[len(times)-1]
-	}
-	o := order{kind: kind, sort: sort}
-	rest, desc := strings.CutPrefix(sort, "-")
-	path, err := sdk.ParsePath(rest)
+	sort, path, desc, err := store.ParseSort(kind, sort)
+	o := order{kind: kind, sort: sort, desc: desc, path: path}
 	if err != nil {
-		return o, fmt.Errorf("%w: sort: %w", store.ErrInvalid, err)
+		return o, err
 	}
-	o.desc, o.path = desc, path
 	if o.json, err = jsonPath(path); err != nil {
 		return o, fmt.Errorf("sort: %w", err)
 	}
@@ -61,7 +48,7 @@ func (o order) sql(where string, after *cursor, limit int) (string, orderArgs) {
 	if o.desc {
 		direction, beyond = " DESC", "<"
 	}
-	keys := key(o.kind)
+	keys := o.kind.Keys()
 	byKey := strings.Join(keys, direction+", ") + direction
 	marks := strings.Repeat(", ?", len(keys))[2:]
 	var args orderArgs
@@ -74,7 +61,7 @@ func (o order) sql(where string, after *cursor, limit int) (string, orderArgs) {
 			args.after = append([]any{after.value}, keyArgs(o.kind, after.id)...)
 		}
 		return fmt.Sprintf("SELECT body, %s, %d, %s FROM %s WHERE %s ORDER BY %s%s, %s LIMIT %d",
-			configOf(o.kind), rankText, o.path[0], o.kind, where, o.path[0], direction, byKey, limit), args
+			configOf(o.kind), store.RankText, o.path[0], o.kind, where, o.path[0], direction, byKey, limit), args
 	}
 	args.before = []any{o.json, o.json, o.json}
 	beyondCursor := "1"
@@ -88,7 +75,7 @@ func (o order) sql(where string, after *cursor, limit int) (string, orderArgs) {
 		CASE json_type(body, ?) WHEN 'integer' THEN %d WHEN 'real' THEN %[3]d WHEN 'text' THEN %d ELSE %d END AS rank,
 		CASE WHEN json_type(body, ?) IN ('integer', 'real', 'text') THEN json_extract(body, ?) END AS value
 	FROM %s WHERE %s) WHERE %s ORDER BY rank, value%s, %s LIMIT %d`,
-		configOf(o.kind), strings.Join(keys, ", "), rankNumber, rankText, rankRest, o.kind, where, beyondCursor, direction, byKey, limit), args
+		configOf(o.kind), strings.Join(keys, ", "), store.RankNumber, store.RankText, store.RankRest, o.kind, where, beyondCursor, direction, byKey, limit), args
 }
 
 // A cursor is the place of a document in an order.

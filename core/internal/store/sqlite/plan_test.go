@@ -63,7 +63,7 @@ func TestQueriesUseTheirIndex(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, page := range []*cursor{nil, {rank: rankText, value: "2026-01-01T00:00:00.000Z", id: "a/b"}} {
+			for _, page := range []*cursor{nil, {rank: store.RankText, value: "2026-01-01T00:00:00.000Z", id: "a/b"}} {
 				query, more := by.sql(where, page, 100)
 				all := append(append(append([]any{}, more.before...), args...), more.after...)
 				plan := explain(t, s, query, all)

@@ -16,7 +16,7 @@ func (s *Store) Get(ctx context.Context, kind store.Kind, id string) (doc store.
 	if kind.Columns() == nil {
 		return doc, unknownKind(kind)
 	}
-	query := fmt.Sprintf("SELECT %s FROM %s WHERE %s = ?", wholeOf(kind), kind, strings.Join(key(kind), " = ? AND "))
+	query := fmt.Sprintf("SELECT %s FROM %s WHERE %s = ?", wholeOf(kind), kind, strings.Join(kind.Keys(), " = ? AND "))
 	err = s.use(ctx, "get "+string(kind)+" document "+id, func(f *file) (err error) {
 		doc, err = scanWhole(kind, f.readers.QueryRowContext(ctx, query, keyArgs(kind, id)...).Scan)
 		if errors.Is(err, sql.ErrNoRows) {

@@ -109,14 +109,6 @@ func wholeOf(kind store.Kind) string {
 	return "body, 0, NULL, NULL"
 }
 
-// key are the columns that a document of the kind is known by.
-func key(kind store.Kind) []string {
-	if scope := kind.Scope(); scope != "" {
-		return []string{"id", scope}
-	}
-	return []string{"id"}
-}
-
 // keyArgs are the values of the key columns of a document's id.
 func keyArgs(kind store.Kind, id string) []any {
 	field, scope := kind.Key(id)
@@ -156,7 +148,7 @@ func renewal(kind store.Kind) string {
 	changing := columns[len(columns)-1]
 	var same strings.Builder
 	for _, name := range columns {
-		if name != changing && !slices.Contains(key(kind), name) {
+		if name != changing && !slices.Contains(kind.Keys(), name) {
 			fmt.Fprintf(&same, " AND excluded.%[1]s IS %[2]s.%[1]s", name, kind)
 		}
 	}
@@ -167,10 +159,10 @@ func renewal(kind store.Kind) string {
 // insert is a statement up to what is to be done where the key is known.
 func insert(kind store.Kind, columns []string) string {
 	return fmt.Sprintf("INSERT INTO %s (%s) VALUES (?%s) ON CONFLICT (%s)",
-		kind, strings.Join(columns, ", "), strings.Repeat(", ?", len(columns)-1), strings.Join(key(kind), ", "))
+		kind, strings.Join(columns, ", "), strings.Repeat(", ?", len(columns)-1), strings.Join(kind.Keys(), ", "))
 }
 
 // remove deletes a document by its key, up to a version.
 func remove(kind store.Kind) string {
-	return fmt.Sprintf("DELETE FROM %s WHERE %s = ? AND version <= ?", kind, strings.Join(key(kind), " = ? AND "))
+	return fmt.Sprintf("DELETE FROM %s WHERE %s = ? AND version <= ?", kind, strings.Join(kind.Keys(), " = ? AND "))
 }
